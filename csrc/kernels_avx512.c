@@ -1,0 +1,3 @@
+#define KERNELS kernels_avx512
+#define ISA "avx512"
+#include "kernels.inc"

@@ -1,0 +1,3 @@
+#define KERNELS kernels_baseline
+#define ISA "baseline"
+#include "kernels.inc"

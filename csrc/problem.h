@@ -1,0 +1,81 @@
+/* One convolution in numbers, and where its arrays are.
+ *
+ * Arrays are contiguous in C order, with three spatial axes (depth, height, width); axes that a 1-D or 2-D
+ * convolution does not have are of size 1:
+ *
+ *     x       (batch, in_channels, in_size[0], in_size[1], in_size[2])
+ *     weight  (out_channels, in_channels / groups, kernel[0], kernel[1], kernel[2])
+ *     bias    (out_channels), or NULL
+ *     out     (batch, out_channels, out_size[0], out_size[1], out_size[2])
+ *
+ * Output position i reads input position i * stride - pad_before + tap * dilation along every axis; what lies outside
+ * the input counts as zero. Padding may be negative. The padding after the input follows from out_size.
+ *
+ * Python has checked everything: all sizes are positive (batch may be 0), channels divide by groups, and every product
+ * that is formed here fits ptrdiff_t.
+ */
+#ifndef GEMMCONV_PROBLEM_H
+#define GEMMCONV_PROBLEM_H
+
+#include <stddef.h>
+
+#include "blas.h"
+
+enum { AXES = 3 };
+
+/* How the tile loop cuts the matrix product of one image and group (see gemm_conv.h). */
+struct tiling {
+    ptrdiff_t pixels;   /* columns of P in a tile: one task */
+    ptrdiff_t panel;    /* rows of P packed at a time */
+    ptrdiff_t channels; /* rows of K in one call of BLAS */
+    ptrdiff_t taps;     /* rows of P in one call of BLAS */
+};
+
+struct conv_problem {
+    ptrdiff_t batch, in_channels, out_channels, groups;
+    ptrdiff_t in_size[AXES], out_size[AXES], kernel[AXES];
+    ptrdiff_t stride[AXES], dilation[AXES], pad_before[AXES];
+    struct tiling tiling;
+    struct blas blas;
+    const void *x, *weight, *bias;
+    void *out;
+};
+
+static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline ptrdiff_t max_size(ptrdiff_t a, ptrdiff_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The smallest integer that is not below a / b; b is positive, a may be negative. */
+static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b)
+{
+    return a / b + (a % b > 0);
+}
+
+static inline ptrdiff_t volume(const ptrdiff_t size[AXES])
+{
+    return size[0] * size[1] * size[2];
+}
+
+static inline ptrdiff_t group_in_channels(const struct conv_problem *problem)
+{
+    return problem->in_channels / problem->groups;
+}
+
+static inline ptrdiff_t group_out_channels(const struct conv_problem *problem)
+{
+    return problem->out_channels / problem->groups;
+}
+
+/* The length of the sum behind one output: the rows of P, the columns of K. */
+static inline ptrdiff_t reduction_length(const struct conv_problem *problem)
+{
+    return group_in_channels(problem) * volume(problem->kernel);
+}
+
+#endif

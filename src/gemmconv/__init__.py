@@ -1,0 +1,13 @@
+"""Convolutions of NumPy arrays as matrix multiplications.
+
+A convolution here is the one of neural networks, a cross-correlation, unless ``flip=True`` is given.
+"""
+
+from importlib.metadata import version
+
+from .convolution import conv, conv1d, conv2d, conv3d
+from .geometry import output_size, resolve_padding
+
+__version__ = version("gemmconv")
+
+__all__ = ["conv", "conv1d", "conv2d", "conv3d", "output_size", "resolve_padding"]

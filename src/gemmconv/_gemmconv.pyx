@@ -1,0 +1,296 @@
+# cython: language_level=3, embedsignature=False, freethreading_compatible=True
+"""Hands arrays to the C kernels: memory in, C out, the GIL released. Nothing is decided and nothing is checked here
+that a user could get wrong; the Python layer has done both.
+
+The arrays come through the buffer protocol as contiguous bytes of a known length, so that one function serves every
+rank and both types, without the headers of NumPy.
+"""
+
+import os
+import re
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+    void free(void *pointer)
+
+
+cdef extern from "problem.h" nogil:
+    ctypedef void gemm_int32
+    ctypedef void gemm_int64
+
+    struct tiling:
+        ptrdiff_t pixels, panel, channels, taps
+
+    struct blas:
+        gemm_int32 *gemm32
+        gemm_int64 *gemm64
+        const void *zero
+        const void *one
+
+    struct conv_problem:
+        ptrdiff_t batch, in_channels, out_channels, groups
+        ptrdiff_t in_size[3]
+        ptrdiff_t out_size[3]
+        ptrdiff_t kernel[3]
+        ptrdiff_t stride[3]
+        ptrdiff_t dilation[3]
+        ptrdiff_t pad_before[3]
+        tiling tiling
+        blas blas
+        const void *x
+        const void *weight
+        const void *bias
+        void *out
+
+    ptrdiff_t volume(const ptrdiff_t *size)
+    ptrdiff_t reduction_length(const conv_problem *problem)
+
+
+cdef extern from "im2col.h" nogil:
+    struct panel:
+        ptrdiff_t first_tap, end_tap, first_pixel, end_pixel, ld
+
+
+cdef extern from "gemm_conv.h" nogil:
+    bint reads_image_in_place(const conv_problem *problem)
+    ptrdiff_t gemm_conv_task_count(const conv_problem *problem)
+    ptrdiff_t gemm_conv_scratch_size(const conv_problem *problem)
+
+
+cdef extern from "dispatch.h" nogil:
+    struct typed_kernels:
+        void (*im2col)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil
+        void (*col2im)(const conv_problem *, const panel *, const void *rows, void *image) noexcept nogil
+        void (*gemm_conv_run)(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
+        double (*fma_burst)(ptrdiff_t rounds) noexcept nogil
+
+    struct kernels:
+        const char *isa
+        typed_kernels float32, float64
+
+    const kernels *supported_kernels(int index)
+    const kernels *active_kernels()
+    int select_kernels(const char *isa)
+
+
+cdef size_t CACHE_LINE = 64
+# Signals are looked at after about this many operations: some 10 ms even on one slow core.
+cdef double OPERATIONS_BETWEEN_SIGNALS = 1e8
+
+cdef float[2] ZERO_ONE_FLOAT32 = [0, 1]
+cdef double[2] ZERO_ONE_FLOAT64 = [0, 1]
+
+
+def supported_isas():
+    """Return the names of the instruction sets that this machine has kernels for, slowest first."""
+    names = []
+    while supported_kernels(<int>len(names)):
+        names.append(supported_kernels(<int>len(names)).isa.decode())
+    return tuple(names)
+
+
+def isa():
+    """Return the name of the instruction set in use."""
+    return active_kernels().isa.decode()
+
+
+def select_isa(name):
+    """Use the kernels of another instruction set from now on, in the whole process."""
+    if not select_kernels(name.encode()):
+        raise ValueError(f"instruction set {name!r} is not one of {', '.join(supported_isas())}")
+
+
+def fma_burst(Py_ssize_t itemsize, ptrdiff_t rounds):
+    """Run multiply-adds in registers on the machine's widest instruction set; return the number of operations."""
+    cdef const kernels *best = supported_kernels(<int>len(supported_isas()) - 1)
+    cdef double operations
+    with nogil:
+        operations = best.float32.fma_burst(rounds) if itemsize == 4 else best.float64.fma_burst(rounds)
+    return operations
+
+
+GEMM_SIGNATURE = re.compile(
+    r"void \(char \*, char \*, (\w+) \*, \1 \*, \1 \*, (\w+) \*, \2 \*, \1 \*, \2 \*, \1 \*, \2 \*, \2 \*, \1 \*\)"
+)
+
+
+def gemm_integer(signature):
+    """Return the integer type, ``"int"`` or ``"int64_t"``, in the signature of a gemm from scipy.linalg.cython_blas."""
+    match = GEMM_SIGNATURE.fullmatch(signature)
+    if not match or match[1] not in ("int", "int64_t"):
+        raise ImportError(f"scipy.linalg.cython_blas has a gemm that gemmconv does not know: {signature}")
+    return match[1]
+
+
+cdef blas gemm_of(Py_ssize_t itemsize) except *:
+    """Look up SciPy's sgemm or dgemm.
+
+    The capsule is fetched by hand at first use, because ``cimport scipy.linalg.cython_blas`` would import scipy.linalg
+    together with this module: 0.15 s for everyone who imports gemmconv. The name of the capsule is the signature of
+    the function, and the only thing that tells the width of its integers.
+    """
+    from scipy.linalg import cython_blas
+
+    capsule = cython_blas.__pyx_capi__["sgemm" if itemsize == 4 else "dgemm"]
+    cdef const char *signature = PyCapsule_GetName(capsule)
+    cdef void *gemm = PyCapsule_GetPointer(capsule, signature)
+    cdef bint wide = gemm_integer(signature.decode()) == "int64_t"
+    cdef blas found
+    found.gemm32 = NULL if wide else <gemm_int32 *>gemm
+    found.gemm64 = <gemm_int64 *>gemm if wide else NULL
+    found.zero = <const void *>&ZERO_ONE_FLOAT32[0] if itemsize == 4 else <const void *>&ZERO_ONE_FLOAT64[0]
+    found.one = <const void *>&ZERO_ONE_FLOAT32[1] if itemsize == 4 else <const void *>&ZERO_ONE_FLOAT64[1]
+    return found
+
+
+@cython.final
+cdef class Memory:
+    """The contiguous bytes of an array of a known size, held as long as this object lives."""
+
+    cdef Py_buffer view
+
+    def __cinit__(self, array, Py_ssize_t size, *, bint writable=False):
+        PyObject_GetBuffer(array, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
+        if self.view.len != size:
+            raise ValueError(f"an array of {size} bytes was expected, but one of {self.view.len} came")
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+
+cdef void *allocate(size_t size) except? NULL:
+    """Return memory on a cache line of its own, or NULL for none."""
+    if size == 0:
+        return NULL
+    cdef void *memory = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
+    if memory == NULL:
+        raise MemoryError(f"no {size} bytes of scratch memory")
+    return memory
+
+
+cdef inline const typed_kernels *kernels_of(Py_ssize_t itemsize) noexcept nogil:
+    return &active_kernels().float32 if itemsize == 4 else &active_kernels().float64
+
+
+cdef int run_tasks(
+    const conv_problem *problem, const typed_kernels *kernels, ptrdiff_t tasks_between_signals, void *scratch
+) except -1:
+    """Run every task, with a look at the signals now and then, so that Ctrl-C ends a long call."""
+    cdef ptrdiff_t task = 0, pause, task_count = gemm_conv_task_count(problem)
+    while task < task_count:
+        pause = min(task + tasks_between_signals, task_count)
+        with nogil:
+            while task < pause:
+                kernels.gemm_conv_run(problem, task, scratch)
+                task += 1
+        PyErr_CheckSignals()
+    return 0
+
+
+@cython.final
+cdef class Problem:
+    """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects."""
+
+    cdef conv_problem problem
+    cdef readonly Py_ssize_t itemsize
+    cdef ptrdiff_t tasks_between_signals
+
+    def __init__(self, geometry, tiling, Py_ssize_t itemsize):
+        self.itemsize = itemsize
+        self.problem.batch = geometry.batch
+        self.problem.in_channels = geometry.in_channels
+        self.problem.out_channels = geometry.out_channels
+        self.problem.groups = geometry.groups
+        for axis in range(3):
+            self.problem.in_size[axis] = geometry.in_size[axis]
+            self.problem.out_size[axis] = geometry.out_size[axis]
+            self.problem.kernel[axis] = geometry.kernel[axis]
+            self.problem.stride[axis] = geometry.stride[axis]
+            self.problem.dilation[axis] = geometry.dilation[axis]
+            self.problem.pad_before[axis] = geometry.pad_before[axis]
+        self.problem.tiling.pixels = tiling.pixels
+        self.problem.tiling.panel = tiling.panel
+        self.problem.tiling.channels = tiling.channels
+        self.problem.tiling.taps = tiling.taps
+        self.problem.blas = gemm_of(itemsize)
+        cdef double operations = 2.0 * tiling.pixels * reduction_length(&self.problem)
+        operations *= <double>self.problem.out_channels / self.problem.groups
+        self.tasks_between_signals = 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS / operations)
+
+    @property
+    def reads_image_in_place(self):
+        """Whether the image itself serves as P."""
+        return bool(reads_image_in_place(&self.problem))
+
+    @property
+    def task_count(self):
+        """The number of tasks of one call."""
+        return gemm_conv_task_count(&self.problem)
+
+    @property
+    def scratch_bytes(self):
+        """The memory that a call needs beside its arrays."""
+        return gemm_conv_scratch_size(&self.problem) * self.itemsize
+
+    def run(self, x, weight, bias, out):
+        """Compute ``out = conv(x, weight) + bias``; `bias` may be None. Everything in `out` is overwritten."""
+        cdef conv_problem problem = self.problem
+        cdef ptrdiff_t in_pixels = volume(problem.in_size), out_pixels = volume(problem.out_size)
+        cdef Memory x_memory = Memory(x, problem.batch * problem.in_channels * in_pixels * self.itemsize)
+        cdef Memory weight_memory = Memory(
+            weight, problem.out_channels * reduction_length(&problem) * self.itemsize
+        )
+        cdef Memory out_memory = Memory(
+            out, problem.batch * problem.out_channels * out_pixels * self.itemsize, writable=True
+        )
+        cdef Memory bias_memory
+        problem.x = x_memory.view.buf
+        problem.weight = weight_memory.view.buf
+        problem.out = out_memory.view.buf
+        problem.bias = NULL
+        if bias is not None:
+            bias_memory = Memory(bias, problem.out_channels * self.itemsize)
+            problem.bias = bias_memory.view.buf
+        cdef void *scratch = allocate(gemm_conv_scratch_size(&problem) * self.itemsize)
+        try:
+            run_tasks(&problem, kernels_of(self.itemsize), self.tasks_between_signals, scratch)
+        finally:
+            free(scratch)
+
+    def im2col(self, image, rows, block):
+        """Pack ``rows = P[k0:k1, p0:p1]`` of one group of one image; `block` is ``(k0, k1, p0, p1)``."""
+        cdef panel panel = self.panel_of(block)
+        cdef Memory source = Memory(image, self.image_bytes())
+        cdef Memory target = Memory(rows, self.panel_bytes(&panel), writable=True)
+        with nogil:
+            kernels_of(self.itemsize).im2col(&self.problem, &panel, source.view.buf, target.view.buf)
+
+    def col2im(self, rows, image, block):
+        """Add ``rows``, a block of P as in `im2col`, to `image` at the places where im2col would have read it."""
+        cdef panel panel = self.panel_of(block)
+        cdef Memory source = Memory(rows, self.panel_bytes(&panel))
+        cdef Memory target = Memory(image, self.image_bytes(), writable=True)
+        with nogil:
+            kernels_of(self.itemsize).col2im(&self.problem, &panel, source.view.buf, target.view.buf)
+
+    cdef panel panel_of(self, block):
+        cdef panel panel
+        panel.first_tap, panel.end_tap, panel.first_pixel, panel.end_pixel = block
+        panel.ld = panel.end_pixel - panel.first_pixel
+        return panel
+
+    cdef Py_ssize_t panel_bytes(self, const panel *panel):
+        return (panel.end_tap - panel.first_tap) * panel.ld * self.itemsize
+
+    cdef Py_ssize_t image_bytes(self):
+        return self.problem.in_channels // self.problem.groups * volume(self.problem.in_size) * self.itemsize
+
+
+if "GEMMCONV_ISA" in os.environ:
+    select_isa(os.environ["GEMMCONV_ISA"])

@@ -1,0 +1,357 @@
+"""Convolution: conv, conv1d, conv2d, conv3d.
+
+Arrays and options come in, are checked (geometry.py, arrays.py), and go to the C layer with a `Problem`, the geometry
+as C sees it. Repeated shapes and options find their problem in a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._gemmconv import Problem
+from .algorithms import choose_tiling, largest_gemm
+from .arrays import Array, as_array, can_hold_result, check_out, computing_dtype, contiguous, extend
+from .geometry import Frozen, Geometry, Sizes, check_padding_mode, freeze
+from .threads import may_start_threads, single_threaded_blas
+
+__all__ = ["conv", "conv1d", "conv2d", "conv3d"]
+
+Ints = int | Sequence[int]
+Padding = int | str | Sequence[int | Sequence[int]]
+
+
+class _Options(NamedTuple):
+    """The options of a convolution in a form that can be a key of a cache."""
+
+    rank: int | None
+    stride: Frozen
+    padding: Frozen
+    dilation: Frozen
+    groups: Frozen
+    padding_mode: str
+
+
+class _Call(NamedTuple):
+    """All that a call needs beside its arrays."""
+
+    geometry: Geometry
+    problem: Problem
+    out_shape: Sizes
+    extends_x: bool
+    limits_blas: bool
+
+
+def _options(
+    rank: int | None, stride: object, padding: object, dilation: object, groups: object, padding_mode: object
+) -> _Options:
+    return _Options(
+        rank,
+        freeze("stride", stride),
+        freeze("padding", padding),
+        freeze("dilation", dilation),
+        freeze("groups", groups),
+        check_padding_mode(padding_mode),
+    )
+
+
+@lru_cache(maxsize=512)
+def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Options) -> _Call:
+    """Validate a convolution and lay it out for the C layer."""
+    geometry = Geometry.from_shapes(
+        x_shape,
+        weight_shape,
+        rank=options.rank,
+        stride=options.stride,
+        padding=options.padding,
+        dilation=options.dilation,
+        groups=options.groups,
+    )
+    batched = len(x_shape) == len(weight_shape)
+    extends_x = options.padding_mode != "constant" and any(map(any, geometry.pads))
+    computed = geometry.padded() if extends_x else geometry
+    tiling = choose_tiling(computed, itemsize)
+    return _Call(
+        geometry,
+        Problem(computed, tiling, itemsize),
+        geometry.out_shape if batched else geometry.out_shape[1:],
+        extends_x,
+        may_start_threads(largest_gemm(tiling)),
+    )
+
+
+def _convolve(
+    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: _Options, flip: bool, out: Array | None
+) -> Array:
+    x, weight = as_array("x", x), as_array("weight", weight)
+    dtype = computing_dtype(x.dtype, weight.dtype)
+    call = _prepare(x.shape, weight.shape, dtype.itemsize, options)
+    if bias is not None:
+        bias = as_array("bias", bias)
+        call.geometry.check_bias(bias.shape)
+        bias = contiguous(bias, dtype)
+    if out is not None:
+        check_out(out, call.out_shape, dtype)
+
+    if call.extends_x:
+        x = extend(x, call.geometry, options.padding_mode)
+    if flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+    x, weight = contiguous(x, dtype), contiguous(weight, dtype)
+    inputs = [x, weight] if bias is None else [x, weight, bias]
+    result = out
+    if result is None or not can_hold_result(result, dtype, inputs):
+        result = np.empty(call.out_shape, dtype)
+    with single_threaded_blas() if call.limits_blas else nullcontext():
+        call.problem.run(x, weight, bias, result)
+    if out is None or out is result:
+        return result
+    np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def conv(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    out: Array | None = None,
+) -> Array:
+    r"""Convolve over one to three spatial axes: a cross-correlation, unless ``flip=True``.
+
+    The number of spatial axes is that of `weight`. By default the kernel is not reversed, as is the custom in neural
+    networks; ``flip=True`` reverses it on every spatial axis, which is the convolution of mathematics and of
+    `numpy.convolve`.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
+        The input; without the batch axis N the result has none either. Spatial is (L,), (H, W) or (D, H, W).
+    weight : array_like of shape (O, C/groups, \*kernel)
+        The kernels, one per output channel.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride : int or sequence of int, optional
+        Step between neighbouring outputs, in input positions.
+    padding : int, str or sequence, optional
+        Zeros around the input: an int, one int per axis, one (before, after) pair per axis (negative numbers crop), or
+        ``"valid"``, ``"same"``, ``"same_lower"``, ``"full"``, ``"causal"``; see `gemmconv.resolve_padding`.
+    dilation : int or sequence of int, optional
+        Step between neighbouring taps of the kernel, in input positions.
+    groups : int, optional
+        Splits the channels into groups that do not see each other; ``groups=C`` is a depthwise convolution.
+    padding_mode : str, optional
+        ``"zeros"``, or how the input goes on in the padding, by the names of `numpy.pad`: ``"reflect"``, ``"edge"``
+        (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. These make a padded copy of `x`.
+    flip : bool, optional
+        Whether to reverse the kernel.
+    out : ndarray, optional
+        Where to write the result: of exactly its shape, and of a type to which the result can be cast
+        (``"same_kind"``). It may overlap the inputs.
+
+    Returns
+    -------
+    ndarray of shape (N, O, \*output) or (O, \*output)
+        Of type ``numpy.result_type(x, weight, numpy.float32)``: float32 or float64; see `gemmconv.output_size` for its
+        size. This is `out` where that was given.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind: complex numbers, say, or a stride that is no integer.
+    ValueError
+        If a shape or value does not fit; the message names it and the rule. Nothing has been written to `out` then.
+
+    Notes
+    -----
+    With stride s, dilation d and padding b before the input, output channel o at position i is ::
+
+        y[n, o, i] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, i * s - b + t * d]
+
+    and that sum is a product of matrices, ``y[n] = K @ P``, with ``K = weight.reshape(O, -1)`` and one column of P for
+    each output position [1]_. P is packed and multiplied a tile at a time and never exists as a whole.
+
+    The error of each output is at most ``(k + 2) * eps * (|x| conv |weight| + |bias|)``, with k the number of terms in
+    its sum; its bits depend neither on the batch it is in nor on the memory layout of the arrays.
+
+    References
+    ----------
+    .. [1] K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document Processing",
+       Tenth International Workshop on Frontiers in Handwriting Recognition, 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv
+    >>> x = np.arange(1, 17, dtype=np.float32).reshape(1, 4, 4)
+    >>> weight = np.array([[[[1, 2], [3, 4]]]], dtype=np.float32)
+    >>> conv(x, weight)
+    array([[[ 44.,  54.,  64.],
+            [ 84.,  94., 104.],
+            [124., 134., 144.]]], dtype=float32)
+    """
+    options = _options(None, stride, padding, dilation, groups, padding_mode)
+    return _convolve(x, weight, bias, options, flip, out)
+
+
+def conv1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Convolve over one spatial axis: a cross-correlation, unless ``flip=True``.
+
+    The same as `conv`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, L) or (C, L)
+        The input.
+    weight : array_like of shape (O, C/groups, KL)
+        The kernels, one per output channel.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, dilation, groups, padding_mode, flip, out
+        As in `conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OL) or (O, OL)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv`, and where `weight` does not have three axes.
+
+    Examples
+    --------
+    >>> from gemmconv import conv1d
+    >>> conv1d([[1, 2, 3, 4]], [[[5, 6, 7]]])
+    array([[38., 56.]])
+    >>> conv1d([[1, 2, 3, 4]], [[[5, 6, 7]]], padding="full", flip=True)  # as numpy.convolve
+    array([[ 5., 16., 34., 52., 45., 28.]])
+    """
+    options = _options(1, stride, padding, dilation, groups, padding_mode)
+    return _convolve(x, weight, bias, options, flip, out)
+
+
+def conv2d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Convolve over two spatial axes: a cross-correlation, unless ``flip=True``.
+
+    The same as `conv`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, H, W) or (C, H, W)
+        The input.
+    weight : array_like of shape (O, C/groups, KH, KW)
+        The kernels, one per output channel.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, dilation, groups, padding_mode, flip, out
+        As in `conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OH, OW) or (O, OH, OW)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv`, and where `weight` does not have four axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv2d
+    >>> x = np.ones((8, 3, 224, 224), np.float32)
+    >>> weight = np.ones((64, 3, 7, 7), np.float32)
+    >>> conv2d(x, weight, stride=2, padding=3).shape
+    (8, 64, 112, 112)
+    """
+    options = _options(2, stride, padding, dilation, groups, padding_mode)
+    return _convolve(x, weight, bias, options, flip, out)
+
+
+def conv3d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    out: Array | None = None,
+) -> Array:
+    """Convolve over three spatial axes: a cross-correlation, unless ``flip=True``.
+
+    The same as `conv`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, D, H, W) or (C, D, H, W)
+        The input.
+    weight : array_like of shape (O, C/groups, KD, KH, KW)
+        The kernels, one per output channel.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, dilation, groups, padding_mode, flip, out
+        As in `conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv`, and where `weight` does not have five axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv3d
+    >>> x = np.ones((1, 8, 16, 32, 32), np.float32)
+    >>> weight = np.ones((8, 1, 3, 3, 3), np.float32)
+    >>> conv3d(x, weight, padding="same", groups=8).shape
+    (1, 8, 16, 32, 32)
+    """
+    options = _options(3, stride, padding, dilation, groups, padding_mode)
+    return _convolve(x, weight, bias, options, flip, out)

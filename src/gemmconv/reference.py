@@ -1,0 +1,206 @@
+"""Every operation again as slow, obvious NumPy in float64: the oracle of the tests and the documentation.
+
+Like `gemmconv.conv`, these are cross-correlations unless ``flip=True``. Nothing here is tiled, packed or clever; the
+meaning of the options is meant to be read off the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .geometry import check_padding_mode, per_axis, resolve_padding
+
+__all__ = ["col2im", "conv", "conv1d", "conv2d", "conv3d", "im2col"]
+
+Array = NDArray[np.float64]
+Ints = int | Sequence[int]
+Padding = int | str | Sequence[int | Sequence[int]]
+
+
+def extend(x: Array, pads: Sequence[tuple[int, int]], padding_mode: str = "zeros") -> Array:
+    """Return x with its last axes padded; negative numbers crop the extended signal."""
+    for axis, (before, after) in enumerate(pads, start=x.ndim - len(pads)):
+        widths = [(0, 0)] * x.ndim
+        widths[axis] = (max(before, 0), max(after, 0))
+        x = np.pad(x, widths, mode=check_padding_mode(padding_mode))  # type: ignore[call-overload]
+        x = x.take(range(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
+    return x
+
+
+def tap_windows(
+    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """Yield ``(tap, window)``: the index of each tap, and what it reads of a padded x at all output positions."""
+    size = x.shape[x.ndim - len(kernel) :]
+    starts = [range(0, n - (k - 1) * d, s) for n, k, s, d in zip(size, kernel, stride, dilation)]
+    for tap in np.ndindex(*kernel):
+        positions = [slice(t * d, t * d + start[-1] + 1, start.step) for t, d, start in zip(tap, dilation, starts)]
+        yield tap, x[tuple([..., *positions])]
+
+
+def im2col(
+    x: ArrayLike,
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    padding_mode: str = "zeros",
+) -> Array:
+    r"""Return the patch matrix P of a convolution (a cross-correlation).
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, \*spatial)
+        The input.
+    kernel_size : sequence of int
+        The kernel's spatial size; its length is the number of spatial axes.
+    stride, padding, dilation, padding_mode
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, C * prod(kernel_size), L)
+        One row per channel and tap, one column per output position.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv.reference import im2col
+    >>> im2col(np.arange(1, 10).reshape(1, 1, 3, 3), (2, 2))[0]
+    array([[1., 2., 4., 5.],
+           [2., 3., 5., 6.],
+           [4., 5., 7., 8.],
+           [5., 6., 8., 9.]])
+    """
+    x = np.asarray(x, np.float64)
+    rank = len(kernel_size)
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
+    padded = extend(x, pads, padding_mode)
+    rows = [window for _, window in tap_windows(padded, kernel_size, strides, dilations)]
+    return np.stack(rows, axis=2).reshape(*x.shape[:1], x.shape[1] * prod(kernel_size), -1)
+
+
+def col2im(
+    columns: ArrayLike,
+    input_size: Sequence[int],
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+) -> Array:
+    r"""Return the adjoint of `im2col` (with zero padding): each entry is added where im2col read it.
+
+    Parameters
+    ----------
+    columns : array_like of shape (N, C * prod(kernel_size), L)
+        A matrix of the shape that im2col gives.
+    input_size, kernel_size : sequence of int
+        Spatial sizes.
+    stride, padding, dilation
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, C, \*input_size)
+        The sums.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv.reference import col2im
+    >>> col2im(np.ones((1, 4, 4)), (3, 3), (2, 2))[0, 0]  # how often each element was read
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    columns = np.asarray(columns, np.float64)
+    rank = len(kernel_size)
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pads = resolve_padding(padding, input_size, kernel_size, stride=strides, dilation=dilations)
+    batch, channels = columns.shape[0], columns.shape[1] // prod(kernel_size)
+    x = np.zeros((batch, channels, *input_size))
+    # The position in x of each element of the padded input, counted from 1; 0 is padding.
+    positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads)
+    sources = im2col(positions, kernel_size, stride=strides, dilation=dilations)[0].astype(int)
+    by_tap = columns.reshape(batch, channels, *sources.shape)
+    flat = x.reshape(batch, channels, -1)
+    for n, c in np.ndindex(batch, channels):
+        np.add.at(flat[n, c], sources[sources > 0] - 1, by_tap[n, c][sources > 0])
+    return x
+
+
+def conv(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> Array:
+    """Convolve (cross-correlate, unless ``flip=True``) as the definition says, one tap of the kernel after the other.
+
+    The arguments are those of `gemmconv.conv`; the result is float64.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv
+    >>> conv([[1, 2, 3, 4]], [[[5, 6, 7]]])
+    array([[38., 56.]])
+    """
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    kernel, rank = weight.shape[2:], weight.ndim - 2
+    batched = x if x.ndim == weight.ndim else x[np.newaxis]
+    if flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pads = resolve_padding(padding, batched.shape[2:], kernel, stride=strides, dilation=dilations)
+    padded = extend(batched, pads, padding_mode)
+
+    y = np.zeros(()) if bias is None else np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
+    for tap, window in tap_windows(padded, kernel, strides, dilations):
+        y = y + channel_product(weight[..., *tap], window, groups)
+    return y if x.ndim == weight.ndim else y[0]
+
+
+def channel_product(weight: Array, window: Array, groups: int) -> Array:
+    """Return ``y[n, o, ...] = sum over c of weight[o, c] * window[n, c, ...]``, within each group of channels."""
+    by_group = [
+        np.moveaxis(np.tensordot(weights, windows, axes=(1, 1)), 0, 1)
+        for weights, windows in zip(np.split(weight, groups), np.split(window, groups, axis=1))
+    ]
+    return np.concatenate(by_group, axis=1)
+
+
+def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv` does with one spatial axis: a cross-correlation, unless ``flip=True``."""
+    return conv(x, with_axes(weight, 3), bias, **options)
+
+
+def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv` does with two spatial axes: a cross-correlation, unless ``flip=True``."""
+    return conv(x, with_axes(weight, 4), bias, **options)
+
+
+def conv3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv` does with three spatial axes: a cross-correlation, unless ``flip=True``."""
+    return conv(x, with_axes(weight, 5), bias, **options)
+
+
+def with_axes(weight: ArrayLike, axes: int) -> Array:
+    """Return weight as an array, or raise unless it has this number of axes."""
+    array = np.asarray(weight, np.float64)
+    if array.ndim != axes:
+        raise ValueError(f"weight has shape {array.shape}, but must have {axes} axes")
+    return array
