@@ -8,6 +8,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
+
 from gemmconv import _gemmconv
 
 hypothesis.settings.register_profile("dev", max_examples=200, deadline=None)

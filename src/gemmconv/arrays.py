@@ -57,7 +57,7 @@ def extend(x: Array, geometry: Geometry, mode: str) -> Array:
     other_axes = x.ndim - geometry.rank
     pads = [(0, 0)] * other_axes + [(max(before, 0), max(after, 0)) for before, after in geometry.pads]
     extended = np.pad(x, pads, mode=mode)  # type: ignore[call-overload]
-    crop = [slice(max(-before, 0), -after if after < 0 else None) for before, after in geometry.pads]
+    crop = [slice(max(-before, 0), after if after < 0 else None) for before, after in geometry.pads]
     cropped: Array = extended[(..., *crop)]
     return cropped
 

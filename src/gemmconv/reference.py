@@ -32,15 +32,13 @@ def extend(x: Array, pads: Sequence[tuple[int, int]], padding_mode: str = "zeros
     return x
 
 
-def tap_windows(
-    x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> Iterator[tuple[tuple[int, ...], Array]]:
-    """Yield ``(tap, window)``: the index of each tap, and what it reads of a padded x at all output positions."""
+def tap_windows(x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Iterator[Array]:
+    """Yield for each tap of the kernel, in order, what it reads of a padded x at all output positions."""
     size = x.shape[x.ndim - len(kernel) :]
     starts = [range(0, n - (k - 1) * d, s) for n, k, s, d in zip(size, kernel, stride, dilation)]
     for tap in np.ndindex(*kernel):
-        positions = [slice(t * d, t * d + start[-1] + 1, start.step) for t, d, start in zip(tap, dilation, starts)]
-        yield tap, x[tuple([..., *positions])]
+        window: Any = (..., *[slice(t * d, t * d + r[-1] + 1, r.step) for t, d, r in zip(tap, dilation, starts)])
+        yield x[window]
 
 
 def im2col(
@@ -83,7 +81,7 @@ def im2col(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
     padded = extend(x, pads, padding_mode)
-    rows = [window for _, window in tap_windows(padded, kernel_size, strides, dilations)]
+    rows = list(tap_windows(padded, kernel_size, strides, dilations))
     return np.stack(rows, axis=2).reshape(*x.shape[:1], x.shape[1] * prod(kernel_size), -1)
 
 
@@ -169,8 +167,9 @@ def conv(
     padded = extend(batched, pads, padding_mode)
 
     y = np.zeros(()) if bias is None else np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
-    for tap, window in tap_windows(padded, kernel, strides, dilations):
-        y = y + channel_product(weight[..., *tap], window, groups)
+    taps = weight.reshape(*weight.shape[:2], -1)
+    for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
+        y = y + channel_product(taps[:, :, t], window, groups)
     return y if x.ndim == weight.ndim else y[0]
 
 

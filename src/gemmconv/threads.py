@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,48 +75,79 @@ def may_start_threads(multiplications: int) -> bool:
     return multiplications > (LARGEST_SMALL_GEMM if gemm_path() == "small" else LARGEST_UNTHREADED_GEMM)
 
 
-class _Limit:
-    """A limit of one thread that the first user sets and the last one lifts."""
+class _SharedLimit:
+    """A limit of one thread on the OpenBLAS of a process, which the first user sets and the last one lifts.
 
-    def __init__(self) -> None:
+    threadpoolctl 3.8 lets only one Python thread change it and ignores the others, which here may well be the
+    first and the last; so its functions are called directly.
+    """
+
+    def __init__(self, libraries: list[Any]) -> None:
+        self.functions = [_openblas_functions(library) for library in libraries]
         self.lock = threading.Lock()
         self.users = 0
-        self.limiter: Any = None
+        self.before: list[int] = []
 
-    def acquire(self) -> None:
-        controller = _scipy_blas()
+    def __enter__(self) -> None:
         with self.lock:
             if self.users == 0:
-                self.limiter = controller.limit(limits=1)
+                self.before = [get() for get, _ in self.functions]
+                for _, set_to in self.functions:
+                    set_to(1)
             self.users += 1
 
-    def release(self) -> None:
+    def __exit__(self, *exception: object) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                self.limiter.restore_original_limits()
+                self.restore()
+
+    def restore(self) -> None:
+        for (_, set_to), before in zip(self.functions, self.before):
+            set_to(before)
 
 
-_limit = _Limit()
+def _openblas_functions(library: Any) -> tuple[Callable[[], int], Callable[[int], None]]:
+    """Return the functions that get and set the number of threads; builds decorate their names differently."""
+    for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64")):
+        names = (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
+        if all(hasattr(library.dynlib, name) for name in names):
+            get, set_to = (getattr(library.dynlib, name) for name in names)
+            return get, set_to
+    raise ImportError(f"{library.filepath} lacks openblas_set_num_threads")
 
 
-def _forget_limit() -> None:
-    """In a forked child: the users of the limit are gone, and the lock may have been held."""
-    global _limit
-    held, _limit = _limit, _Limit()
-    if held.users:
-        held.limiter.restore_original_limits()
+def _is_shared(library: Any) -> bool:
+    """Whether the number of threads is one for the process; with OpenMP each thread has its own."""
+    return bool(library.internal_api == "openblas" and library.threading_layer == "pthreads")
 
 
-os.register_at_fork(after_in_child=_forget_limit)
+@lru_cache(maxsize=1)
+def _shared_limit() -> _SharedLimit:
+    return _SharedLimit([library for library in _scipy_blas().lib_controllers if _is_shared(library)])
+
+
+def _forget_users() -> None:
+    """In a forked child: the users of the limit are gone, and its lock may have been held."""
+    if _shared_limit.cache_info().currsize:
+        limit = _shared_limit()
+        limit.lock = threading.Lock()
+        if limit.users:
+            limit.users = 0
+            limit.restore()
+
+
+os.register_at_fork(after_in_child=_forget_users)
 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold a limit of one thread on SciPy's BLAS; may be nested and shared by threads."""
-    limit = _limit
-    limit.acquire()
-    try:
+    others = _per_thread_blas()
+    with _shared_limit(), others.limit(limits=1) if others.lib_controllers else nullcontext():
         yield
-    finally:
-        limit.release()
+
+
+@lru_cache(maxsize=1)
+def _per_thread_blas() -> Any:
+    return _scipy_blas().select(filepath=[lib.filepath for lib in _scipy_blas().lib_controllers if not _is_shared(lib)])

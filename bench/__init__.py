@@ -1,0 +1,19 @@
+"""The benchmark: every problem is checked whole, then timed, beside other libraries.
+
+Nothing here is needed to compute a convolution. The command `gemmconv bench` uses it; ``bench/`` of
+the repository is installed as `gemmconv.bench`. The way through it:
+
+==================  ==========================================================================
+``suites/*.txt``    the problems, one line of text each
+``problems.py``     one line of text <-> `Problem`: shapes, operations, data
+``peers/``          the libraries, one small module each, behind one interface
+``worker.py``       the process of one library: prepare, check, time
+``client.py``       the other end of its pipe, in the process of the benchmark
+``session.py``      one worker per library, one of them active at a time, rounds interleaved
+``results.py``      what came out: medians, ratios, totals, JSON
+``report.py``       the same as tables
+``terminal.py``     tables and progress, with rich or as plain text
+``machine.py``      facts about the machine, its peak above all
+``command.py``      the command `gemmconv bench`
+==================  ==========================================================================
+"""

@@ -1,0 +1,289 @@
+"""A benchmark problem is one line of text, and this module is all that knows how to read it.
+
+A line of a suite gives the name of the layer, how often the network has it, and its geometry::
+
+    r50_2_3x3  x3  n1 c64 g1 h56 w56 o64 kh3 kw3 sh1 sw1 ph1 pw1 dh1 dw1
+
+=============  =========================================  ==========================
+key            meaning                                    if absent
+=============  =========================================  ==========================
+``n``          batch                                      1
+``c o``        input and output channels                  an error
+``g``          groups                                     1
+``d h w``      depth, height, width of the input          fewer dimensions: ``w`` alone
+                                                          is 1-D, ``h w`` is 2-D
+``kd kh kw``   size of the kernel                         an error
+``sd sh sw``   stride                                     1
+``pd ph pw``   zeros before and after the axis            0
+``dd dh dw``   dilation                                   1
+=============  =========================================  ==========================
+
+``x0`` keeps a problem out of the network's total. ``#`` starts a comment; blank lines are skipped.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import gemmconv
+
+Array = NDArray[Any]
+
+#: In the order in which they run.
+SUITES = ("resnet50", "vgg16", "mobilenet", "audio", "pictures", "variants")
+
+# Key, or prefix of the key before the letter of the axis -> its default (None: it must be given)
+# and its least value.
+CHANNEL_KEYS = {"n": (1, 1), "c": (None, 1), "o": (None, 1), "g": (1, 1)}
+AXIS_KEYS = {"": (None, 1), "k": (None, 1), "s": (1, 1), "p": (0, 0), "d": (1, 1)}
+KNOWN_KEYS = {*CHANNEL_KEYS, *(prefix + axis for prefix in AXIS_KEYS for axis in "dhw")}
+
+# Data are whole numbers up to this size, so that every sum is exact and outputs compare with ==.
+LARGEST_VALUE = 4
+LARGEST_EXACT_SUM = 2**24
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One convolution to be timed.
+
+    Parameters
+    ----------
+    suite, name : str
+        Where the problem comes from, and the name of the layer.
+    count : int
+        How often the network has this layer; 0 keeps it out of the network's total.
+    batch, in_channels, out_channels, groups : int
+        N, C, O and the number of groups.
+    input_size, kernel_size, stride, padding, dilation : tuple of int
+        One number per spatial axis.
+    """
+
+    suite: str
+    name: str
+    count: int
+    batch: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    input_size: tuple[int, ...]
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+
+    @property
+    def output_size(self) -> tuple[int, ...]:
+        """Spatial size of the output."""
+        return tuple(gemmconv.output_size(self.input_size, self.kernel_size, **self.spatial_options))
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of `x`: ``(N, C, *input_size)``."""
+        return (self.batch, self.in_channels, *self.input_size)
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of `weight`: ``(O, C/groups, *kernel_size)``."""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output: ``(N, O, *output_size)``."""
+        return (self.batch, self.out_channels, *self.output_size)
+
+    @property
+    def reduction(self) -> int:
+        """Number of products in the sum of one output element."""
+        return math.prod(self.weight_shape[1:])
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the direct sum: two per multiplication and addition."""
+        return 2 * math.prod(self.output_shape) * self.reduction
+
+    @property
+    def spatial_options(self) -> dict[str, Any]:
+        """The keyword arguments of `gemmconv.output_size`."""
+        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of `gemmconv.conv`."""
+        return {**self.spatial_options, "groups": self.groups}
+
+    @property
+    def line(self) -> str:
+        """The problem as a line of a suite, without what is at its default."""
+        axes = "dhw"[-len(self.input_size) :]
+        values = {
+            "n": self.batch,
+            "c": self.in_channels,
+            **dict(zip(axes, self.input_size)),
+            "o": self.out_channels,
+            "g": self.groups,
+        }
+        sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
+        for prefix, numbers in zip("kspd", sizes):
+            values |= {prefix + axis: number for axis, number in zip(axes, numbers)}
+        defaults = {key: default for key, (default, _) in CHANNEL_KEYS.items()}
+        defaults |= {prefix + axis: AXIS_KEYS[prefix][0] for prefix in AXIS_KEYS for axis in axes}
+        words = [f"{key}{value}" for key, value in values.items() if value != defaults[key]]
+        return " ".join([self.name, f"x{self.count}", *words])
+
+    def arrays(self, dtype: str) -> tuple[Array, Array]:
+        """Make the data, the same on every call and in every process.
+
+        Parameters
+        ----------
+        dtype : str
+            ``"float32"`` or ``"float64"``.
+
+        Returns
+        -------
+        x, weight : ndarray
+            Small whole numbers drawn from a generator seeded by the problem's name.
+        """
+        random = np.random.default_rng(zlib.crc32(self.name.encode()))
+
+        def draw(shape: tuple[int, ...]) -> Array:
+            numbers = random.integers(-LARGEST_VALUE, LARGEST_VALUE + 1, shape, dtype=np.int8)
+            return numbers.astype(dtype)
+
+        return draw(self.input_shape), draw(self.weight_shape)
+
+
+def parse_problem(line: str, suite: str = "") -> Problem:
+    """Read one line of a suite.
+
+    Parameters
+    ----------
+    line : str
+        The line, without a comment.
+    suite : str, optional
+        The name of its suite.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    ValueError
+        If the line is malformed or the convolution impossible; the message says what is wrong.
+    """
+    name, *words = line.split()
+    if not words or not re.fullmatch("x[0-9]+", words[0]):
+        raise ValueError(f"after the name {name!r} must come a count such as x1")
+    numbers = _read_numbers(words[1:])
+    axes = next((axes for axes in ("dhw", "hw") if axes[0] in numbers), "w")
+    channels = {key: _take(numbers, key, *rule) for key, rule in CHANNEL_KEYS.items()}
+    sizes = {prefix: tuple(_take(numbers, prefix + axis, *rule) for axis in axes) for prefix, rule in AXIS_KEYS.items()}
+    if numbers:
+        raise ValueError(f"{' '.join(numbers)}: the input has only the axes {' '.join(axes)}")
+    problem = Problem(
+        suite=suite,
+        name=name,
+        count=int(words[0][1:]),
+        batch=channels["n"],
+        in_channels=channels["c"],
+        out_channels=channels["o"],
+        groups=channels["g"],
+        input_size=sizes[""],
+        kernel_size=sizes["k"],
+        stride=sizes["s"],
+        padding=sizes["p"],
+        dilation=sizes["d"],
+    )
+    _refuse_impossible(problem)
+    return problem
+
+
+def _read_numbers(words: list[str]) -> dict[str, int]:
+    """Turn ``["c3", "kh7"]`` into ``{"c": 3, "kh": 7}``."""
+    numbers: dict[str, int] = {}
+    for word in words:
+        match = re.fullmatch("([a-z]+)([0-9]+)", word)
+        if not match:
+            raise ValueError(f"{word!r} is not a key followed by a whole number")
+        key, number = match.groups()
+        if key not in KNOWN_KEYS:
+            raise ValueError(f"{word!r} has an unknown key")
+        if key in numbers:
+            raise ValueError(f"{key!r} is given twice")
+        numbers[key] = int(number)
+    return numbers
+
+
+def _take(numbers: dict[str, int], key: str, default: int | None, least: int) -> int:
+    """Remove and return one number."""
+    number = numbers.pop(key, default)
+    if number is None:
+        raise ValueError(f"{key!r} is missing")
+    if number < least:
+        raise ValueError(f"{key}{number} is less than {least}")
+    return number
+
+
+def _refuse_impossible(problem: Problem) -> None:
+    """Raise ValueError for what cannot be computed, or not exactly."""
+    gemmconv.output_size(problem.input_size, problem.kernel_size, **problem.spatial_options)  # may raise
+    if problem.in_channels % problem.groups or problem.out_channels % problem.groups:
+        raise ValueError(f"g{problem.groups} does not divide c{problem.in_channels} and o{problem.out_channels}")
+    if problem.reduction * LARGEST_VALUE**2 > LARGEST_EXACT_SUM:
+        raise ValueError(f"a sum of {problem.reduction} products would not be exact in float32")
+
+
+def read_suite(path: Path) -> list[Problem]:
+    """Read the problems of one file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its stem becomes the name of the suite.
+
+    Returns
+    -------
+    list of Problem
+
+    Raises
+    ------
+    ValueError
+        If a line is malformed; the message begins with the file's name and the line's number.
+    """
+    problems: dict[str, Problem] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        line = text.partition("#")[0].strip()
+        if not line:
+            continue
+        try:
+            problem = parse_problem(line, path.stem)
+            if problem.name in problems:
+                raise ValueError(f"the name {problem.name!r} is given twice")
+        except ValueError as error:
+            raise ValueError(f"{path.name}:{number}: {error}") from error
+        problems[problem.name] = problem
+    return list(problems.values())
+
+
+def load_suite(name: str) -> list[Problem]:
+    """Read a suite that comes with gemmconv.
+
+    Parameters
+    ----------
+    name : str
+        One of `SUITES`.
+
+    Returns
+    -------
+    list of Problem
+    """
+    return read_suite(Path(__file__).with_name("suites") / f"{name}.txt")

@@ -1,0 +1,278 @@
+"""What a run of the benchmark found, the statistics of it, and its form in JSON.
+
+The JSON object of `Results.as_json` has these members. Times are in seconds, speeds in GFLOP/s, and
+what could not be determined is ``null``.
+
+``schema``
+    1; another number if the meaning of a member changes.
+``machine``
+    ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses)
+    and ``peak_gflops`` (of one core, for the dtype of the run).
+``versions``
+    Name of the software -> version.
+``arguments``
+    ``suite``, ``match``, ``dtype``, ``rounds``, ``seconds``, ``threads``.
+``complete``
+    False if the run was interrupted: then rows are missing.
+``libraries``
+    Name -> ``version``, and ``failure``: why it could not be loaded.
+``rows``
+    One object per problem: ``name``, ``suite``, ``count`` (how often the network has the layer),
+    ``problem`` (as in the suite), ``output_shape``, ``flops``, ``ratio`` (time of torch over time of
+    gemmconv, median of the rounds) and ``libraries``: name -> object with
+
+    ``status``
+        "timed", "wrong" (output), "failed", "skipped" or "missing" (library).
+    ``checked``
+        True: the whole output is right; false: it is not; null: there is none.
+    ``why``
+        Why it is not timed.
+    ``median_seconds``, ``minimum_seconds``, ``rounds``
+        Of all calls; and the seconds of every call, by round.
+    ``gflops``, ``fraction_of_peak``
+        Of the median.
+``totals``
+    One object per suite: ``suite``, ``layers`` (measured, counted as often as the network has them),
+    ``layers_of_network``, ``seconds`` (name of library -> sum of its medians times their counts, null
+    if a layer that counts is not timed, or none counts), ``ratio`` of those sums, and
+    ``geometric_mean_ratio`` over all rows of the suite.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .peers import OURS, RIVAL
+from .problems import Problem, load_suite
+
+#: Status of a measurement -> whether the whole output is right.
+CHECKED = {"timed": True, "wrong": False, "failed": None, "skipped": None, "missing": None}
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library of the run: its version, or why it could not be loaded."""
+
+    version: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One problem computed by one library.
+
+    Parameters
+    ----------
+    status : str
+        A key of `CHECKED`.
+    why : str, optional
+        Why it is not timed.
+    rounds : sequence of sequences of float
+        The seconds of every call, by round.
+    """
+
+    status: str
+    why: str | None = None
+    rounds: Sequence[Sequence[float]] = ()
+
+    @property
+    def median(self) -> float | None:
+        """Median of the seconds of all calls."""
+        calls = [seconds for calls in self.rounds for seconds in calls]
+        return statistics.median(calls) if calls else None
+
+    @property
+    def minimum(self) -> float | None:
+        """Seconds of the fastest call."""
+        return min((min(calls) for calls in self.rounds), default=None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One problem, computed by every library."""
+
+    problem: Problem
+    measurements: dict[str, Measurement]
+
+    @property
+    def ratio(self) -> float | None:
+        """Time of the rival over our own: of each round the medians, of their quotients the median."""
+        ours, rival = (self.measurements.get(name) for name in (OURS, RIVAL))
+        if ours is None or rival is None or not (ours.rounds and rival.rounds):
+            return None
+        return statistics.median(
+            statistics.median(theirs) / statistics.median(own) for own, theirs in zip(ours.rounds, rival.rounds)
+        )
+
+    def gflops(self, library: str) -> float | None:
+        """Speed of a library.
+
+        Parameters
+        ----------
+        library : str
+            Its name.
+
+        Returns
+        -------
+        float or None
+            10**9 operations per second by the median time.
+        """
+        median = self.measurements[library].median
+        return None if median is None else self.problem.flops / median / 1e9
+
+
+@dataclass(frozen=True)
+class Total:
+    """The sum over a network.
+
+    Parameters
+    ----------
+    suite : str
+        The network.
+    rows : list of Row
+        Its rows in this run, all or some.
+    """
+
+    suite: str
+    rows: list[Row]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers measured, each counted as often as the network has it."""
+        return sum(row.problem.count for row in self.rows)
+
+    @property
+    def layers_of_network(self) -> int:
+        """Number of layers of the whole network."""
+        return sum(problem.count for problem in load_suite(self.suite))
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the layers measured."""
+        return sum(row.problem.flops * row.problem.count for row in self.rows)
+
+    def seconds(self, library: str) -> float | None:
+        """Sum the medians of a library, each as often as the network has the layer.
+
+        Parameters
+        ----------
+        library : str
+            Its name.
+
+        Returns
+        -------
+        float or None
+            None where nothing counts, or something that counts is not timed: part of a sum would
+            mislead.
+        """
+        counted = [row for row in self.rows if row.problem.count]
+        times = [(row.problem.count, row.measurements[library].median) for row in counted]
+        known = [count * median for count, median in times if median is not None]
+        return sum(known) if known and len(known) == len(times) else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Total time of the rival over our own."""
+        measured = self.rows[0].measurements
+        ours, rival = (self.seconds(name) if name in measured else None for name in (OURS, RIVAL))
+        return rival / ours if ours and rival else None
+
+    @property
+    def geometric_mean_ratio(self) -> float | None:
+        """Geometric mean of the ratios of the rows."""
+        ratios = [ratio for row in self.rows if (ratio := row.ratio) is not None]
+        return statistics.geometric_mean(ratios) if ratios else None
+
+
+@dataclass
+class Results:
+    """A whole run.
+
+    Parameters
+    ----------
+    machine, versions, arguments : dict
+        As in the JSON.
+    libraries : dict
+        Name -> `Library`.
+    rows : list of Row
+        In the order of the run.
+    complete : bool
+        False until every problem is measured.
+    """
+
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    arguments: dict[str, Any]
+    libraries: dict[str, Library] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    complete: bool = False
+
+    @property
+    def totals(self) -> list[Total]:
+        """One total per suite, in the order of the run."""
+        suites = dict.fromkeys(row.problem.suite for row in self.rows)
+        return [Total(suite, [row for row in self.rows if row.problem.suite == suite]) for suite in suites]
+
+    @property
+    def ours_is_right(self) -> bool:
+        """Whether gemmconv computed every problem, and rightly."""
+        return all(row.measurements[OURS].status == "timed" for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """Put the results into what `json.dump` takes.
+
+        Returns
+        -------
+        dict
+            See the head of this module.
+        """
+        return {
+            "schema": 1,
+            "machine": self.machine,
+            "versions": self.versions,
+            "arguments": self.arguments,
+            "complete": self.complete,
+            "libraries": {name: vars(library) for name, library in self.libraries.items()},
+            "rows": [self._row_as_json(row) for row in self.rows],
+            "totals": [self._total_as_json(total) for total in self.totals],
+        }
+
+    def _row_as_json(self, row: Row) -> dict[str, Any]:
+        problem = row.problem
+        return {
+            "name": problem.name,
+            "suite": problem.suite,
+            "count": problem.count,
+            "problem": problem.line,
+            "output_shape": list(problem.output_shape),
+            "flops": problem.flops,
+            "ratio": row.ratio,
+            "libraries": {name: self._measurement_as_json(row, name) for name in row.measurements},
+        }
+
+    def _measurement_as_json(self, row: Row, library: str) -> dict[str, Any]:
+        measurement = row.measurements[library]
+        gflops = row.gflops(library)
+        return {
+            "status": measurement.status,
+            "checked": CHECKED[measurement.status],
+            "why": measurement.why,
+            "median_seconds": measurement.median,
+            "minimum_seconds": measurement.minimum,
+            "rounds": [list(calls) for calls in measurement.rounds],
+            "gflops": gflops,
+            "fraction_of_peak": None if gflops is None else gflops / self.machine["peak_gflops"],
+        }
+
+    def _total_as_json(self, total: Total) -> dict[str, Any]:
+        return {
+            "suite": total.suite,
+            "layers": total.layers,
+            "layers_of_network": total.layers_of_network,
+            "seconds": {name: total.seconds(name) for name in self.libraries},
+            "ratio": total.ratio,
+            "geometric_mean_ratio": total.geometric_mean_ratio,
+        }

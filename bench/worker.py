@@ -1,0 +1,213 @@
+"""The process of one library: ``python -m gemmconv.bench.worker PEER --threads N``.
+
+It answers requests, one JSON object per line on its standard input, with one JSON object per line
+on its standard output. The first line comes unasked once the library is imported.
+
+================================================  =============================================
+request                                           reply
+================================================  =============================================
+(none: the library is imported)                   ``{"version": "2.13.0"}``
+``{"do": "prepare", "problem": LINE,``            ``{}``, or ``{"unsupported": WHY}``
+``"dtype": "float32"}``
+``{"do": "check", "expected": FILE}``             ``{"wrong": null}``, or ``{"wrong": WHAT}``
+``{"do": "time", "seconds": 0.1}``                ``{"seconds": [0.00123, 0.00119, ...]}``
+================================================  =============================================
+
+Any reply may be ``{"error": WHAT}`` instead. The process ends when its input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
+
+import numpy as np
+
+from .peers import Peer, UnsupportedError, load_peer
+from .problems import Array, parse_problem
+
+Message = dict[str, Any]
+
+# Each measurement has at least so many calls, except where one call alone takes long.
+LEAST_CALLS = 3
+LONG_CALL = 1.0
+
+
+def compare(output: Array, expected: Array, dtype: str) -> str | None:
+    """Compare the whole of an output with the oracle's.
+
+    Parameters
+    ----------
+    output : ndarray
+        What the library returned.
+    expected : ndarray
+        What it should have returned, in float64. The data are whole numbers, so the two are equal.
+    dtype : str
+        What the dtype of `output` should be.
+
+    Returns
+    -------
+    str or None
+        What is wrong, None if nothing is.
+    """
+    if output.shape != expected.shape or output.dtype != dtype:
+        return f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
+    different = output != expected
+    number = int(np.count_nonzero(different))
+    if not number:
+        return None
+    first = tuple(int(index) for index in np.argwhere(different)[0])
+    return (
+        f"{number} of {output.size} elements differ, the first at {first}: {output[first]} instead of {expected[first]}"
+    )
+
+
+def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
+    """Time a function, call by call.
+
+    Parameters
+    ----------
+    call : callable
+        The function.
+    seconds : float
+        Calls are begun until this much time is spent and `LEAST_CALLS` are done; after a call that
+        takes longer than `LONG_CALL` only the time spent counts.
+
+    Returns
+    -------
+    list of float
+        The seconds of each call.
+    """
+    taken: list[float] = []
+    spent = 0.0
+    gc.disable()
+    try:
+        while not taken or spent < seconds or (len(taken) < LEAST_CALLS and max(taken) <= LONG_CALL):
+            begin = time.perf_counter()
+            call()
+            taken.append(round(time.perf_counter() - begin, 9))
+            spent += taken[-1]
+    finally:
+        gc.enable()
+    return taken
+
+
+class Worker:
+    """The requests as methods.
+
+    Parameters
+    ----------
+    peer : Peer
+        The library.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.dtype = ""
+        self.call: Callable[[], Array] | None = None
+
+    def prepare(self, request: Message) -> Message:
+        """Make the data of a problem and have the library get ready."""
+        self.call = None  # the memory of the last problem is free before the next is made
+        problem = parse_problem(request["problem"])
+        self.dtype = request["dtype"]
+        x, weight = problem.arrays(self.dtype)
+        self.call = self.peer.prepare(problem, x, weight)
+        return {}
+
+    def check(self, request: Message) -> Message:
+        """Compute once and compare every element."""
+        return {"wrong": compare(self.prepared()(), np.load(request["expected"]), self.dtype)}
+
+    def time(self, request: Message) -> Message:
+        """Compute for a while."""
+        return {"seconds": time_calls(self.prepared(), request["seconds"])}
+
+    def prepared(self) -> Callable[[], Array]:
+        """Return the function that the last `prepare` made."""
+        if self.call is None:
+            raise RuntimeError("no problem is prepared")
+        return self.call
+
+    def answer(self, request: Message) -> Message:
+        """Carry out one request; whatever goes wrong becomes a reply."""
+        requests = {"prepare": self.prepare, "check": self.check, "time": self.time}
+        try:
+            return requests[request["do"]](request)
+        except UnsupportedError as why:
+            return {"unsupported": str(why)}
+        except Exception as error:
+            traceback.print_exc()
+            return {"error": describe(error)}
+
+
+def describe(error: Exception) -> str:
+    """Put an exception into one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def take_pipes() -> tuple[TextIO, TextIO]:
+    """Take standard input and output for the protocol alone.
+
+    Returns
+    -------
+    requests, replies : text files
+        Copies of the two. What a library prints goes to standard error from now on, even from C,
+        and a library that reads finds nothing.
+    """
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one library until the input ends.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        The command line.
+
+    Returns
+    -------
+    int
+        Exit code: 0, or 1 if the library cannot be loaded.
+    """
+    parser = argparse.ArgumentParser(prog="gemmconv.bench.worker", description="Serve one library.")
+    parser.add_argument("peer", help="name of the library, or module:function")
+    parser.add_argument("--threads", type=int, default=1, help="how many it may use (default 1)")
+    options = parser.parse_args(arguments)
+    # Ctrl-C reaches the whole group of processes; the benchmark decides, and closes the pipe.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = take_pipes()
+
+    def reply(message: Message) -> None:
+        print(json.dumps(message), file=replies, flush=True)
+
+    try:
+        peer = load_peer(options.peer, options.threads)
+        reply({"version": peer.version()})
+    except Exception as error:
+        traceback.print_exc()
+        reply({"error": describe(error)})
+        return 1
+    worker = Worker(peer)
+    for line in requests:
+        reply(worker.answer(json.loads(line)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

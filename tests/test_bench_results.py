@@ -1,0 +1,178 @@
+"""The results of the benchmark: their arithmetic, their JSON and their tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import sys
+
+import pytest
+
+from gemmconv.bench import report, results, terminal
+from gemmconv.bench.problems import load_suite
+from gemmconv.bench.results import Library, Measurement, Results, Row, Total
+
+
+def make_results():
+    """Two layers of VGG-16, computed by three libraries; NumPy skips the second."""
+    first, second = (problem for problem in load_suite("vgg16") if problem.name in ("vgg1_1", "vgg3_2"))
+    timed = {
+        "gemmconv": Measurement("timed", rounds=[[1e-3, 2e-3, 3e-3], [2e-3], [4e-3]]),
+        "torch": Measurement("timed", rounds=[[1e-3], [4e-3], [3e-3]]),
+    }
+    skipped = Measurement("skipped", "it is too large")
+    results = Results(
+        machine={"cpu": "a processor", "instruction_set": "avx2", "peak_gflops": 200.0},
+        versions={"numpy": "2.0"},
+        arguments={"dtype": "float32", "threads": 1, "rounds": 3},
+        libraries={name: Library(version="1.0") for name in ("gemmconv", "torch", "numpy")},
+        complete=True,
+    )
+    results.rows.append(Row(first, {**timed, "numpy": Measurement("timed", rounds=[[5e-3]] * 3)}))
+    results.rows.append(Row(second, {"gemmconv": timed["torch"], "torch": timed["gemmconv"], "numpy": skipped}))
+    return results
+
+
+def test_ratio_is_the_median_of_the_rounds():
+    first, second = make_results().rows
+    assert first.ratio == pytest.approx(statistics.median([1 / 2, 4 / 2, 3 / 4]))
+    assert second.ratio == pytest.approx(statistics.median([2 / 1, 2 / 4, 4 / 3]))
+    assert first.measurements["gemmconv"].median == 2e-3
+    assert first.measurements["gemmconv"].minimum == 1e-3
+    assert first.gflops("gemmconv") == pytest.approx(2 * 64 * 224 * 224 * 27 / 2e-3 / 1e9)
+    assert second.gflops("numpy") is None
+
+
+def test_total_counts_layers_and_is_silent_where_one_is_missing():
+    (total,) = make_results().totals
+    assert (total.layers, total.layers_of_network) == (3, 13)
+    assert total.seconds("gemmconv") == pytest.approx(2e-3 + 2 * 3e-3)
+    assert total.seconds("torch") == pytest.approx(3e-3 + 2 * 2e-3)
+    assert total.seconds("numpy") is None
+    assert total.ratio == pytest.approx(7 / 8)
+    assert total.geometric_mean_ratio == pytest.approx((0.75 * 4 / 3) ** 0.5)
+
+
+def test_a_collection_has_no_total():
+    problem = load_suite("pictures")[0]
+    timed = Measurement("timed", rounds=[[1e-3]])
+    total = Total("pictures", [Row(problem, {"gemmconv": timed, "torch": timed})])
+    assert total.seconds("gemmconv") is None
+    assert total.ratio is None
+    assert total.geometric_mean_ratio == 1.0
+
+
+def test_json_is_as_documented():
+    written = json.loads(json.dumps(make_results().as_json(), allow_nan=False))
+    assert written["schema"] == 1
+    assert written["complete"] is True
+    assert set(written) == {
+        "schema", "machine", "versions", "arguments", "complete", "libraries", "rows", "totals",
+    }  # fmt: skip
+    row = written["rows"][1]
+    assert set(row) == {"name", "suite", "count", "problem", "output_shape", "flops", "ratio", "libraries"}
+    assert row["problem"] == "vgg3_2 x2 c256 h56 w56 o256 kh3 kw3 ph1 pw1"
+    ours = row["libraries"]["gemmconv"]
+    assert ours["checked"] is True
+    assert ours["rounds"] == [[1e-3], [4e-3], [3e-3]]
+    assert ours["fraction_of_peak"] == pytest.approx(ours["gflops"] / 200)
+    assert row["libraries"]["numpy"] == {
+        "status": "skipped", "checked": None, "why": "it is too large", "rounds": [], "median_seconds": None,
+        "minimum_seconds": None, "gflops": None, "fraction_of_peak": None,
+    }  # fmt: skip
+    assert written["totals"][0]["seconds"]["numpy"] is None
+    assert all(
+        f"``{member}``" in results.__doc__ for member in {*written, *row, *ours, *written["totals"][0]} - {"suite"}
+    )
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def show(stream):
+    (table,) = report.make_tables(make_results())
+    terminal.show_table(table, stream)
+    return stream.getvalue()
+
+
+def test_plain_table():
+    lines = show(io.StringIO()).splitlines()
+    assert lines[0] == "vgg16: 3 of 13 layers"
+    assert lines[3].split() == ["vgg1_1", "1", "2.000", "86.7", "43%", "3.000", "57.8", "5.000", "34.7", "0.75x"]
+    assert lines[4].split() == ["vgg3_2", "2", "3.000", "1233.1", "617%", "2.000", "1849.7", "-", "-", "1.33x"]
+    assert lines[5].split()[:6] == ["total", "3", "8.000", "946.5", "473%", "7.000"]
+    assert lines[6].split() == ["geometric", "mean", "1.00x"]
+    assert len({len(line) for line in lines[2:]}) == 1
+
+
+def test_table_without_rich_is_plain(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich", None)
+    assert show(Screen()) == show(io.StringIO())
+
+
+def test_rich_table_shows_losses_in_red_and_obeys_no_color(monkeypatch):
+    pytest.importorskip("rich")
+    for name, value in {"TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    colours = show(Screen())
+    assert "\x1b[31m0.75x" in colours
+    assert "\x1b[32m1.33x" in colours
+    monkeypatch.setenv("NO_COLOR", "1")
+    sober = show(Screen())
+    assert "0.75x" in sober
+    assert not any(f"{code}m" in sober for code in ("[31", "[32", ";31", ";32"))
+
+
+def test_progress(monkeypatch):
+    plain = io.StringIO()
+    with terminal.show_progress(2, plain) as tell:
+        tell(0, "first")
+        tell(1, "second")
+    assert plain.getvalue() == "[0/2] first\n[1/2] second\n"
+    pytest.importorskip("rich")
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen()
+    with terminal.show_progress(2, screen) as tell:
+        tell(1, "second [x]")
+    assert "second [x]" in screen.getvalue()
+
+
+def test_notes_tell_what_the_table_cannot():
+    results = make_results()
+    results.libraries["torch"] = Library(failure="No module named 'torch'")
+    results.complete = False
+    assert report.make_notes(results) == [
+        "torch is missing: No module named 'torch'",
+        "numpy skipped vgg3_2: it is too large",
+        "interrupted: some problems are missing",
+    ]
+    (table,) = report.make_tables(results)
+    assert not any("torch" in header for header in table.headers)
+    assert "one core's peak in float32: 200.0 GFLOP/s" in report.make_heading(results)
+
+
+def test_wrong_outputs_stand_out_in_the_table():
+    results = make_results()
+    results.rows[0].measurements["gemmconv"] = Measurement("wrong", "1 of 8 elements differ")
+    (table,) = report.make_tables(results)
+    assert table.rows[0][2].text == "WRONG"
+    assert not results.ours_is_right
+
+
+def test_a_run_without_gemmconv_is_a_failure():
+    results = make_results()
+    results.libraries["gemmconv"] = Library(failure="no such file")
+    for row in results.rows:
+        row.measurements["gemmconv"] = Measurement("missing", "no such file")
+    (table,) = report.make_tables(results)
+    assert [cell.text for cell in table.rows[0][2:5]] == ["-", "-", "-"]
+    assert table.rows[0][-1].text == "-"
+    assert report.make_notes(results)[0] == "gemmconv is missing: no such file"
+    assert not results.ours_is_right

@@ -1,0 +1,229 @@
+"""The command `gemmconv`: what it prints, where to, and its exit codes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import gemmconv
+from gemmconv import cli, threads
+from gemmconv.bench import command, session
+from gemmconv.bench.problems import SUITES, load_suite, read_suite
+from gemmconv.bench.results import Library, Measurement, Row
+
+QUICK = ["bench", "--match", "^inc_1x7$", "--rounds", "2", "--seconds", "1e-9"]
+
+
+def exit_code(*arguments):
+    """Run the command; argparse leaves by SystemExit."""
+    try:
+        return cli.main(arguments)
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.fixture
+def only_gemmconv(monkeypatch):
+    """Run the benchmark without the other libraries, which take long to import."""
+    monkeypatch.setattr(command, "LOADERS", {"gemmconv": command.LOADERS["gemmconv"]})
+
+
+@pytest.fixture
+def fake_session(monkeypatch):
+    """Let sessions return what is put into this list, and raise the exceptions in it."""
+    outcomes = []
+
+    class FakeSession:
+        def __init__(self, settings):
+            self.libraries = {name: Library(version="1.0") for name in settings.peers}
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def measure(self, problem):
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return Row(problem, dict.fromkeys(self.libraries, outcome))
+
+    monkeypatch.setattr(session, "Session", FakeSession)
+    return outcomes
+
+
+TIMED = Measurement("timed", rounds=[[1e-3], [1e-3]])
+
+
+def test_entry_point():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="gemmconv")
+    assert entry.load() is cli.main
+
+
+def test_version(capsys):
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"gemmconv {gemmconv.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["info", "--help"], ["bench", "--help"]])
+def test_help(capsys, arguments):
+    assert exit_code(*arguments) == 0
+    assert "usage: gemmconv" in capsys.readouterr().out
+
+
+def test_info(capsys):
+    assert exit_code("info") == 0
+    captured = capsys.readouterr()
+    lines = {line.partition("  ")[0]: line.partition("  ")[2].strip() for line in captured.out.splitlines()}
+    assert lines["gemmconv"] == gemmconv.__version__
+    for name in ("numpy", "scipy", "threadpoolctl"):
+        assert lines[name] == importlib.metadata.version(name)
+    assert lines["instruction sets"].endswith(f"active: {gemmconv._gemmconv.isa()}")
+    assert lines["processor"]
+    assert lines["BLAS of SciPy"]
+    assert lines["threads of gemmconv"] == "1"
+    assert captured.err == ""
+
+
+def test_info_without_a_known_blas(capsys, monkeypatch):
+    monkeypatch.setattr(threads, "scipy_blas_info", list)
+    assert exit_code("info") == 0
+    assert "not one that threadpoolctl knows" in capsys.readouterr().out
+
+
+def test_blas_in_one_line():
+    library = {"internal_api": "mkl", "version": None, "num_threads": 1, "filepath": "libmkl_rt.so"}
+    assert cli.describe_blas(library) == "mkl, 1 thread, libmkl_rt.so"
+    library |= {"version": "2024.1", "num_threads": 4, "threading_layer": "intel", "architecture": "Zen"}
+    assert cli.describe_blas(library) == "mkl 2024.1, Zen, 4 threads, intel, libmkl_rt.so"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["paint"], "invalid choice: 'paint'"),
+        (["bench", "--suite", "alexnet"], "invalid choice: 'alexnet'"),
+        (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["bench", "--match", "("], "'(' is no regular expression"),
+        (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
+        (["bench", "--suite", "audio", "--match", "vgg"], "matches no problem of --suite audio"),
+        (["bench", "--rounds", "0"], "not a whole number of at least 1"),
+        (["bench", "--rounds", "1.5"], "not a whole number of at least 1"),
+        (["bench", "--seconds", "-1"], "not a number above 0"),
+        (["bench", "--seconds", "nan"], "not a number above 0"),
+        (["bench", "--seconds", "soon"], "not a number above 0"),
+    ],
+)
+def test_senseless_commands(capsys, arguments, message):
+    assert exit_code(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+
+
+def test_list_can_be_read_again(capsys, tmp_path):
+    assert exit_code("bench", "--list") == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "all.txt").write_text(printed)
+    names = [problem.name for problem in read_suite(tmp_path / "all.txt")]
+    assert names == [problem.name for suite in SUITES for problem in load_suite(suite)]
+    assert [line[2:] for line in printed.splitlines() if line.startswith("#")] == list(SUITES)
+
+
+def test_list_of_a_selection(capsys):
+    assert exit_code("bench", "--list", "--suite", "vgg16", "--match", "4_") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "# vgg16",
+        "vgg4_1 x1 c256 h28 w28 o512 kh3 kw3 ph1 pw1",
+        "vgg4_2 x2 c512 h28 w28 o512 kh3 kw3 ph1 pw1",
+    ]
+
+
+@pytest.mark.usefixtures("only_gemmconv")
+def test_bench(capsys, tmp_path):
+    file = tmp_path / "results.json"
+    assert exit_code(*QUICK, "--json", str(file)) == 0
+    captured = capsys.readouterr()
+    assert "variants\n" in captured.out
+    assert "inc_1x7" in captured.out
+    assert "\x1b" not in captured.out
+    assert captured.err.splitlines()[-1] == "[0/1] inc_1x7"
+    written = json.loads(file.read_text())
+    assert written["arguments"] == {
+        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1,
+    }  # fmt: skip
+    assert written["versions"]["gemmconv"] == gemmconv.__version__
+    assert written["machine"]["peak_gflops"] > 0
+    assert written["libraries"] == {"gemmconv": {"version": gemmconv.__version__, "failure": None}}
+    (row,) = written["rows"]
+    assert row["ratio"] is None
+    assert row["libraries"]["gemmconv"]["checked"] is True
+
+
+@pytest.mark.usefixtures("only_gemmconv")
+def test_bench_in_float64_with_json_on_standard_output(capsys):
+    assert exit_code(*QUICK, "--dtype", "float64", "--json", "-") == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written["arguments"]["dtype"] == "float64"
+    assert written["rows"][0]["libraries"]["gemmconv"]["checked"] is True
+
+
+@pytest.mark.parametrize("status", ["wrong", "failed", "missing"])
+def test_mistakes_of_gemmconv_are_exit_code_1(capsys, fake_session, status):
+    fake_session.append(Measurement(status, "so it is"))
+    assert exit_code(*QUICK) == 1
+    assert capsys.readouterr().out
+
+
+def test_interrupted_bench_shows_what_it_has(capsys, fake_session, tmp_path):
+    file = tmp_path / "results.json"
+    fake_session += [TIMED, KeyboardInterrupt()]
+    assert exit_code("bench", "--match", "^inc", "--json", str(file)) == 130
+    captured = capsys.readouterr()
+    assert "inc_1x7" in captured.out
+    assert "interrupted: some problems are missing" in captured.out
+    assert "interrupted" in captured.err
+    written = json.loads(file.read_text())
+    assert written["complete"] is False
+    assert len(written["rows"]) == 1
+
+
+def test_interrupted_before_the_first_row(capsys, fake_session):
+    fake_session.append(KeyboardInterrupt())
+    assert exit_code(*QUICK) == 130
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("fake_session")
+def test_unwritable_file_is_found_out_before_the_run(capsys, tmp_path):
+    assert exit_code(*QUICK, "--json", str(tmp_path / "absent" / "results.json")) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "cannot write to" in captured.err
+    assert "No such file or directory" in captured.err
+
+
+def test_earlier_results_survive_until_there_are_new_ones(fake_session, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text("earlier")
+    fake_session.append(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main([*QUICK, "--json", str(file)])
+    assert file.read_text() == "earlier"
+
+
+def test_reader_that_went_away():
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = "import sys; from gemmconv.cli import main; sys.exit(main(['bench', '--list']))"
+    ended = subprocess.run([sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.returncode == 1
+    assert ended.stderr == b""

@@ -1,0 +1,199 @@
+"""The packer and its adjoint, panel by panel, and the tile loop with tilings of every kind."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import pytest
+from cases import CASES, arrays_of, integers
+
+import gemmconv
+from gemmconv import reference
+from gemmconv._gemmconv import Problem
+from gemmconv.algorithms import TILE_LIMITS, Tiling, choose_tiling
+from gemmconv.geometry import Geometry
+
+ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in case.options and 0 not in case.x]
+
+
+def geometry_of(case) -> Geometry:
+    options = {key: value for key, value in case.options.items() if key != "flip"}
+    return Geometry.from_shapes(case.x, case.weight, **options)
+
+
+def group_geometry(geometry: Geometry) -> dict:
+    """Return the arguments with which reference.im2col makes P of one group."""
+    return {
+        "stride": geometry.stride,
+        "padding": tuple(zip(geometry.pad_before, geometry.pad_after)),
+        "dilation": geometry.dilation,
+    }
+
+
+def blocks_of(rows: int, columns: int) -> list[tuple[int, int, int, int]]:
+    """Return blocks of a matrix: the whole, single rows and columns, and cuts at odd places."""
+    cuts = [(0, rows, 0, columns), (rows - 1, rows, 0, columns), (0, rows, columns - 1, columns)]
+    cuts.append((rows // 3, max(2 * rows // 3, rows // 3 + 1), columns // 4, max(columns // 2, columns // 4 + 1)))
+    return cuts
+
+
+@pytest.mark.parametrize("name", ZERO_PADDED)
+def test_panels(name, dtype, isa):
+    geometry = geometry_of(CASES[name])
+    channels = geometry.in_channels // geometry.groups
+    image = integers((channels, *geometry.in_size), dtype)
+    expected = reference.im2col(image[np.newaxis], geometry.kernel, **group_geometry(geometry))[0]
+    problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize), dtype.itemsize)
+    for block in blocks_of(*expected.shape):
+        k0, k1, p0, p1 = block
+        rows = np.full((k1 - k0, p1 - p0), np.nan, dtype)
+        problem.im2col(image, rows, block)
+        np.testing.assert_array_equal(rows, expected[k0:k1, p0:p1])
+
+
+@pytest.mark.parametrize("name", ZERO_PADDED)
+def test_adjoint(name, dtype, isa):
+    geometry = geometry_of(CASES[name])
+    channels = geometry.in_channels // geometry.groups
+    shape = (channels * prod(geometry.kernel), geometry.out_pixels)
+    problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize), dtype.itemsize)
+    before = integers((channels, *geometry.in_size), dtype, 4)
+    for k0, k1, p0, p1 in blocks_of(*shape):
+        rows = integers((k1 - k0, p1 - p0), dtype, 5)
+        columns = np.zeros(shape, dtype)
+        columns[k0:k1, p0:p1] = rows
+        image = before.copy()
+        problem.col2im(rows, image, (k0, k1, p0, p1))
+        added = reference.col2im(columns[np.newaxis], geometry.in_size, geometry.kernel, **group_geometry(geometry))[0]
+        np.testing.assert_array_equal(image, before + added)
+        # <P, rows> == <image, col2im(rows)>
+        packed = np.empty_like(rows)
+        problem.im2col(before, packed, (k0, k1, p0, p1))
+        assert np.vdot(packed, rows) == np.vdot(before, added)
+
+
+def run(geometry: Geometry, tiling: Tiling, arrays, dtype) -> np.ndarray:
+    out = np.full(geometry.out_shape, np.nan, dtype)
+    Problem(geometry, tiling, dtype.itemsize).run(*arrays, out)
+    return out
+
+
+@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("name", ZERO_PADDED)
+def test_both_rows_of_the_tiling_table(name, path, dtype):
+    case = CASES[name]
+    geometry = geometry_of(case)
+    x, weight, bias = arrays_of(case, dtype)
+    if case.options.get("flip"):
+        weight = np.ascontiguousarray(np.flip(weight, tuple(range(2, weight.ndim))))
+    out = run(geometry, choose_tiling(geometry, dtype.itemsize, path), (x, weight, bias), dtype)
+    expected = gemmconv.conv(x, weight, bias, **{key: v for key, v in case.options.items() if key != "flip"})
+    np.testing.assert_array_equal(out.reshape(expected.shape), expected)
+
+
+@pytest.mark.parametrize("name", ["several_tiles", "several_tiles_in_place", "groups", "3d_everything", "1d_long"])
+@pytest.mark.parametrize(
+    "tiling",
+    [
+        Tiling(pixels=1, panel=1, channels=1, taps=1),
+        Tiling(pixels=16, panel=7, channels=3, taps=2),
+        Tiling(pixels=50, panel=10_000, channels=10_000, taps=5),
+        Tiling(pixels=10_000, panel=13, channels=2, taps=10_000),
+    ],
+    ids=str,
+)
+def test_any_tiling_gives_the_same_integers(name, tiling, dtype, isa):
+    case = CASES[name]
+    geometry = geometry_of(case)
+    fitting = Tiling(
+        min(tiling.pixels, geometry.out_pixels),
+        min(tiling.panel, geometry.reduction_length),
+        min(tiling.channels, geometry.out_channels // geometry.groups),
+        min(tiling.taps, geometry.reduction_length),
+    )
+    arrays = arrays_of(case, dtype)
+    np.testing.assert_array_equal(run(geometry, fitting, arrays, dtype), reference.conv(*arrays, **case.options))
+
+
+# Which way a case of the table goes: so that a change of the tiling cannot quietly leave one untested.
+
+
+def layout(name: str, itemsize: int = 4) -> tuple[Geometry, Tiling, Problem]:
+    geometry = geometry_of(CASES[name])
+    tiling = choose_tiling(geometry, itemsize)
+    return geometry, tiling, Problem(geometry, tiling, itemsize)
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("name", ["several_tiles", "several_tiles_in_place"])
+def test_several_tasks_per_image(name, itemsize):
+    geometry, tiling, problem = layout(name, itemsize)
+    assert problem.task_count >= 2 * geometry.batch
+    assert geometry.out_pixels % tiling.pixels, "the last tile is meant to be a smaller one"
+    small = choose_tiling(geometry, itemsize, "small")
+    assert Problem(geometry, small, itemsize).task_count >= 3 * geometry.batch
+    assert geometry.out_channels % small.channels
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_several_blocks_and_panels(itemsize):
+    geometry, tiling, _ = layout("several_blocks_of_taps", itemsize)
+    assert geometry.reduction_length >= 3 * tiling.taps
+    geometry, tiling, _ = layout("several_panels", itemsize)
+    assert tiling.taps < tiling.panel < geometry.reduction_length
+
+
+@pytest.mark.parametrize(
+    ("name", "in_place"),
+    [
+        ("one_tap", True),
+        ("one_tap_groups", True),
+        ("3d_one_tap", True),
+        ("one_pixel", True),
+        ("one_tap_padded", False),
+        ("one_tap_cropped", False),
+        ("one_tap_stride", False),
+        ("same_3x3", False),
+        ("one_output", False),
+    ],
+)
+def test_which_images_are_multiplied_in_place(name, in_place):
+    problem = layout(name)[2]
+    assert problem.reads_image_in_place is in_place
+    assert (problem.scratch_bytes == 0) is in_place
+
+
+@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("pixels", [1, 15, 16, 17, 127, 128, 129, 196, 3136, 10**6])
+@pytest.mark.parametrize("channels", [1, 3, 64, 512, 5000])
+def test_tilings_stay_within_the_limits(path, itemsize, pixels, channels):
+    limits = TILE_LIMITS[path]
+    geometry = Geometry.from_shapes((channels, pixels + 2), (50, channels, 3))
+    tiling = choose_tiling(geometry, itemsize, path)
+    assert 1 <= tiling.pixels <= min(pixels, limits.pixel_bytes // itemsize)
+    assert 1 <= tiling.taps <= min(limits.taps, geometry.reduction_length)
+    assert 1 <= tiling.channels <= min(limits.channels, 50)
+    assert tiling.taps <= tiling.panel
+    assert tiling.panel == geometry.reduction_length or tiling.panel % tiling.taps == 0
+    assert tiling.panel * tiling.pixels * itemsize <= limits.panel_bytes
+
+
+def test_the_tiling_does_not_see_the_batch():
+    one, many = (Geometry.from_shapes((n, 20, 30, 30), (40, 20, 3, 3)) for n in (1, 64))
+    assert choose_tiling(one, 4) == choose_tiling(many, 4)
+
+
+def test_wrong_sizes_never_reach_c():
+    geometry = Geometry.from_shapes((1, 2, 5), (3, 2, 2))
+    problem = Problem(geometry, choose_tiling(geometry, 4), 4)
+    x, weight, out = np.ones((2, 5), "f4"), np.ones((3, 2, 2), "f4"), np.ones((3, 4), "f4")
+    for wrong in ((x[:1], weight, None, out), (x, weight[:1], None, out), (x, weight, None, out[:1])):
+        with pytest.raises(ValueError, match="bytes was expected"):
+            problem.run(*wrong)
+    with pytest.raises(ValueError, match="bytes was expected"):
+        problem.run(x, weight, np.ones(2, "f4"), out)
+    out.flags.writeable = False
+    with pytest.raises((ValueError, BufferError)):
+        problem.run(x, weight, None, out)

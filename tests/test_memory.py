@@ -1,0 +1,96 @@
+"""Memory: nothing is touched beyond the arrays, and a call needs little beside them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES, arrays_of
+from guarded import guarded
+
+import gemmconv
+from gemmconv import reference
+
+HERE = str(Path(__file__).parent)
+
+
+@pytest.mark.parametrize("at", ["end", "start"])
+@pytest.mark.parametrize("name", CASES)
+def test_guard_pages(name, at, dtype, isa):
+    case = CASES[name]
+    x, weight, bias = arrays_of(case, dtype)
+    expected = reference.conv(x, weight, bias, **case.options)
+    out = guarded(np.full(expected.shape, np.nan, dtype), at)
+    gemmconv.conv(guarded(x, at), guarded(weight, at), guarded(bias, at), **case.options, out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("length", range(1, 70))
+def test_guard_pages_with_tails_of_every_length(length, dtype, isa):
+    x, weight = np.ones((2, length), dtype), np.ones((3, 2, 1), dtype)
+    out = guarded(np.full((3, length), np.nan, dtype))
+    gemmconv.conv1d(guarded(x), guarded(weight), out=out)
+    np.testing.assert_array_equal(out, 2)
+    wide = guarded(np.full((3, 3 + length), np.nan, dtype))
+    gemmconv.conv1d(guarded(x), guarded(np.ones((3, 2, 2), dtype)), padding=2, out=wide)
+    np.testing.assert_array_equal(wide, reference.conv1d(x, np.ones((3, 2, 2)), padding=2))
+
+
+def test_the_guard_guards():
+    code = """
+        import ctypes, sys
+        import numpy as np
+        sys.path.insert(0, sys.argv[1])
+        from guarded import guarded
+        array = guarded(np.ones(5))
+        print("before", flush=True)
+        ctypes.string_at(array.ctypes.data + array.nbytes, 1)
+        print("after", flush=True)
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), HERE], capture_output=True, text=True)
+    assert run.stdout == "before\n"
+    assert run.returncode < 0
+
+
+PEAK = """
+import resource, sys
+
+def peak():
+    # Linux hands ru_maxrss on to the programs a process starts, so that it would tell the peak of pytest
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+"""
+
+MEASURE = """
+import gemmconv, numpy as np
+
+gemmconv.conv(np.ones((1, 1, 5), np.float32), np.ones((1, 1, 3), np.float32))  # loads SciPy's BLAS
+x = np.ones((1, 64, 224, 224), np.float32)
+weight = np.ones((64, 64, 3, 3), np.float32)
+out = np.ones((1, 64, 224, 224), np.float32)
+before = peak()
+CALL
+print(peak() - before)
+"""
+
+
+def peak_growth(call: str) -> int:
+    """Return by how many bytes the peak memory of a fresh process grows over its arrays when it computes `call`."""
+    code = PEAK + MEASURE.replace("CALL", call)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(run.stdout)
+
+
+def test_the_patch_matrix_is_never_built():
+    # vgg1_2: P would be 64 * 9 x 224 * 224 floats, 116 MB
+    assert peak_growth("gemmconv.conv2d(x, weight, padding=1, out=out)") < 4_000_000
+
+
+def test_the_peak_is_measured():
+    assert peak_growth("gemmconv.conv2d(x, weight, padding=1)") > 12_000_000

@@ -1,0 +1,147 @@
+"""Laws that hold for every geometry; hypothesis draws geometries, the data are small integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import integers
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import gemmconv
+from gemmconv import _gemmconv, reference
+
+ISAS = _gemmconv.supported_isas()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _keep_isa():
+    before = _gemmconv.isa()
+    yield
+    _gemmconv.select_isa(before)
+
+
+@st.composite
+def geometries(draw, max_rank: int = 3) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
+    """Draw shapes of x and weight and options that fit; one axis may be long enough for several tiles."""
+    rank = draw(st.integers(1, max_rank))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    channels = groups * draw(st.sampled_from([1, 1, 2, 3, 5, 16, 33]))
+    out_channels = groups * draw(st.sampled_from([1, 2, 3, 7, 16, 33]))
+    kernel, size, stride, dilation, padding = [], [], [], [], []
+    for axis in range(rank):
+        longest = 150 if axis == rank - 1 and rank < 3 else 20 // rank
+        kernel.append(draw(st.integers(1, 5 if rank < 3 else 3)))
+        stride.append(draw(st.integers(1, 4)))
+        dilation.append(draw(st.integers(1, 4)))
+        size.append(draw(st.integers(1, longest)))
+        padding.append((draw(st.integers(-2, 6)), draw(st.integers(-2, 6))))
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    assume(all(n + sum(pads) >= extent for n, pads, extent in zip(size, padding, extents)))
+    options = {"stride": tuple(stride), "dilation": tuple(dilation), "padding": tuple(padding), "groups": groups}
+    x_shape = (draw(st.integers(0, 3)), channels, *size)
+    return x_shape, (out_channels, channels // groups, *kernel), options
+
+
+@given(geometries(), st.sampled_from(["float32", "float64"]), st.booleans(), st.sampled_from(ISAS))
+def test_equals_reference(geometry, dtype, flip, isa):
+    _gemmconv.select_isa(isa)
+    x_shape, weight_shape, options = geometry
+    x, weight, bias = (integers(shape, dtype) for shape in (x_shape, weight_shape, weight_shape[:1]))
+    expected = reference.conv(x, weight, bias, **options, flip=flip)
+    out = np.full(expected.shape, np.nan, dtype)
+    gemmconv.conv(x, weight, bias, **options, flip=flip, out=out)
+    np.testing.assert_array_equal(out, expected)
+
+
+@given(geometries(), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
+def test_padding_modes_are_those_of_numpy(geometry, mode):
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    options["padding"] = tuple((max(before, 0), max(after, 0)) for before, after in options["padding"])
+    padded = np.pad(x, [(0, 0), (0, 0), *options["padding"]], mode=mode)
+    expected = gemmconv.conv(padded, weight, **{**options, "padding": 0})
+    np.testing.assert_array_equal(gemmconv.conv(x, weight, **options, padding_mode=mode), expected)
+
+
+@given(geometries(), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
+def test_crops_read_the_extended_original(geometry, mode):
+    # output i reads the extended signal at i * stride - before + tap * dilation, whatever the sign of `before`
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    far = 8
+    extended = np.pad(x, [(0, 0), (0, 0)] + [(far, far)] * (x.ndim - 2), mode=mode)
+    shifted = tuple((before - far, after - far) for before, after in options["padding"])
+    expected = gemmconv.conv(extended, weight, **{**options, "padding": shifted})
+    np.testing.assert_array_equal(gemmconv.conv(x, weight, **options, padding_mode=mode), expected)
+
+
+@given(geometries())
+def test_linear_in_both_arguments(geometry):
+    x_shape, weight_shape, options = geometry
+    x, other_x = integers(x_shape, "float64", 1), integers(x_shape, "float64", 2)
+    weight, other_weight = integers(weight_shape, "float64", 3), integers(weight_shape, "float64", 4)
+
+    def conv(x, weight):
+        return gemmconv.conv(x, weight, **options)
+
+    np.testing.assert_array_equal(conv(2 * x + other_x, weight), 2 * conv(x, weight) + conv(other_x, weight))
+    np.testing.assert_array_equal(conv(x, weight - other_weight), conv(x, weight) - conv(x, other_weight))
+
+
+@given(geometries())
+def test_groups_are_block_diagonal_weights(geometry):
+    x_shape, weight_shape, options = geometry
+    groups = options.pop("groups")
+    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    dense = np.zeros((weight_shape[0], x_shape[1], *weight_shape[2:]), "float32")
+    inputs, outputs = weight_shape[1], weight_shape[0] // groups
+    for g in range(groups):
+        rows, columns = slice(g * outputs, (g + 1) * outputs), slice(g * inputs, (g + 1) * inputs)
+        dense[rows, columns] = weight[rows]
+    np.testing.assert_array_equal(
+        gemmconv.conv(x, weight, **options, groups=groups), gemmconv.conv(x, dense, **options)
+    )
+
+
+@given(geometries())
+def test_a_stride_takes_every_nth_output(geometry):
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    every = gemmconv.conv(x, weight, **{**options, "stride": 1})
+    steps = tuple(slice(None, None, step) for step in options["stride"])
+    np.testing.assert_array_equal(gemmconv.conv(x, weight, **options), every[(..., *steps)])
+
+
+@given(geometries())
+def test_dilation_is_a_kernel_with_holes(geometry):
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    extents = [(k - 1) * d + 1 for k, d in zip(weight_shape[2:], options["dilation"])]
+    holed = np.zeros((*weight_shape[:2], *extents), "float32")
+    holed[(..., *(slice(None, None, d) for d in options["dilation"]))] = weight
+    np.testing.assert_array_equal(
+        gemmconv.conv(x, weight, **options), gemmconv.conv(x, holed, **{**options, "dilation": 1})
+    )
+
+
+@given(geometries(), st.integers(1, 3))
+def test_same_bits_in_any_batch(geometry, seed):
+    x_shape, weight_shape, options = geometry
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((3, *x_shape[1:]), "float32")
+    weight = rng.standard_normal(weight_shape, "float32")
+    together = gemmconv.conv(x, weight, **options)
+    for n in range(3):
+        np.testing.assert_array_equal(gemmconv.conv(x[n], weight, **options), together[n])
+
+
+@given(geometries())
+def test_output_size(geometry):
+    x_shape, weight_shape, options = geometry
+    groups = options.pop("groups")
+    size = gemmconv.output_size(x_shape[2:], weight_shape[2:], **options)
+    x, weight = np.zeros(x_shape, "float32"), np.zeros(weight_shape, "float32")
+    assert gemmconv.conv(x, weight, **options, groups=groups).shape == (x_shape[0], weight_shape[0], *size)
