@@ -109,7 +109,7 @@ ERRORS = {
         r"weight has 3 input channels, but x has 4 \(groups=1\); rule: .* = 4",
     ),
     "channels_of_group": ({"groups": 2}, ValueError, r"weight has 4 input channels, but x has 4 \(groups=2\).* = 2"),
-    "padding_name": ({"padding": "smae"}, ValueError, r"padding must be .*'same'.* not 'smae'"),
+    "padding_name": ({"padding": "sames"}, ValueError, r"padding must be .*'same'.* not 'sames'"),
     "padding_float": ({"padding": 0.5}, TypeError, r"padding must be an int or a sequence of ints, not 0.5"),
     "padding_three": ({"padding": (1, 1, 1)}, ValueError, r"padding must be an int, or 2 entries"),
     "padding_triple": ({"padding": ((1, 1, 1), (1, 1, 1))}, TypeError, r"\(before, after\) pairs"),

@@ -1,0 +1,116 @@
+"""What was built: the symbols and instructions of the extension, and the files of the wheel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gemmconv import _gemmconv
+
+EXTENSION = _gemmconv.__file__
+FILES = [str(path) for path in importlib.metadata.files("gemmconv") or []]
+INSTALLED = any(path.endswith("convolution.py") for path in FILES)
+
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or not shutil.which("objdump"), reason="needs Linux and the binutils"
+)
+
+
+def output_of(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@linux
+def test_links_to_the_c_library_only():
+    needed = re.findall(r"NEEDED.*\[(.*)\]", output_of("readelf", "-d", EXTENSION))
+    allowed = re.compile(r"lib(c|m|pthread|asan|ubsan)\.so|ld-linux")
+    assert [name for name in needed if not allowed.match(name)] == []
+
+
+@linux
+def test_exports_nothing_but_its_entry():
+    exported = {line.split()[-1] for line in output_of("nm", "-D", "--defined-only", EXTENSION).splitlines()}
+    assert {name for name in exported if not name.startswith("_")} == {"PyInit__gemmconv"}
+
+
+def functions_by_source() -> dict[str, list[tuple[int, int]]]:
+    """Return for each source file the addresses and sizes of its functions, from the symbol table."""
+    sources: dict[str, list[tuple[int, int]]] = {}
+    source = ""
+    for line in output_of("readelf", "-sW", EXTENSION).splitlines():
+        fields = line.split()
+        if len(fields) >= 8 and fields[3] == "FILE":
+            source = fields[7]
+        elif len(fields) >= 8 and fields[3] == "FUNC" and fields[6] != "UND":
+            sources.setdefault(source, []).append((int(fields[1], 16), int(fields[2], 0)))
+    return sources
+
+
+@linux
+@pytest.mark.skipif("avx512" not in _gemmconv.supported_isas(), reason="looks at code for AVX-512")
+def test_each_instruction_set_stays_in_its_own_functions():
+    # Vector registers by source file: a helper that is not static could lend AVX-512 code to the baseline.
+    sources = functions_by_source()
+    starts = {start: source for source, functions in sources.items() for start, _ in functions}
+    registers: dict[str, set[str]] = {source: set() for source in sources}
+    source = None
+    for line in output_of("objdump", "-d", "--no-show-raw-insn", EXTENSION).splitlines():
+        head = re.match(r"([0-9a-f]+) <", line)
+        if head:
+            source = starts.get(int(head[1], 16))
+        elif source is not None:
+            registers[source] |= set(re.findall(r"%([xyz]mm)\d", line))
+    assert registers["kernels_baseline.c"] == {"xmm"}
+    assert registers["kernels_avx2.c"] == {"xmm", "ymm"}
+    assert "zmm" in registers["kernels_avx512.c"]
+    others = [s for s in sources if not s.startswith("kernels_avx")]
+    assert [s for s in others if registers[s] - {"xmm"}] == []
+    assert len(sources["kernels_baseline.c"]) == len(sources["kernels_avx2.c"]) == len(sources["kernels_avx512.c"])
+
+
+def test_instruction_sets_can_be_lowered_by_the_environment():
+    code = "from gemmconv import _gemmconv; print(_gemmconv.isa())"
+    for isa in _gemmconv.supported_isas():
+        run = subprocess.run(
+            [sys.executable, "-c", code], env={"GEMMCONV_ISA": isa}, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.strip() == isa
+    run = subprocess.run([sys.executable, "-c", code], env={"GEMMCONV_ISA": "mmx"}, capture_output=True, text=True)
+    assert run.returncode
+    assert "ValueError: instruction set 'mmx' is not one of baseline" in run.stderr
+
+
+@pytest.mark.skipif(not INSTALLED, reason="an editable installation has no files of its own")
+def test_files_of_the_wheel():
+    own = [path for path in FILES if path.startswith("gemmconv/") and "__pycache__" not in path]
+    assert {Path(path).suffix for path in own} == {".py", ".pyi", ".so", ".txt", ".typed"}
+    assert [path for path in own if path.endswith(".so")] == ["gemmconv/_gemmconv.abi3.so"]
+    assert {"gemmconv/py.typed", "gemmconv/bench/suites/resnet50.txt", "gemmconv/bench/peers/pytorch.py"} <= set(own)
+
+
+@pytest.mark.parametrize(("integer", "known"), [("int", True), ("int64_t", True), ("long", False), ("blas_int", False)])
+def test_signature_of_gemm(integer, known):
+    i, t = f"{integer} *", "scipy_s *"
+    signature = f"void (char *, char *, {i}, {i}, {i}, {t}, {t}, {i}, {t}, {i}, {t}, {t}, {i})"
+    if known:
+        assert _gemmconv.gemm_integer(signature) == integer
+    else:
+        with pytest.raises(ImportError, match="a gemm that gemmconv does not know"):
+            _gemmconv.gemm_integer(signature)
+
+
+def test_signature_with_mixed_integers_is_refused():
+    signature = "void (char *, char *, int *, int *, int64_t *, s *, s *, int *, s *, int *, s *, s *, int *)"
+    with pytest.raises(ImportError):
+        _gemmconv.gemm_integer(signature)
+
+
+def test_importing_gemmconv_does_not_import_scipy():
+    code = "import gemmconv, sys; print([name for name in sys.modules if name.split('.')[0] in ('scipy', 'rich')])"
+    assert output_of(sys.executable, "-c", code).strip() == "[]"
