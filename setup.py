@@ -4,7 +4,6 @@ Everything that is not compiled is declared in pyproject.toml.
 """
 
 import os
-import platform
 import sysconfig
 from glob import glob
 
@@ -14,28 +13,39 @@ from setuptools import Extension, setup
 HEADERS = sorted(glob("csrc/*.h") + glob("csrc/*.inc"))
 
 # The same kernels once per instruction set, in a source file each: setuptools names objects by
-# their source, so a shared source would be compiled once and linked three times.
-INSTRUCTION_SETS: dict[str, list[str]] = {"baseline": []}
-if platform.machine() in ("x86_64", "AMD64"):
-    INSTRUCTION_SETS["avx2"] = ["-mavx2", "-mfma"]
-    INSTRUCTION_SETS["avx512"] = ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"]
+# their source, so a shared source would be compiled once and linked three times. Elsewhere than on
+# x86-64 the files for its extensions are empty.
+FLAGS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+}
+PLATFORM = sysconfig.get_platform()
+IS_X86 = PLATFORM.endswith(("x86_64", "amd64", "universal2"))
 
 CFLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=fast"]
 CFLAGS += os.environ.get("GEMMCONV_CFLAGS", "").split()
 
 # One wheel for every CPython from 3.11 on. Free-threaded builds have no limited API.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
-LIMITED_MACROS = [("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else []
-KERNEL_MACROS = [(f"GEMMCONV_HAVE_{name.upper()}", "1") for name in INSTRUCTION_SETS]
 
 
-def kernel_library(name, flags):
+def flags_of(isa):
+    """Return the compiler's flags for one instruction set; on macOS one call may compile for two architectures."""
+    if not IS_X86:
+        return []
+    if PLATFORM.startswith("macosx"):
+        return [part for flag in FLAGS[isa] for part in ("-Xarch_x86_64", flag)]
+    return FLAGS[isa]
+
+
+def kernel_library(isa):
     """Return the setuptools description of the kernels for one instruction set."""
     return (
-        f"gemmconv_{name}",
+        f"gemmconv_{isa}",
         {
-            "sources": [f"csrc/kernels_{name}.c"],
-            "cflags": CFLAGS + flags,
+            "sources": [f"csrc/kernels_{isa}.c"],
+            "cflags": CFLAGS + flags_of(isa),
             "include_dirs": ["csrc"],
             "obj_deps": {"": HEADERS},
         },
@@ -47,13 +57,18 @@ extension = Extension(
     sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c"],
     include_dirs=["csrc"],
     depends=HEADERS,
-    define_macros=LIMITED_MACROS + KERNEL_MACROS,
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
     extra_compile_args=CFLAGS,
     py_limited_api=LIMITED_API,
 )
 
+# Everything is compiled every time, in a few seconds: objects do not remember the flags they were made with.
+OPTIONS = {"build_ext": {"force": True}, "build_clib": {"force": True}}
+if LIMITED_API:
+    OPTIONS["bdist_wheel"] = {"py_limited_api": "cp311"}
+
 setup(
     ext_modules=cythonize([extension], build_dir="build/cython"),
-    libraries=[kernel_library(name, flags) for name, flags in INSTRUCTION_SETS.items()],
-    options={"bdist_wheel": {"py_limited_api": "cp311"}} if LIMITED_API else {},
+    libraries=[kernel_library(isa) for isa in FLAGS],
+    options=OPTIONS,
 )

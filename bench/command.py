@@ -37,16 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds",
         type=_positive_integer,
-        default=3,
+        default=7,
         metavar="R",
-        help="turns of every library at every problem (default 3)",
+        help="turns of every library at every problem (default 7)",
     )
     parser.add_argument(
         "--seconds",
         type=_positive_number,
-        default=0.1,
+        default=0.05,
         metavar="S",
-        help="time of each turn (default 0.1)",
+        help="seconds of each turn (default 0.05)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
     parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")
@@ -266,5 +266,5 @@ def print_report(results: Results, stream: TextIO) -> None:
         print(file=stream)
         show_table(table, stream)
     print(file=stream)
-    for line in (*make_notes(results), make_legend()):
+    for line in (*make_notes(results), make_legend(results)):
         print(line, file=stream)

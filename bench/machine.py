@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import gemmconv
+from gemmconv import _gemmconv
 
 # The best of several bursts: other work on the machine can only make a burst slower.
 BURSTS = 7
@@ -96,9 +97,6 @@ def measure_peak(itemsize: int) -> float:
 
 def _burst(itemsize: int, rounds: int) -> tuple[float, float]:
     """Return operations per second and seconds of one burst."""
-    # Imported here: `gemmconv --version` must work even where the extension cannot be loaded.
-    from gemmconv import _gemmconv
-
     begin = time.perf_counter()
     operations = _gemmconv.fma_burst(itemsize, rounds)
     seconds = time.perf_counter() - begin

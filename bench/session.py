@@ -45,8 +45,8 @@ class Settings:
 
     peers: tuple[str, ...]
     dtype: str = "float32"
-    rounds: int = 3
-    seconds: float = 0.1
+    rounds: int = 7
+    seconds: float = 0.05
     threads: int = 1
 
 

@@ -1,6 +1,7 @@
 /* Compiled with the baseline's flags: this file runs before anything is known about the machine. */
 #include "dispatch.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static int always(void)
@@ -8,14 +9,12 @@ static int always(void)
     return 1;
 }
 
-#ifdef GEMMCONV_HAVE_AVX2
+#ifdef __x86_64__
 static int has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
-#endif
 
-#ifdef GEMMCONV_HAVE_AVX512
 static int has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -28,17 +27,15 @@ static const struct {
     int (*supported)(void);
 } instruction_sets[] = {
     {&kernels_baseline, always},
-#ifdef GEMMCONV_HAVE_AVX2
+#ifdef __x86_64__
     {&kernels_avx2, has_avx2},
-#endif
-#ifdef GEMMCONV_HAVE_AVX512
     {&kernels_avx512, has_avx512},
 #endif
 };
 
 enum { INSTRUCTION_SETS = sizeof instruction_sets / sizeof instruction_sets[0] };
 
-static const struct kernels *active;
+static const struct kernels *_Atomic active;
 
 const struct kernels *supported_kernels(int index)
 {
@@ -50,10 +47,14 @@ const struct kernels *supported_kernels(int index)
 
 const struct kernels *active_kernels(void)
 {
-    if (!active)
+    const struct kernels *kernels = atomic_load_explicit(&active, memory_order_relaxed);
+
+    if (!kernels) {
         for (int i = 0; supported_kernels(i); i++)
-            active = supported_kernels(i);
-    return active;
+            kernels = supported_kernels(i);
+        atomic_store(&active, kernels);
+    }
+    return kernels;
 }
 
 int select_kernels(const char *isa)
@@ -62,7 +63,7 @@ int select_kernels(const char *isa)
 
     for (int i = 0; (kernels = supported_kernels(i)); i++)
         if (strcmp(kernels->isa, isa) == 0) {
-            active = kernels;
+            atomic_store(&active, kernels);
             return 1;
         }
     return 0;

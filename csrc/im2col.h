@@ -6,7 +6,7 @@
  *
  * or zero where that lies outside the image. A panel is a block of it, stored row by row:
  *
- *     image (1 channel)     P for a 2x2 kernel                   panel: rows 1..3, columns 1..4, ld = 3
+ *     image (1 channel)     P for a 2x2 kernel                   panel: P[1:3, 1:4], ld = 3
  *
  *     1 2 3                 kh kw   oh,ow: 0,0 0,1 1,0 1,1
  *     4 5 6                 0  0            1   2   4   5

@@ -11,15 +11,18 @@ import pytest
 
 from gemmconv import _gemmconv
 
+# Set by .ci/run: draws more geometries, and insists on the comparison with PyTorch.
+IN_CI = bool(os.environ.get("GEMMCONV_CI"))
+
 hypothesis.settings.register_profile("dev", max_examples=200, deadline=None)
 hypothesis.settings.register_profile("ci", max_examples=2500, deadline=None, derandomize=True)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Stop at once where continuous integration would skip the comparison with PyTorch."""
-    if os.environ.get("CI") and importlib.util.find_spec("torch") is None:
-        raise pytest.UsageError("CI is set, but PyTorch is not installed: the comparison with it would be skipped")
+    if IN_CI and importlib.util.find_spec("torch") is None:
+        raise pytest.UsageError("GEMMCONV_CI is set, but without PyTorch the comparison with it is skipped")
 
 
 @pytest.fixture(params=_gemmconv.supported_isas())

@@ -10,12 +10,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh import run_python
 
 from gemmconv import _gemmconv
 
 EXTENSION = _gemmconv.__file__
-FILES = [str(path) for path in importlib.metadata.files("gemmconv") or []]
-INSTALLED = any(path.endswith("convolution.py") for path in FILES)
+
+
+def files_of_the_installation() -> list[str]:
+    """Return the files of the distribution that this extension comes from; none if it is an editable one."""
+    for distribution in importlib.metadata.distributions(name="gemmconv"):
+        files = distribution.files or []
+        if any(str(path.locate()) == EXTENSION for path in files):
+            return [str(path) for path in files]
+    return []
+
+
+FILES = files_of_the_installation()
 
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux") or not shutil.which("objdump"), reason="needs Linux and the binutils"
@@ -29,7 +40,7 @@ def output_of(*command: str) -> str:
 @linux
 def test_links_to_the_c_library_only():
     needed = re.findall(r"NEEDED.*\[(.*)\]", output_of("readelf", "-d", EXTENSION))
-    allowed = re.compile(r"lib(c|m|pthread|asan|ubsan)\.so|ld-linux")
+    allowed = re.compile(r"lib(c|m|pthread)\.|ld-linux")
     assert [name for name in needed if not allowed.match(name)] == []
 
 
@@ -59,6 +70,7 @@ def test_each_instruction_set_stays_in_its_own_functions():
     sources = functions_by_source()
     starts = {start: source for source, functions in sources.items() for start, _ in functions}
     registers: dict[str, set[str]] = {source: set() for source in sources}
+    extended: set[str] = set()  # sources with instructions of AVX or later, which begin with a v
     source = None
     for line in output_of("objdump", "-d", "--no-show-raw-insn", EXTENSION).splitlines():
         head = re.match(r"([0-9a-f]+) <", line)
@@ -66,6 +78,9 @@ def test_each_instruction_set_stays_in_its_own_functions():
             source = starts.get(int(head[1], 16))
         elif source is not None:
             registers[source] |= set(re.findall(r"%([xyz]mm)\d", line))
+            if re.search(r":\tv[a-z]", line):
+                extended.add(source)
+    assert extended == {"kernels_avx2.c", "kernels_avx512.c"}
     assert registers["kernels_baseline.c"] == {"xmm"}
     assert registers["kernels_avx2.c"] == {"xmm", "ymm"}
     assert "zmm" in registers["kernels_avx512.c"]
@@ -77,20 +92,17 @@ def test_each_instruction_set_stays_in_its_own_functions():
 def test_instruction_sets_can_be_lowered_by_the_environment():
     code = "from gemmconv import _gemmconv; print(_gemmconv.isa())"
     for isa in _gemmconv.supported_isas():
-        run = subprocess.run(
-            [sys.executable, "-c", code], env={"GEMMCONV_ISA": isa}, capture_output=True, text=True, check=True
-        )
-        assert run.stdout.strip() == isa
-    run = subprocess.run([sys.executable, "-c", code], env={"GEMMCONV_ISA": "mmx"}, capture_output=True, text=True)
-    assert run.returncode
-    assert "ValueError: instruction set 'mmx' is not one of baseline" in run.stderr
+        assert run_python(code, GEMMCONV_ISA=isa) == isa
+    assert run_python(code, GEMMCONV_ISA="") == _gemmconv.supported_isas()[-1]
+    with pytest.raises(AssertionError, match="ValueError: instruction set 'mmx' is not one of baseline"):
+        run_python(code, GEMMCONV_ISA="mmx")
 
 
-@pytest.mark.skipif(not INSTALLED, reason="an editable installation has no files of its own")
+@pytest.mark.skipif(not FILES, reason="an editable installation has no files of its own")
 def test_files_of_the_wheel():
     own = [path for path in FILES if path.startswith("gemmconv/") and "__pycache__" not in path]
     assert {Path(path).suffix for path in own} == {".py", ".pyi", ".so", ".txt", ".typed"}
-    assert [path for path in own if path.endswith(".so")] == ["gemmconv/_gemmconv.abi3.so"]
+    assert sum(path.endswith(".so") for path in own) == 1
     assert {"gemmconv/py.typed", "gemmconv/bench/suites/resnet50.txt", "gemmconv/bench/peers/pytorch.py"} <= set(own)
 
 
@@ -113,4 +125,4 @@ def test_signature_with_mixed_integers_is_refused():
 
 def test_importing_gemmconv_does_not_import_scipy():
     code = "import gemmconv, sys; print([name for name in sys.modules if name.split('.')[0] in ('scipy', 'rich')])"
-    assert output_of(sys.executable, "-c", code).strip() == "[]"
+    assert run_python(code) == "[]"

@@ -209,6 +209,15 @@ def test_other_dtypes_are_refused(name, dtype):
         gemmconv.conv(**arrays)
 
 
+def test_what_cannot_become_an_array_is_named():
+    class Stubborn:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("it needs a gradient")
+
+    with pytest.raises(RuntimeError, match="weight cannot be made an array: it needs a gradient"):
+        gemmconv.conv1d([[1.0, 2.0]], Stubborn())
+
+
 def test_masked_and_ragged_arrays_are_refused():
     with pytest.raises(TypeError, match="x is a masked array"):
         gemmconv.conv1d(np.ma.masked_equal([[1.0, 2.0]], 1.0), [[[1.0]]])

@@ -13,7 +13,7 @@ import pytest
 import gemmconv
 
 ROOT = Path(__file__).parents[1]
-MODULES = ["algorithms", "arrays", "convolution", "geometry", "reference", "threads"]
+MODULES = ["algorithms", "arrays", "convolution", "geometry", "options", "reference", "threads"]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -28,7 +28,7 @@ def test_readme():
     assert not failed
 
 
-@pytest.mark.parametrize("name", gemmconv.__all__)
+@pytest.mark.parametrize("name", [name for name in gemmconv.__all__ if name != "reference"])
 def test_every_public_function_has_an_example_and_says_what_it_raises(name):
     text = inspect.getdoc(getattr(gemmconv, name))
     for section in ("Parameters", "Returns", "Raises", "Examples"):
@@ -52,4 +52,4 @@ def test_map_of_the_tree_in_the_readme():
             folder = Path(name)
             assert (ROOT / folder).is_dir()
         else:
-            assert list((ROOT / folder).glob(name.replace("{", "[").replace("}", "]"))), line
+            assert (ROOT / folder / name).exists(), line

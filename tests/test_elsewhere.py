@@ -1,49 +1,46 @@
-"""The calls that the README sets side by side with those of SciPy and NumPy give the same numbers."""
+"""The calls that the README sets side by side give the same numbers: the table is read and run."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import integers
 from scipy import ndimage, signal
 
-from gemmconv import conv1d, conv2d
+import gemmconv
 
-X, W = integers((1, 12, 15), np.float64, 1), integers((1, 1, 3, 5), np.float64, 2)
-
-PAIRS = {
-    "correlate2d_valid": (
-        lambda x, w: signal.correlate2d(x, w, mode="valid"),
-        lambda x, w: conv2d(x[None], w[None, None])[0],
-    ),
-    "convolve2d_full": (
-        lambda x, w: signal.convolve2d(x, w),
-        lambda x, w: conv2d(x[None], w[None, None], padding="full", flip=True)[0],
-    ),
-    "convolve2d_same_symm": (
-        lambda x, w: signal.convolve2d(x, w, mode="same", boundary="symm"),
-        lambda x, w: conv2d(x[None], w[None, None], padding="same", padding_mode="symmetric", flip=True)[0],
-    ),
-    "convolve2d_same_wrap": (
-        lambda x, w: signal.convolve2d(x, w, mode="same", boundary="wrap"),
-        lambda x, w: conv2d(x[None], w[None, None], padding="same", padding_mode="wrap", flip=True)[0],
-    ),
-    "ndimage_nearest": (
-        lambda x, w: ndimage.correlate(x, w, mode="nearest"),
-        lambda x, w: conv2d(x[None], w[None, None], padding="same", padding_mode="edge")[0],
-    ),
-    "numpy_full": (
-        lambda x, w: np.convolve(x[0], w[0]),
-        lambda x, w: conv1d(x[:1], w[None, :1], padding="full", flip=True)[0],
-    ),
-    "numpy_valid": (
-        lambda x, w: np.convolve(x[0], w[0], mode="valid"),
-        lambda x, w: conv1d(x[:1], w[None, :1], flip=True)[0],
-    ),
-}
+README = (Path(__file__).parents[1] / "README.md").read_text()
+NAMES = {"conv1d": gemmconv.conv1d, "conv2d": gemmconv.conv2d, "np": np, "ndimage": ndimage, "signal": signal}
 
 
-@pytest.mark.parametrize("name", PAIRS)
-def test_same_numbers(name):
-    theirs, ours = PAIRS[name]
-    np.testing.assert_array_equal(ours(X[0], W[0, 0]), theirs(X[0], W[0, 0]))
+def rows(heading: str) -> list[tuple[str, str]]:
+    """Return the pairs of calls below a heading of the table."""
+    table = README.split(f"| **{heading}** | |\n")[1].split("| **")[0]
+    return re.findall(r"^\| `(.*?)` \| `(.*?)` \|$", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("SciPy, NumPy"))
+def test_scipy(theirs, ours, kernel):
+    names = {**NAMES, "x": integers((12, 15), np.float64, 1), "w": integers(kernel, np.float64, 2)}
+    np.testing.assert_array_equal(eval(ours, names), eval(theirs, names))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 2)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("PyTorch"))
+def test_pytorch(theirs, ours, kernel):
+    torch = pytest.importorskip("torch")
+    arrays = {"x": integers((2, 3, 12, 15), np.float32, 1), "w": integers((4, 3, *kernel), np.float32, 2)}
+    arrays["b"] = integers((4,), np.float32, 3)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    expected = eval(theirs, {"F": torch.nn.functional, **tensors})
+    np.testing.assert_array_equal(eval(ours, {**NAMES, **arrays}), expected.numpy())
+
+
+def test_the_table_was_read():
+    assert len(rows("SciPy, NumPy")) == 9
+    assert len(rows("PyTorch")) == 4

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import CASES, arrays_of
+from fresh import run_python
 from guarded import guarded
 
 import gemmconv
 from gemmconv import reference
-
-HERE = str(Path(__file__).parent)
 
 
 @pytest.mark.parametrize("at", ["end", "start"])
@@ -51,7 +50,8 @@ def test_the_guard_guards():
         ctypes.string_at(array.ctypes.data + array.nbytes, 1)
         print("after", flush=True)
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(code), HERE], capture_output=True, text=True)
+    command = [sys.executable, "-c", textwrap.dedent(code), str(Path(__file__).parent)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.stdout == "before\n"
     assert run.returncode < 0
 
@@ -82,9 +82,7 @@ print(peak() - before)
 
 def peak_growth(call: str) -> int:
     """Return by how many bytes the peak memory of a fresh process grows over its arrays when it computes `call`."""
-    code = PEAK + MEASURE.replace("CALL", call)
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(run.stdout)
+    return int(run_python(PEAK + MEASURE.replace("CALL", call)))
 
 
 def test_the_patch_matrix_is_never_built():

@@ -23,8 +23,9 @@ EXPECTED = reference.conv(X, WEIGHT, padding=1)
         lambda: np.full(EXPECTED.shape, np.nan, np.complex64),
         lambda: np.full(EXPECTED.shape[::-1], np.nan, np.float32).T,
         lambda: np.full((*EXPECTED.shape[:3], 16), np.nan, np.float32)[..., ::2],
+        lambda: np.full(EXPECTED.size * 4 + 1, 255, np.uint8)[1:].view(np.float32).reshape(EXPECTED.shape),
     ],
-    ids=["float32", "float64", "float16", "big_endian", "complex", "fortran", "strided"],
+    ids=["float32", "float64", "float16", "big_endian", "complex", "fortran", "strided", "unaligned"],
 )
 def test_accepted(make):
     out = make()
@@ -62,6 +63,7 @@ def test_overlap_with_weight_and_bias():
 
 BAD = {
     "list": (lambda: EXPECTED.tolist(), TypeError, "out must be a numpy.ndarray, not list"),
+    "masked": (lambda: np.ma.masked_array(np.full(EXPECTED.shape, 7.0)), TypeError, "out is a masked array"),
     "shape": (lambda: np.full((2, 3, 9, 9), np.nan, np.float32), ValueError, "out has shape"),
     "broadcastable": (lambda: np.full((1, 2, 3, 9, 8), np.nan, np.float32), ValueError, "out has shape"),
     "integers": (lambda: np.full(EXPECTED.shape, 7, np.int64), TypeError, "out has dtype int64"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
+import platform
 import threading
 
 import numpy as np
 import pytest
 import threadpoolctl
 from cases import integers
+from fresh import run_python
 
 import gemmconv
 from gemmconv import reference, threads
@@ -19,37 +17,50 @@ from gemmconv.geometry import Geometry
 
 
 def blas_threads() -> list[int]:
-    return [library["num_threads"] for library in threads.scipy_blas_info()]
+    """Return the number of threads of each BLAS that the limit is for."""
+    return [get() for get, _ in threads._openblas_functions()]
 
 
-def test_scipy_blas_is_found():
-    (library,) = threads.scipy_blas_info()
-    assert library["user_api"] == "blas"
+ONE_EACH = [1 for _ in blas_threads()]
+
+needs_openblas = pytest.mark.skipif(not ONE_EACH, reason="SciPy's BLAS is not an OpenBLAS with threads of its own")
 
 
+@needs_openblas
+def test_the_blas_of_scipy_is_told_from_that_of_numpy():
+    homes = [library["filepath"] for library in threads.scipy_blas_info()]
+    everything = [library["filepath"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
+    assert set(homes) <= set(everything)
+    if any("scipy.libs" in path for path in everything):
+        assert all("scipy.libs" in path for path in homes)
+
+
+@needs_openblas
 def test_limit_is_set_nested_and_restored():
     before = blas_threads()
-    with threads.single_threaded_blas():
-        assert blas_threads() == [1]
-        with threads.single_threaded_blas():
-            assert blas_threads() == [1]
-        assert blas_threads() == [1]
+    with threads.single_threaded_blas:
+        assert blas_threads() == ONE_EACH
+        with threads.single_threaded_blas:
+            assert blas_threads() == ONE_EACH
+        assert blas_threads() == ONE_EACH
     assert blas_threads() == before
 
 
+@needs_openblas
 def test_limit_is_restored_after_an_error():
     before = blas_threads()
-    with pytest.raises(KeyError), threads.single_threaded_blas():
+    with pytest.raises(KeyError), threads.single_threaded_blas:
         raise KeyError
     assert blas_threads() == before
 
 
+@needs_openblas
 def test_limit_is_shared_by_threads():
     before = blas_threads()
     inside, leave = threading.Barrier(3), threading.Event()
 
     def hold():
-        with threads.single_threaded_blas():
+        with threads.single_threaded_blas:
             inside.wait()
             leave.wait()
 
@@ -57,16 +68,17 @@ def test_limit_is_shared_by_threads():
     for worker in workers:
         worker.start()
     inside.wait()
-    with threads.single_threaded_blas():
+    with threads.single_threaded_blas:
         pass
     meanwhile = blas_threads()
     leave.set()
     for worker in workers:
         worker.join()
-    assert meanwhile == [1]
+    assert meanwhile == ONE_EACH
     assert blas_threads() == before
 
 
+@needs_openblas
 def test_limit_holds_while_another_thread_controls_threadpoolctl():
     before = blas_threads()
     controlled, leave, seen = threading.Event(), threading.Event(), []
@@ -77,7 +89,7 @@ def test_limit_holds_while_another_thread_controls_threadpoolctl():
             leave.wait()
 
     def limit():
-        with threads.single_threaded_blas():
+        with threads.single_threaded_blas:
             seen.extend(blas_threads())
 
     controller, user = threading.Thread(target=control), threading.Thread(target=limit)
@@ -87,7 +99,7 @@ def test_limit_holds_while_another_thread_controls_threadpoolctl():
     user.join()
     leave.set()
     controller.join()
-    assert seen == [1]
+    assert seen == ONE_EACH
     assert blas_threads() == before
 
 
@@ -113,29 +125,22 @@ def test_gemm_path(monkeypatch, libraries, path):
     assert threads.gemm_path.__wrapped__() == path
 
 
-def run_python(code: str, **environment: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return run.stdout.strip()
-
-
-@pytest.mark.skipif(not threads.scipy_blas_info()[0].get("architecture"), reason="needs OpenBLAS")
+@needs_openblas
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="pretends to be another x86-64 machine")
 def test_a_machine_without_small_matrix_kernels():
     # There gemm would start threads for these tiles: the limit is held meanwhile, and the result is as right.
     code = """
         import gemmconv, numpy as np
         from gemmconv import convolution, reference, threads
         assert threads.gemm_path() == "packing", threads.scipy_blas_info()
-        held, limit = [], convolution.single_threaded_blas
-        def spy():
-            held.append(True)
-            return limit()
-        convolution.single_threaded_blas = spy
+        held = []
+        class Spy:
+            def __enter__(self):
+                held.append(True)
+                threads.single_threaded_blas.__enter__()
+            def __exit__(self, *exception):
+                threads.single_threaded_blas.__exit__(*exception)
+        convolution.single_threaded_blas = Spy()
         rng = np.random.default_rng(0)
         x = rng.integers(-4, 5, (2, 40, 30, 30)).astype(np.float32)
         weight = rng.integers(-4, 5, (50, 40, 3, 3)).astype(np.float32)
@@ -146,6 +151,34 @@ def test_a_machine_without_small_matrix_kernels():
         print(len(held))
     """
     assert run_python(code, OPENBLAS_CORETYPE="Haswell", OPENBLAS_NUM_THREADS="2") == "1"
+
+
+@needs_openblas
+def test_first_users_that_come_together_share_one_limit():
+    code = """
+        import sys, threading, time
+        import scipy.linalg
+        from gemmconv import threads
+        before = [library["num_threads"] for library in threads.scipy_blas_info()]
+        find = threads._openblas_functions
+        def find_slowly():
+            found = find()
+            for _ in range(100_000):
+                pass
+            return found
+        threads._openblas_functions = find_slowly
+        sys.setswitchinterval(1e-6)
+        def use():
+            with threads.single_threaded_blas:
+                pass
+        users = [threading.Thread(target=use) for _ in range(8)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        print([library["num_threads"] for library in threads.scipy_blas_info()] == before)
+    """
+    assert run_python(code, OPENBLAS_NUM_THREADS="2") == "True"
 
 
 def test_several_callers_at_once(dtype):
@@ -189,23 +222,59 @@ def test_other_python_threads_run_meanwhile():
     assert run_python(code) == "interrupted early"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_fork_while_the_limit_is_held():
-    code = """
-        import os
-        import gemmconv, numpy as np
-        from gemmconv import threads
-        x, weight = np.ones((1, 3, 20)), np.ones((2, 3, 3))
-        before = [library["num_threads"] for library in threads.scipy_blas_info()]
-        with threads.single_threaded_blas():
-            child = os.fork()
-            if child == 0:
-                right = (gemmconv.conv(x, weight) == 9).all()
-                restored = [library["num_threads"] for library in threads.scipy_blas_info()] == before
-                os._exit(0 if right and restored else 1)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+FORK = """
+    import os, threading
+    import gemmconv, numpy as np
+    from gemmconv import threads
+    x, weight = np.ones((1, 3, 20)), np.ones((2, 3, 3))
+    def count():
+        return [library["num_threads"] for library in threads.scipy_blas_info()]
+    before = count()
+    def fork_and_wait(check):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if check() and (gemmconv.conv(x, weight) == 9).all() else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+
+@needs_openblas
+def test_fork_while_another_thread_holds_the_limit():
+    code = (
+        FORK
+        + """
+    held, leave = threading.Event(), threading.Event()
+    def hold():
+        with threads.single_threaded_blas:
+            held.set()
+            leave.wait()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    print(fork_and_wait(lambda: count() == before))
+    leave.set()
+    holder.join()
+    print(count() == before)
     """
-    assert run_python(code, OPENBLAS_NUM_THREADS="2") == "0"
+    )
+    assert run_python(code, OPENBLAS_NUM_THREADS="2").split() == ["0", "True"]
+
+
+@needs_openblas
+def test_fork_while_this_thread_holds_the_limit():
+    code = (
+        FORK
+        + """
+    def check_child():
+        still_limited = all(n == 1 for n in count())
+        threads.single_threaded_blas.__exit__()
+        return still_limited and count() == before
+    with threads.single_threaded_blas:
+        print(fork_and_wait(check_child))
+    print(count() == before)
+    """
+    )
+    assert run_python(code, OPENBLAS_NUM_THREADS="2").split() == ["0", "True"]
 
 
 def test_geometry_is_safe_to_share():

@@ -1,4 +1,4 @@
-"""gemmconv's function `conv`, which lays out the weights anew in every call."""
+"""gemmconv's function `conv`."""
 
 from __future__ import annotations
 

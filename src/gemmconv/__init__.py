@@ -5,9 +5,10 @@ A convolution here is the one of neural networks, a cross-correlation, unless ``
 
 from importlib.metadata import version
 
+from . import reference
 from .convolution import conv, conv1d, conv2d, conv3d
 from .geometry import output_size, resolve_padding
 
 __version__ = version("gemmconv")
 
-__all__ = ["conv", "conv1d", "conv2d", "conv3d", "output_size", "resolve_padding"]
+__all__ = ["conv", "conv1d", "conv2d", "conv3d", "output_size", "reference", "resolve_padding"]

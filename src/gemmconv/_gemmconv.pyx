@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=False, freethreading_compatible=True
+# cython: language_level=3
 """Hands arrays to the C kernels: memory in, C out, the GIL released. Nothing is decided and nothing is checked here
 that a user could get wrong; the Python layer has done both.
 
@@ -201,7 +201,7 @@ cdef class Problem:
     cdef readonly Py_ssize_t itemsize
     cdef ptrdiff_t tasks_between_signals
 
-    def __init__(self, geometry, tiling, Py_ssize_t itemsize):
+    def __cinit__(self, geometry, tiling, Py_ssize_t itemsize):
         self.itemsize = itemsize
         self.problem.batch = geometry.batch
         self.problem.in_channels = geometry.in_channels
@@ -279,9 +279,12 @@ cdef class Problem:
         with nogil:
             kernels_of(self.itemsize).col2im(&self.problem, &panel, source.view.buf, target.view.buf)
 
-    cdef panel panel_of(self, block):
+    cdef panel panel_of(self, block) except *:
         cdef panel panel
         panel.first_tap, panel.end_tap, panel.first_pixel, panel.end_pixel = block
+        cdef ptrdiff_t taps = reduction_length(&self.problem), pixels = volume(self.problem.out_size)
+        if not (0 <= panel.first_tap < panel.end_tap <= taps and 0 <= panel.first_pixel < panel.end_pixel <= pixels):
+            raise ValueError(f"block {block} is not within P of {taps} rows and {pixels} columns")
         panel.ld = panel.end_pixel - panel.first_pixel
         return panel
 
@@ -292,5 +295,5 @@ cdef class Problem:
         return self.problem.in_channels // self.problem.groups * volume(self.problem.in_size) * self.itemsize
 
 
-if "GEMMCONV_ISA" in os.environ:
+if os.environ.get("GEMMCONV_ISA"):
     select_isa(os.environ["GEMMCONV_ISA"])

@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Geometry, Sizes
+from .geometry import Geometry, check_out_shape
+from .options import Sizes
 
 Array = NDArray[Any]
+
+# The type codes of NumPy for booleans, integers, float16, float32 and float64: what float64 holds or nearly holds. Long
+# doubles are not among them, even where they have 64 bits.
+COMPUTABLE = "?bBhHiIlLqQefd"
 
 
 def as_array(name: str, value: object) -> Array:
@@ -26,12 +31,13 @@ def as_array(name: str, value: object) -> Array:
     else:
         try:
             array = np.asarray(value)
-        except ValueError as error:
-            raise ValueError(f"{name} cannot be made an array: {error}") from None
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's tensors raise all of them
+            raise type(error)(f"{name} cannot be made an array: {error}") from None
+    if array.dtype.char not in COMPUTABLE:
+        hint = "; convolve the real and the imaginary part apart" if array.dtype.kind == "c" else ""
         raise TypeError(
             f"{name} has dtype {array.dtype}; gemmconv computes in float32 or float64 and takes "
-            "booleans, integers and floats of up to 64 bits"
+            f"booleans, integers and floats of up to 64 bits{hint}"
         )
     return array
 
@@ -40,6 +46,13 @@ def as_array(name: str, value: object) -> Array:
 def computing_dtype(x: np.dtype[Any], weight: np.dtype[Any]) -> np.dtype[Any]:
     """Return float32 or float64: the type in which a convolution of such arrays is computed."""
     return np.result_type(x, weight, np.float32)
+
+
+def check_flip(flip: object) -> bool:
+    """Return whether the kernel is to be reversed."""
+    if not isinstance(flip, bool | np.bool_):
+        raise TypeError(f"flip must be True or False, not {flip!r}")
+    return bool(flip)
 
 
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -66,8 +79,9 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     """Raise unless a result of this shape and type may be written to `out`."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, not {type(out).__name__}")
-    if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}, but the result has shape {shape}")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError("out is a masked array, whose mask would not be written; pass its data: out.data")
+    check_out_shape(out.shape, shape)
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     if not np.can_cast(dtype, out.dtype, "same_kind"):

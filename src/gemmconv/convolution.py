@@ -6,7 +6,6 @@ as C sees it. Repeated shapes and options find their problem in a cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,14 +15,12 @@ from numpy.typing import ArrayLike
 
 from ._gemmconv import Problem
 from .algorithms import choose_tiling, largest_gemm
-from .arrays import Array, as_array, can_hold_result, check_out, computing_dtype, contiguous, extend
-from .geometry import Frozen, Geometry, Sizes, check_padding_mode, freeze
+from .arrays import Array, as_array, can_hold_result, check_flip, check_out, computing_dtype, contiguous, extend
+from .geometry import Geometry
+from .options import Frozen, Ints, Padding, Sizes, check_group_count, check_padding_mode, freeze
 from .threads import may_start_threads, single_threaded_blas
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
-
-Ints = int | Sequence[int]
-Padding = int | str | Sequence[int | Sequence[int]]
 
 
 class _Options(NamedTuple):
@@ -33,7 +30,7 @@ class _Options(NamedTuple):
     stride: Frozen
     padding: Frozen
     dilation: Frozen
-    groups: Frozen
+    groups: int
     padding_mode: str
 
 
@@ -55,7 +52,7 @@ def _options(
         freeze("stride", stride),
         freeze("padding", padding),
         freeze("dilation", dilation),
-        freeze("groups", groups),
+        check_group_count(groups),
         check_padding_mode(padding_mode),
     )
 
@@ -97,6 +94,7 @@ def _convolve(
         bias = contiguous(bias, dtype)
     if out is not None:
         check_out(out, call.out_shape, dtype)
+    flip = check_flip(flip)
 
     if call.extends_x:
         x = extend(x, call.geometry, options.padding_mode)
@@ -107,7 +105,7 @@ def _convolve(
     result = out
     if result is None or not can_hold_result(result, dtype, inputs):
         result = np.empty(call.out_shape, dtype)
-    with single_threaded_blas() if call.limits_blas else nullcontext():
+    with single_threaded_blas if call.limits_blas else nullcontext():
         call.problem.run(x, weight, bias, result)
     if out is None or out is result:
         return result
@@ -172,6 +170,8 @@ def conv(
         If an argument is of the wrong kind: complex numbers, say, or a stride that is no integer.
     ValueError
         If a shape or value does not fit; the message names it and the rule. Nothing has been written to `out` then.
+    MemoryError
+        If there is no memory for the result.
 
     Notes
     -----
@@ -182,8 +182,9 @@ def conv(
     and that sum is a product of matrices, ``y[n] = K @ P``, with ``K = weight.reshape(O, -1)`` and one column of P for
     each output position [1]_. P is packed and multiplied a tile at a time and never exists as a whole.
 
-    The error of each output is at most ``(k + 2) * eps * (|x| conv |weight| + |bias|)``, with k the number of terms in
-    its sum; its bits depend neither on the batch it is in nor on the memory layout of the arrays.
+    For finite inputs the error of each output is at most ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``,
+    with k the number of terms in its sum and tiny the smallest subnormal number. With OpenBLAS, its bits depend neither
+    on the batch it is in nor on the memory layout of the arrays.
 
     References
     ----------

@@ -1,7 +1,7 @@
-"""Geometry: the arguments of a convolution normalised and validated, and the sizes that follow.
+"""Geometry: the shapes and options of a convolution validated together, and the sizes that follow.
 
-This is the only file that raises for shapes, strides, padding, dilation and groups. All sizes are Python integers, so
-nothing overflows; what the C layer or BLAS cannot represent is refused here with its number.
+This is the only file that raises for shapes; options.py normalises what does not depend on them. All sizes are Python
+integers, so nothing overflows; what the C layer or BLAS cannot represent is refused here with its number.
 
 Along each axis, with *extent* = ``dilation * (kernel - 1) + 1``, the number of input positions a kernel covers::
 
@@ -10,138 +10,29 @@ Along each axis, with *extent* = ``dilation * (kernel - 1) + 1``, the number of 
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+
+from .options import (
+    LARGEST_INT,
+    Ints,
+    Padding,
+    Pair,
+    Sizes,
+    check_group_count,
+    freeze,
+    per_axis,
+    resolve,
+)
 
 __all__ = ["Geometry", "output_size", "resolve_padding"]
 
-Pair = tuple[int, int]
-Sizes = tuple[int, ...]
-Frozen = int | str | tuple[Any, ...]
-
-# BLAS counts in 32-bit integers in every published wheel of SciPy.
-LARGEST_INT = 2**31 - 1
 LARGEST_ARRAY = 2**63 - 1
 
 X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
 X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
 WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
-
-# The name of each padding mode in numpy.pad; the last two are PyTorch's synonyms.
-PADDING_MODES = {
-    "zeros": "constant",
-    "reflect": "reflect",
-    "edge": "edge",
-    "wrap": "wrap",
-    "symmetric": "symmetric",
-    "replicate": "edge",
-    "circular": "wrap",
-}
-
-
-def freeze(name: str, value: object) -> Frozen:
-    """Return an option as an int, a name or a (nested) tuple of ints, so that it can be a key of a cache."""
-    if type(value) is int or type(value) is str:
-        return value
-    try:
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        pass
-    if isinstance(value, str):
-        return str(value)
-    if not hasattr(value, "__iter__"):
-        raise TypeError(f"{name} must be an int or a sequence of ints, not {value!r}")
-    return tuple([freeze(name, item) for item in value])
-
-
-def check_padding_mode(padding_mode: object) -> str:
-    """Return NumPy's name of a padding mode."""
-    if not isinstance(padding_mode, str):
-        raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
-    if padding_mode not in PADDING_MODES:
-        modes = ", ".join(map(repr, PADDING_MODES))
-        raise ValueError(f"padding_mode must be one of {modes}, not {padding_mode!r}")
-    return PADDING_MODES[padding_mode]
-
-
-def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
-    """Return one int per spatial axis, each at least `minimum`."""
-    frozen = freeze(name, value)
-    values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,) * rank
-    if not all(isinstance(item, int) for item in values):
-        raise TypeError(f"{name} must be an int or one int per spatial axis, not {value!r}")
-    if len(values) != rank:
-        raise ValueError(f"{name} must be an int or {rank} ints, one per spatial axis, not {value!r}")
-    for item in values:
-        check_range(name, item, minimum)
-    return values
-
-
-def check_range(name: str, value: int, minimum: int) -> None:
-    """Raise unless ``minimum <= value <= LARGEST_INT``."""
-    if value < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, not {value}")
-    if value > LARGEST_INT:
-        raise ValueError(f"{name} must be at most {LARGEST_INT}, not {value}")
-
-
-def pad_same(size: int, extent: int, stride: int) -> Pair:
-    """Return the padding for ``ceil(size / stride)`` outputs, the odd one after the input."""
-    total = max(0, (-(-size // stride) - 1) * stride + extent - size)
-    return total // 2, total - total // 2
-
-
-# What each name means along one axis: (input size, extent, stride) -> (before, after).
-PADDING_NAMES: dict[str, Callable[[int, int, int], Pair]] = {
-    "valid": lambda _size, _extent, _stride: (0, 0),
-    "same": pad_same,
-    "same_lower": lambda size, extent, stride: pad_same(size, extent, stride)[::-1],
-    "full": lambda _size, extent, _stride: (extent - 1, extent - 1),
-    "causal": lambda _size, extent, _stride: (extent - 1, 0),
-}
-
-
-def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
-    """Return what the name of a padding means for these sizes."""
-    if name not in PADDING_NAMES:
-        names = ", ".join(map(repr, PADDING_NAMES))
-        raise ValueError(f"padding must be a number, numbers per axis, or one of {names}, not {name!r}")
-    if name == "causal" and len(in_size) > 1:
-        raise ValueError(f"padding='causal' is for 1-D convolutions; this one has {len(in_size)} spatial axes")
-    return tuple(map(PADDING_NAMES[name], in_size, extents, stride))
-
-
-def numeric_padding(padding: int | tuple[Any, ...], rank: int) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from an int, one int per axis, or one pair per axis."""
-    values = padding if isinstance(padding, tuple) else (padding,) * rank
-    if len(values) != rank:
-        hint = ""
-        if rank == 1 and len(values) == 2 and all(isinstance(item, int) for item in values):
-            hint = f"; for {values[0]} before and {values[1]} after write padding=({values},)"
-        raise ValueError(
-            f"padding must be an int, or {rank} entries, one int or (before, after) pair per spatial axis, "
-            f"not {padding!r}{hint}"
-        )
-    pairs = []
-    for value in values:
-        pair = value if isinstance(value, tuple) else (value, value)
-        if len(pair) != 2 or not all(isinstance(item, int) for item in pair):
-            raise TypeError(f"padding must hold ints or (before, after) pairs of ints, not {value!r}")
-        for item in pair:
-            check_range("padding", item, -LARGEST_INT)
-        pairs.append(pair)
-    return tuple(pairs)
-
-
-def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from any form of padding."""
-    frozen = freeze("padding", padding)
-    if isinstance(frozen, str):
-        return named_padding(frozen, in_size, extents, stride)
-    return numeric_padding(frozen, len(in_size))
 
 
 def extents_of(kernel: Sizes, dilation: Sizes) -> Sizes:
@@ -163,11 +54,13 @@ def sizes_after(in_size: Sizes, pads: tuple[Pair, ...], extents: Sizes, stride: 
     return tuple(sizes)
 
 
-def spatial_sizes(input_size: Sequence[int], kernel_size: int | Sequence[int]) -> tuple[Sizes, Sizes]:
+def spatial_sizes(input_size: Sequence[int], kernel_size: Ints) -> tuple[Sizes, Sizes]:
     """Return the sizes of input and kernel as tuples of one length from 1 to 3."""
     frozen = freeze("input_size", input_size)
     if not isinstance(frozen, tuple):
-        raise TypeError(f"input_size must be a sequence of one to three ints such as (H, W), not {input_size!r}")
+        raise TypeError(
+            f"input_size must be a sequence of one to three ints such as (H, W) or (L,), not {input_size!r}"
+        )
     if not 1 <= len(frozen) <= 3:
         raise ValueError(f"input_size must have one to three spatial axes, not {len(frozen)}: {input_size!r}")
     in_size = per_axis("input_size", frozen, len(frozen))
@@ -175,12 +68,12 @@ def spatial_sizes(input_size: Sequence[int], kernel_size: int | Sequence[int]) -
 
 
 def resolve_padding(
-    padding: int | str | Sequence[Any],
+    padding: Padding,
     input_size: Sequence[int],
-    kernel_size: int | Sequence[int],
+    kernel_size: Ints,
     *,
-    stride: int | Sequence[int] = 1,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints = 1,
+    dilation: Ints = 1,
 ) -> tuple[Pair, ...]:
     """Return the padding of a convolution (cross-correlation) as one ``(before, after)`` pair per spatial axis.
 
@@ -230,11 +123,11 @@ def resolve_padding(
 
 def output_size(
     input_size: Sequence[int],
-    kernel_size: int | Sequence[int],
+    kernel_size: Ints,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: int | str | Sequence[Any] = 0,
-    dilation: int | Sequence[int] = 1,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
 ) -> Sizes:
     """Return the spatial size of a convolution's (cross-correlation's) output.
 
@@ -264,10 +157,9 @@ def output_size(
     (112, 112)
     """
     in_size, kernel = spatial_sizes(input_size, kernel_size)
-    pads = resolve_padding(padding, in_size, kernel, stride=stride, dilation=dilation)
-    rank = len(in_size)
-    extents = extents_of(kernel, per_axis("dilation", dilation, rank))
-    return sizes_after(in_size, pads, extents, per_axis("stride", stride, rank))
+    extents = extents_of(kernel, per_axis("dilation", dilation, len(in_size)))
+    strides = per_axis("stride", stride, len(in_size))
+    return sizes_after(in_size, resolve(padding, in_size, extents, strides), extents, strides)
 
 
 def three(sizes: Sizes, fill: int) -> Sizes:
@@ -315,7 +207,8 @@ class Geometry:
         batch = x_shape[0] if len(x_shape) == rank + 2 else 1
         in_channels, in_size = x_shape[-rank - 1], x_shape[-rank:]
         out_channels, kernel = weight_shape[0], weight_shape[2:]
-        group_count = check_groups(groups, in_channels, out_channels, weight_shape[1])
+        group_count = check_group_count(groups)
+        check_channels(x_shape, weight_shape, group_count)
 
         strides = per_axis("stride", stride, rank)
         dilations = per_axis("dilation", dilation, rank)
@@ -378,10 +271,14 @@ def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
     if len(weight_shape) - 2 not in ranks:
         kind = "a convolution" if rank is None else f"a {rank}-D convolution"
         expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
-        raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}")
+        hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
+        raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
     rank = len(weight_shape) - 2
     if len(x_shape) not in (rank + 1, rank + 2):
-        raise ValueError(f"x has shape {x_shape}, but with weight of shape {weight_shape} it must be {X_SHAPES[rank]}")
+        hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
+        raise ValueError(
+            f"x has shape {x_shape}, but with weight of shape {weight_shape} it must be {X_SHAPES[rank]}{hint}"
+        )
     if 0 in x_shape[-rank - 1 :]:
         raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
     if 0 in weight_shape:
@@ -389,22 +286,31 @@ def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
     return rank
 
 
-def check_groups(groups: object, in_channels: int, out_channels: int, group_channels: int) -> int:
-    """Return groups, or raise unless it divides the channels and weight has the channels of one group."""
-    count = freeze("groups", groups)
-    if not isinstance(count, int):
-        raise TypeError(f"groups must be an int, not {groups!r}")
-    check_range("groups", count, 1)
-    for array, kind, channels in (("x", "input", in_channels), ("weight", "output", out_channels)):
-        if channels % count:
-            raise ValueError(f"groups={count} does not divide the {channels} {kind} channels of {array}")
-    if group_channels * count != in_channels:
-        expected = in_channels // count
-        raise ValueError(
-            f"weight has {group_channels} input channels, but x has {in_channels} (groups={count}); "
-            f"rule: weight.shape[1] = channels of x / groups = {expected}"
-        )
-    return count
+def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
+    """Raise unless groups divides the channels and weight has the channels of one group."""
+    rank = len(weight_shape) - 2
+    in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
+    for array, kind, channels in (("x", "input", in_channels), ("weight", "output", weight_shape[0])):
+        if channels % groups:
+            raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}")
+    if taken == in_channels:
+        return
+    hint = ""
+    if x_shape[-1] == taken:
+        hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+    elif taken == 1 and len(x_shape) == rank + 1:
+        hint = f"; for {in_channels} inputs of one channel pass x[:, None]"
+    raise ValueError(
+        f"weight has {weight_shape[1]} input channels, but x has {in_channels} (groups={groups}); "
+        f"rule: weight.shape[1] = channels of x / groups = {in_channels // groups}, "
+        f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint}"
+    )
+
+
+def check_out_shape(shape: Sizes, expected: Sizes) -> None:
+    """Raise unless `out` has exactly the shape of the result."""
+    if shape != expected:
+        raise ValueError(f"out has shape {shape}, but the result has shape {expected}")
 
 
 def check_representable(geometry: Geometry) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .geometry import check_padding_mode, per_axis, resolve_padding
+from .geometry import Geometry, check_shapes, resolve_padding
+from .options import Ints, Padding, check_padding_mode, per_axis
 
 __all__ = ["col2im", "conv", "conv1d", "conv2d", "conv3d", "im2col"]
 
 Array = NDArray[np.float64]
-Ints = int | Sequence[int]
-Padding = int | str | Sequence[int | Sequence[int]]
 
 
 def extend(x: Array, pads: Sequence[tuple[int, int]], padding_mode: str = "zeros") -> Array:
@@ -158,19 +157,23 @@ def conv(
     array([[38., 56.]])
     """
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    kernel, rank = weight.shape[2:], weight.ndim - 2
-    batched = x if x.ndim == weight.ndim else x[np.newaxis]
+    geometry = Geometry.from_shapes(
+        x.shape, weight.shape, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    rank = geometry.rank
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
-    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
-    pads = resolve_padding(padding, batched.shape[2:], kernel, stride=strides, dilation=dilations)
-    padded = extend(batched, pads, padding_mode)
+    padded = extend(x if x.ndim == rank + 2 else x[np.newaxis], geometry.pads, padding_mode)
 
-    y = np.zeros(()) if bias is None else np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
+    y = np.zeros(())
+    if bias is not None:
+        geometry.check_bias(np.shape(bias))
+        y = np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
     taps = weight.reshape(*weight.shape[:2], -1)
-    for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
+    for t, window in enumerate(tap_windows(padded, weight.shape[2:], strides, dilations)):
         y = y + channel_product(taps[:, :, t], window, groups)
-    return y if x.ndim == weight.ndim else y[0]
+    return y if x.ndim == rank + 2 else y[0]
 
 
 def channel_product(weight: Array, window: Array, groups: int) -> Array:
@@ -184,22 +187,17 @@ def channel_product(weight: Array, window: Array, groups: int) -> Array:
 
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
     """Do as `conv` does with one spatial axis: a cross-correlation, unless ``flip=True``."""
-    return conv(x, with_axes(weight, 3), bias, **options)
+    check_shapes(np.shape(x), np.shape(weight), 1)
+    return conv(x, weight, bias, **options)
 
 
 def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
     """Do as `conv` does with two spatial axes: a cross-correlation, unless ``flip=True``."""
-    return conv(x, with_axes(weight, 4), bias, **options)
+    check_shapes(np.shape(x), np.shape(weight), 2)
+    return conv(x, weight, bias, **options)
 
 
 def conv3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
     """Do as `conv` does with three spatial axes: a cross-correlation, unless ``flip=True``."""
-    return conv(x, with_axes(weight, 5), bias, **options)
-
-
-def with_axes(weight: ArrayLike, axes: int) -> Array:
-    """Return weight as an array, or raise unless it has this number of axes."""
-    array = np.asarray(weight, np.float64)
-    if array.ndim != axes:
-        raise ValueError(f"weight has shape {array.shape}, but must have {axes} axes")
-    return array
+    check_shapes(np.shape(x), np.shape(weight), 3)
+    return conv(x, weight, bias, **options)

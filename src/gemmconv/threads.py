@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+Functions = tuple[Callable[[], int], Callable[[int], None]]
 
 # OpenBLAS multiplies on the calling thread up to this many multiplications (in interface/gemm.c:
 # SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD).
@@ -35,7 +36,7 @@ def _scipy_blas() -> Any:
     import scipy.linalg.cython_blas
     from threadpoolctl import ThreadpoolController
 
-    package = Path(scipy.__file__).parent
+    package = Path(scipy.__file__).resolve().parent
     homes = (package, package.with_name("scipy.libs"))
     controller = ThreadpoolController().select(user_api="blas")
     own = [
@@ -75,79 +76,69 @@ def may_start_threads(multiplications: int) -> bool:
     return multiplications > (LARGEST_SMALL_GEMM if gemm_path() == "small" else LARGEST_UNTHREADED_GEMM)
 
 
-class _SharedLimit:
-    """A limit of one thread on the OpenBLAS of a process, which the first user sets and the last one lifts.
+class _Limit:
+    """A limit of one thread on the OpenBLAS that SciPy uses, which the first user sets and the last one lifts.
 
-    threadpoolctl 3.8 lets only one Python thread change it and ignores the others, which here may well be the
-    first and the last; so its functions are called directly.
+    The number of threads belongs to the process, where OpenBLAS makes its threads itself. threadpoolctl 3.8 lets only
+    one Python thread change it and ignores the others, which here may well be the first and the last; so its functions
+    are called directly. Other libraries, and an OpenBLAS made with OpenMP, are left as they are: their numbers belong
+    to threads, and they are sound with several callers.
     """
 
-    def __init__(self, libraries: list[Any]) -> None:
-        self.functions = [_openblas_functions(library) for library in libraries]
+    def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.functions: list[Functions] | None = None
         self.users = 0
         self.before: list[int] = []
+        self.held = threading.local()
 
     def __enter__(self) -> None:
         with self.lock:
+            if self.functions is None:
+                self.functions = _openblas_functions()
             if self.users == 0:
                 self.before = [get() for get, _ in self.functions]
+            self.users += 1
+            self.held.times = getattr(self.held, "times", 0) + 1
+            if self.users == 1:
                 for _, set_to in self.functions:
                     set_to(1)
-            self.users += 1
 
     def __exit__(self, *exception: object) -> None:
         with self.lock:
-            self.users -= 1
-            if self.users == 0:
+            if self.users == 1:
                 self.restore()
+            self.users -= 1
+            self.held.times -= 1
 
     def restore(self) -> None:
-        for (_, set_to), before in zip(self.functions, self.before):
+        for (_, set_to), before in zip(self.functions or [], self.before):
             set_to(before)
+        self.before = []
+
+    def forget_other_threads(self) -> None:
+        """In a forked child only the thread that forked goes on; another one may have held the lock."""
+        self.lock = threading.Lock()
+        self.users = getattr(self.held, "times", 0)
+        if self.users == 0:
+            self.restore()
 
 
-def _openblas_functions(library: Any) -> tuple[Callable[[], int], Callable[[int], None]]:
-    """Return the functions that get and set the number of threads; builds decorate their names differently."""
-    for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64")):
-        names = (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
-        if all(hasattr(library.dynlib, name) for name in names):
-            get, set_to = (getattr(library.dynlib, name) for name in names)
-            return get, set_to
-    raise ImportError(f"{library.filepath} lacks openblas_set_num_threads")
+def _openblas_functions() -> list[Functions]:
+    """Return the functions that get and set the number of threads, of each OpenBLAS whose number is the process's."""
+    functions = []
+    for library in _scipy_blas().lib_controllers:
+        if library.internal_api != "openblas" or library.threading_layer != "pthreads":
+            continue
+        # builds decorate the names differently
+        for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64")):
+            names = (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
+            if all(hasattr(library.dynlib, name) for name in names):
+                functions.append((getattr(library.dynlib, names[0]), getattr(library.dynlib, names[1])))
+                break
+    return functions
 
 
-def _is_shared(library: Any) -> bool:
-    """Whether the number of threads is one for the process; with OpenMP each thread has its own."""
-    return bool(library.internal_api == "openblas" and library.threading_layer == "pthreads")
-
-
-@lru_cache(maxsize=1)
-def _shared_limit() -> _SharedLimit:
-    return _SharedLimit([library for library in _scipy_blas().lib_controllers if _is_shared(library)])
-
-
-def _forget_users() -> None:
-    """In a forked child: the users of the limit are gone, and its lock may have been held."""
-    if _shared_limit.cache_info().currsize:
-        limit = _shared_limit()
-        limit.lock = threading.Lock()
-        if limit.users:
-            limit.users = 0
-            limit.restore()
-
-
-os.register_at_fork(after_in_child=_forget_users)
-
-
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Hold a limit of one thread on SciPy's BLAS; may be nested and shared by threads."""
-    others = _per_thread_blas()
-    with _shared_limit(), others.limit(limits=1) if others.lib_controllers else nullcontext():
-        yield
-
-
-@lru_cache(maxsize=1)
-def _per_thread_blas() -> Any:
-    return _scipy_blas().select(filepath=[lib.filepath for lib in _scipy_blas().lib_controllers if not _is_shared(lib)])
+#: Hold it while BLAS must not start threads: ``with single_threaded_blas: ...``; it nests, and threads may share it.
+single_threaded_blas = _Limit()
+os.register_at_fork(after_in_child=single_threaded_blas.forget_other_threads)

@@ -1,0 +1,160 @@
+"""Options: stride, padding, dilation, groups and padding_mode normalised and validated, apart from any array.
+
+What an option means for given sizes is here as well: the names of padding. The messages name the option, what came and
+what is expected, and where a mistake has a usual cause, what to write instead.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+Pair = tuple[int, int]
+Sizes = tuple[int, ...]
+Frozen = int | str | tuple[Any, ...]
+
+# What users may write.
+Ints = int | Sequence[int]
+Padding = int | str | Sequence[int | Sequence[int]]
+
+# BLAS counts in 32-bit integers in every published wheel of SciPy.
+LARGEST_INT = 2**31 - 1
+
+# The forms of an option, for messages.
+FORMS = {"padding": "an int, a name, or one int or (before, after) pair per spatial axis"}
+INT_PER_AXIS = "an int or one int per spatial axis"
+
+# The name of each padding mode in numpy.pad; the last two are PyTorch's synonyms.
+PADDING_MODES = {
+    "zeros": "constant",
+    "reflect": "reflect",
+    "edge": "edge",
+    "wrap": "wrap",
+    "symmetric": "symmetric",
+    "replicate": "edge",
+    "circular": "wrap",
+}
+
+# What other libraries call them.
+FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
+
+
+def freeze(name: str, value: object, depth: int = 2) -> Frozen:
+    """Return an option as an int, a name or a tuple (of tuples) of ints, so that it can be a key of a cache."""
+    if type(value) is int or type(value) is str:
+        return value
+    if isinstance(value, str):
+        return str(value)
+    with suppress(TypeError):
+        return operator.index(value)  # type: ignore[arg-type]
+    if hasattr(value, "tolist"):  # an array of NumPy or another library
+        value = value.tolist()
+    if depth and isinstance(value, list | tuple | range):
+        return tuple([freeze(name, item, depth - 1) for item in value])
+    raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {value!r}")
+
+
+def check_padding_mode(padding_mode: object) -> str:
+    """Return NumPy's name of a padding mode."""
+    if not isinstance(padding_mode, str):
+        raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
+    if padding_mode not in PADDING_MODES:
+        modes = ", ".join(map(repr, PADDING_MODES))
+        hint = f"; here that is {FOREIGN_MODES[padding_mode]!r}" if padding_mode in FOREIGN_MODES else ""
+        raise ValueError(f"padding_mode must be one of {modes}, not {padding_mode!r}{hint}")
+    return PADDING_MODES[padding_mode]
+
+
+def per_axis(name: str, value: object, rank: int) -> Sizes:
+    """Return one int per spatial axis, each at least 1."""
+    frozen = freeze(name, value)
+    values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,) * rank
+    if not all(isinstance(item, int) for item in values):
+        raise TypeError(f"{name} must be {INT_PER_AXIS}, not {value!r}")
+    if len(values) != rank:
+        raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {value!r}")
+    for item in values:
+        check_range(name, item, 1)
+    return values
+
+
+def check_range(name: str, value: int, minimum: int) -> None:
+    """Raise unless ``minimum <= value <= LARGEST_INT``."""
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, not {value}")
+    if value > LARGEST_INT:
+        raise ValueError(f"{name} must be at most {LARGEST_INT}, not {value}")
+
+
+def pad_same(size: int, extent: int, stride: int) -> Pair:
+    """Return the padding for ``ceil(size / stride)`` outputs, the odd one after the input."""
+    total = max(0, (-(-size // stride) - 1) * stride + extent - size)
+    return total // 2, total - total // 2
+
+
+# What each name means along one axis: (input size, extent, stride) -> (before, after).
+PADDING_NAMES: dict[str, Callable[[int, int, int], Pair]] = {
+    "valid": lambda _size, _extent, _stride: (0, 0),
+    "same": pad_same,
+    "same_lower": lambda size, extent, stride: pad_same(size, extent, stride)[::-1],
+    "full": lambda _size, extent, _stride: (extent - 1, extent - 1),
+    "causal": lambda _size, extent, _stride: (extent - 1, 0),
+}
+
+
+def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
+    """Return what the name of a padding means for these sizes."""
+    if name not in PADDING_NAMES:
+        names = ", ".join(map(repr, PADDING_NAMES))
+        hint = f"; {name!r} is a padding_mode" if name in PADDING_MODES else ""
+        hint = f"; did you mean {name.lower()!r}?" if name.lower() in PADDING_NAMES else hint
+        raise ValueError(f"padding must be numbers or one of the names {names}, not {name!r}{hint}")
+    if name == "causal" and len(in_size) > 1:
+        raise ValueError(f"padding='causal' is for 1-D convolutions; this one has {len(in_size)} spatial axes")
+    return tuple(map(PADDING_NAMES[name], in_size, extents, stride))
+
+
+def numeric_padding(padding: int | tuple[Any, ...], rank: int) -> tuple[Pair, ...]:
+    """Return (before, after) per axis from an int, one int per axis, or one pair per axis."""
+    values = padding if isinstance(padding, tuple) else (padding,) * rank
+    if len(values) != rank:
+        hint = hint_pairs(values, rank)
+        raise ValueError(f"padding must be {FORMS['padding']}, of which there are {rank}, not {padding!r}{hint}")
+    pairs = []
+    for value in values:
+        pair = value if isinstance(value, tuple) else (value, value)
+        if len(pair) != 2 or not all(isinstance(item, int) for item in pair):
+            raise TypeError(f"padding must hold ints or (before, after) pairs of ints, not {value!r}")
+        for item in pair:
+            check_range("padding", item, -LARGEST_INT)
+        pairs.append(pair)
+    return tuple(pairs)
+
+
+def hint_pairs(values: tuple[Any, ...], rank: int) -> str:
+    """Return how to write paddings that seem to be meant as before and after along each axis, last axis first."""
+    if len(values) != 2 * rank or not all(isinstance(item, int) for item in values):
+        return ""
+    pairs = tuple([values[2 * axis : 2 * axis + 2] for axis in reversed(range(rank))])
+    meant = f"{values[0]} before and {values[1]} after" if rank == 1 else f"functional.pad's {values}"
+    return f"; for {meant} write padding={pairs}"
+
+
+def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
+    """Return (before, after) per axis from any form of padding."""
+    frozen = freeze("padding", padding)
+    if isinstance(frozen, str):
+        return named_padding(frozen, in_size, extents, stride)
+    return numeric_padding(frozen, len(in_size))
+
+
+def check_group_count(groups: object) -> int:
+    """Return groups as an int of at least 1."""
+    try:
+        count = operator.index(groups)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"groups must be an int, not {groups!r}") from None
+    check_range("groups", count, 1)
+    return count
