@@ -31,40 +31,66 @@ struct panel {
     ptrdiff_t ld;
 };
 
-/* One tap of the kernel along each axis, and the channels [first_channel, end_channel) for which its row of P lies in
- * the panel. */
+/* One tap of the kernel along each axis; the channels for which its row of P lies in the panel; and where the first of
+ * these begins in the image, and its row in the panel. */
 struct tap {
     ptrdiff_t at[AXES];
-    ptrdiff_t first_channel, end_channel;
+    ptrdiff_t channels, image, row;
 };
 
-/* The output positions [ow, ow + count) of output row (od, oh). */
+/* The output positions [ow, ow + count) of output row (od, oh), which begin at `column` of the panel. */
 struct run {
-    ptrdiff_t od, oh, ow, count;
+    ptrdiff_t od, oh, ow, column, count;
 };
 
-/* What one tap reads for a run: `lead` zeros, then `inside` elements from `offset` (relative to the channel) on, then
- * zeros up to the end of the run. */
+/* What one tap reads for a run of `count` positions, which begins at `column` of the panel: `lead` zeros, then `inside`
+ * elements from `offset` (relative to the channel) on, then zeros. */
 struct span {
-    ptrdiff_t lead, inside, offset;
+    ptrdiff_t column, count, lead, inside, offset;
+};
+
+/* As many spans are worked out at a time, and packed for one channel after the other: so that channels are read and
+ * rows are written in stretches, and not in pieces whose distance can make them share one set of the cache. */
+enum { SPANS = 16 };
+
+/* How a span repeats over the channels: the distances from one to the next in the image and in the panel, and, along
+ * the row of the image, the stride. */
+struct lines {
+    ptrdiff_t channels, image_step, row_step, stride;
 };
 
 static inline struct tap tap_at(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t t)
 {
     const ptrdiff_t height = problem->kernel[1], width = problem->kernel[2], taps = volume(problem->kernel);
+    const ptrdiff_t first_channel = max_size(ceil_div(panel->first_tap - t, taps), 0);
     const struct tap tap = {
         .at = {t / (height * width), t / width % height, t % width},
-        .first_channel = max_size(ceil_div(panel->first_tap - t, taps), 0),
-        .end_channel = max_size(ceil_div(panel->end_tap - t, taps), 0),
+        .channels = max_size(ceil_div(panel->end_tap - t, taps), 0) - first_channel,
+        .image = first_channel * volume(problem->in_size),
+        .row = (first_channel * taps + t - panel->first_tap) * panel->ld,
     };
     return tap;
 }
 
-static inline struct run run_at(const struct conv_problem *problem, ptrdiff_t pixel, ptrdiff_t end_pixel)
+static inline struct lines lines_of(const struct conv_problem *problem, const struct panel *panel,
+                                    const struct tap *tap)
+{
+    const struct lines lines = {
+        .channels = tap->channels,
+        .image_step = volume(problem->in_size),
+        .row_step = volume(problem->kernel) * panel->ld,
+        .stride = problem->stride[2],
+    };
+    return lines;
+}
+
+/* The run of at most `longest` positions that begins at `pixel`. */
+static inline struct run run_at(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t pixel,
+                                ptrdiff_t longest)
 {
     const ptrdiff_t height = problem->out_size[1], width = problem->out_size[2];
-    struct run run = {pixel / (height * width), pixel / width % height, pixel % width, 0};
-    run.count = min_size(width - run.ow, end_pixel - pixel);
+    struct run run = {pixel / (height * width), pixel / width % height, pixel % width, pixel - panel->first_pixel, 0};
+    run.count = min_size(min_size(width - run.ow, panel->end_pixel - pixel), longest);
     return run;
 }
 
@@ -75,7 +101,7 @@ static inline struct span span_of(const struct conv_problem *problem, const stru
     const ptrdiff_t id = run->od * stride[0] - before[0] + tap->at[0] * dilation[0];
     const ptrdiff_t ih = run->oh * stride[1] - before[1] + tap->at[1] * dilation[1];
     const ptrdiff_t iw = run->ow * stride[2] - before[2] + tap->at[2] * dilation[2];
-    struct span span = {run->count, 0, 0};
+    struct span span = {run->column, run->count, run->count, 0, 0};
 
     if (id < 0 || id >= in[0] || ih < 0 || ih >= in[1])
         return span;
@@ -85,6 +111,20 @@ static inline struct span span_of(const struct conv_problem *problem, const stru
     span.inside = max_size(min_size(end, run->count) - span.lead, 0);
     span.offset = (id * in[1] + ih) * in[2] + iw + span.lead * stride[2];
     return span;
+}
+
+/* Work out up to SPANS spans of one tap from `*pixel` on, none longer than `longest`; returns their number and moves
+ * `*pixel` behind them. */
+static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, const struct tap *tap,
+                             ptrdiff_t longest, ptrdiff_t *pixel, struct span spans[SPANS])
+{
+    int count = 0;
+    for (; count < SPANS && *pixel < panel->end_pixel; count++) {
+        const struct run run = run_at(problem, panel, *pixel, longest);
+        spans[count] = span_of(problem, &run, tap);
+        *pixel += run.count;
+    }
+    return count;
 }
 
 #endif
