@@ -54,7 +54,7 @@ def kernel_library(isa):
 
 extension = Extension(
     "gemmconv._gemmconv",
-    sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c"],
+    sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c", "csrc/thread_pool.c"],
     include_dirs=["csrc"],
     depends=HEADERS,
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],

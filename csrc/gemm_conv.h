@@ -1,13 +1,14 @@
 /* gemm_conv: the tile loop. Y = K @ P, a tile of P at a time.
  *
- * A task is one tile of output pixels of one group of one image:
+ * A task is one tile of output pixels and one block of output channels, of one group of one image. Tasks of the same
+ * tile pack it again each:
  *
  *                      pixels of the image
  *                   +------+------+------+--
  *      P  K rows    | tile |      |      |         packed into scratch by im2col, `panel` rows at a time
  *                   |      |      |      |         (a 1x1 convolution multiplies the image in place)
  *                   +------+------+------+--
- *      +--------+   +------+------+------+--
+ *      +--------+   +------+------+------+--        `block` channels in a task
  *   K  |channels|   |      |      |      |         one BLAS call: `channels` x `pixels` += `taps` of the sum
  *      +--------+   +------+------+------+--
  *      |        |   |      |      |      |   Y     BLAS writes the output itself, row by row
@@ -36,9 +37,14 @@ static inline ptrdiff_t gemm_conv_tiles(const struct conv_problem *problem)
     return ceil_div(volume(problem->out_size), problem->tiling.pixels);
 }
 
+static inline ptrdiff_t gemm_conv_blocks(const struct conv_problem *problem)
+{
+    return ceil_div(group_out_channels(problem), problem->tiling.block);
+}
+
 static inline ptrdiff_t gemm_conv_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * problem->groups * gemm_conv_tiles(problem);
+    return problem->batch * problem->groups * gemm_conv_tiles(problem) * gemm_conv_blocks(problem);
 }
 
 /* The elements of scratch that a task needs: one panel. */

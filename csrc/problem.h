@@ -25,7 +25,8 @@ enum { AXES = 3 };
 
 /* How the tile loop cuts the matrix product of one image and group (see gemm_conv.h). */
 struct tiling {
-    ptrdiff_t pixels;   /* columns of P in a tile: one task */
+    ptrdiff_t pixels;   /* columns of P in a task */
+    ptrdiff_t block;    /* rows of K in a task */
     ptrdiff_t panel;    /* rows of P packed at a time */
     ptrdiff_t channels; /* rows of K in one call of BLAS */
     ptrdiff_t taps;     /* rows of P in one call of BLAS */

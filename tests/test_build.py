@@ -45,9 +45,13 @@ def test_links_to_the_c_library_only():
 
 
 @linux
-def test_exports_nothing_but_its_entry():
+def test_exports_nothing_but_its_entry_and_what_threadpoolctl_looks_for():
     exported = {line.split()[-1] for line in output_of("nm", "-D", "--defined-only", EXTENSION).splitlines()}
-    assert {name for name in exported if not name.startswith("_")} == {"PyInit__gemmconv"}
+    assert {name for name in exported if not name.startswith("_")} == {
+        "PyInit__gemmconv",
+        "gemmconv_get_num_threads",
+        "gemmconv_set_num_threads",
+    }
 
 
 def functions_by_source() -> dict[str, list[tuple[int, int]]]:

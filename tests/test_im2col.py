@@ -11,8 +11,8 @@ from cases import CASES, arrays_of, integers
 import gemmconv
 from gemmconv import reference
 from gemmconv._gemmconv import Problem
-from gemmconv.algorithms import TILE_LIMITS, Tiling, choose_tiling
 from gemmconv.geometry import Geometry
+from gemmconv.tiling import MOST_BLOCKS, PANEL_BYTES, PATHS, Tiling, choose_tiling
 
 ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in case.options and 0 not in case.x]
 
@@ -79,7 +79,7 @@ def run(geometry: Geometry, tiling: Tiling, arrays, dtype) -> np.ndarray:
     return out
 
 
-@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", ZERO_PADDED)
 def test_both_rows_of_the_tiling_table(name, path, dtype):
     case = CASES[name]
@@ -96,10 +96,10 @@ def test_both_rows_of_the_tiling_table(name, path, dtype):
 @pytest.mark.parametrize(
     "tiling",
     [
-        Tiling(pixels=1, panel=1, channels=1, taps=1),
-        Tiling(pixels=16, panel=7, channels=3, taps=2),
-        Tiling(pixels=50, panel=10_000, channels=10_000, taps=5),
-        Tiling(pixels=10_000, panel=13, channels=2, taps=10_000),
+        Tiling(pixels=1, block=1, panel=1, channels=1, taps=1),
+        Tiling(pixels=16, block=5, panel=7, channels=3, taps=2),
+        Tiling(pixels=50, block=10_000, panel=10_000, channels=10_000, taps=5),
+        Tiling(pixels=10_000, block=3, panel=13, channels=2, taps=10_000),
     ],
     ids=str,
 )
@@ -108,6 +108,7 @@ def test_any_tiling_gives_the_same_integers(name, tiling, dtype, isa):
     geometry = geometry_of(case)
     fitting = Tiling(
         min(tiling.pixels, geometry.out_pixels),
+        min(tiling.block, geometry.out_channels // geometry.groups),
         min(tiling.panel, geometry.reduction_length),
         min(tiling.channels, geometry.out_channels // geometry.groups),
         min(tiling.taps, geometry.reduction_length),
@@ -125,26 +126,33 @@ def layout(name: str, itemsize: int, path: str) -> tuple[Geometry, Tiling, Probl
     return geometry, tiling, Problem(geometry, tiling, itemsize)
 
 
-@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("itemsize", [4, 8])
 @pytest.mark.parametrize("name", ["several_tiles", "several_tiles_in_place"])
 def test_several_tasks_per_image(name, itemsize, path):
     geometry, tiling, problem = layout(name, itemsize, path)
     assert geometry.out_pixels % tiling.pixels, "the last tile is meant to be a smaller one"
-    assert problem.task_count >= (3 if path == "small" else 2) * geometry.batch
+    assert problem.task_count >= 3 * geometry.batch
     if path == "small":
         assert geometry.out_channels % tiling.channels
 
 
-@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("itemsize", [4, 8])
+@pytest.mark.parametrize("name", ["several_blocks_of_channels", "several_blocks_of_channels_in_place"])
+def test_several_blocks_of_channels(name, itemsize, path):
+    geometry, tiling, _ = layout(name, itemsize, path)
+    assert tiling.block < geometry.out_channels
+    assert geometry.out_channels % tiling.block, "the last block is meant to be a smaller one"
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("itemsize", [4, 8])
 def test_several_blocks_and_panels(itemsize, path):
     geometry, tiling, _ = layout("several_blocks_of_taps", itemsize, path)
     assert geometry.reduction_length >= 3 * tiling.taps
     geometry, tiling, _ = layout("several_panels", itemsize, path)
     assert tiling.panel < geometry.reduction_length
-    if path == "small":
-        assert tiling.taps < tiling.panel
 
 
 @pytest.mark.parametrize(
@@ -164,23 +172,38 @@ def test_several_blocks_and_panels(itemsize, path):
 def test_which_images_are_multiplied_in_place(name, in_place):
     problem = layout(name, 4, "small")[2]
     assert problem.reads_image_in_place is in_place
+    assert geometry_of(CASES[name]).reads_image_in_place is in_place
     assert (problem.scratch_bytes == 0) is in_place
 
 
-@pytest.mark.parametrize("path", TILE_LIMITS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("itemsize", [4, 8])
 @pytest.mark.parametrize("pixels", [1, 15, 16, 17, 127, 128, 129, 196, 3136, 10**6])
-@pytest.mark.parametrize("channels", [1, 3, 64, 512, 5000])
-def test_tilings_stay_within_the_limits(path, itemsize, pixels, channels):
-    limits = TILE_LIMITS[path]
-    geometry = Geometry.from_shapes((channels, pixels + 2), (50, channels, 3))
+@pytest.mark.parametrize("in_channels", [1, 3, 64, 512, 5000])
+@pytest.mark.parametrize("out_channels", [1, 50, 129, 2048])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_tilings_stay_within_the_limits(path, itemsize, pixels, in_channels, out_channels, kernel):
+    geometry = Geometry.from_shapes((in_channels, pixels + kernel - 1), (out_channels, in_channels, kernel))
     tiling = choose_tiling(geometry, itemsize, path)
-    assert 1 <= tiling.pixels <= min(pixels, limits.pixel_bytes // itemsize)
-    assert 1 <= tiling.taps <= min(limits.taps, geometry.reduction_length)
-    assert 1 <= tiling.channels <= min(limits.channels, 50)
+    call = next(row for row in PATHS[path].calls if pixels <= row.largest_image)
+    assert 1 <= tiling.pixels <= pixels
+    assert tiling.pixels < call.pixels + PATHS[path].multiple
+    assert 1 <= tiling.taps <= min(call.taps, geometry.reduction_length)
+    assert 1 <= tiling.channels <= tiling.block <= out_channels
+    assert tiling.channels <= call.channels
     assert tiling.taps <= tiling.panel
     assert tiling.panel == geometry.reduction_length or tiling.panel % tiling.taps == 0
-    assert tiling.panel * tiling.pixels * itemsize <= limits.panel_bytes
+    assert tiling.panel * tiling.pixels * itemsize <= max(PANEL_BYTES, tiling.taps * tiling.pixels * itemsize)
+    assert tiling.panel * tiling.pixels * itemsize <= 2 * 2**20
+    if path == "small":
+        assert tiling.pixels * tiling.channels * tiling.taps <= 1_000_000
+    tiles, blocks = -(-pixels // tiling.pixels), -(-out_channels // tiling.block)
+    assert tiling.block == -(-out_channels // blocks), "the blocks are meant to be equal"
+    if tiles >= PATHS[path].tasks:
+        assert blocks == 1
+    if kernel > 1:
+        assert blocks <= MOST_BLOCKS
+        assert blocks == 1 or out_channels // blocks >= PATHS[path].least_channels // 2
 
 
 def test_the_tiling_does_not_see_the_batch():

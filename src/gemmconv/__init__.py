@@ -8,7 +8,19 @@ from importlib.metadata import version
 from . import reference
 from .convolution import conv, conv1d, conv2d, conv3d
 from .geometry import output_size, resolve_padding
+from .threads import get_num_threads, num_threads, set_num_threads
 
 __version__ = version("gemmconv")
 
-__all__ = ["conv", "conv1d", "conv2d", "conv3d", "output_size", "reference", "resolve_padding"]
+__all__ = [
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "get_num_threads",
+    "num_threads",
+    "output_size",
+    "reference",
+    "resolve_padding",
+    "set_num_threads",
+]

@@ -8,10 +8,10 @@ rank and both types, without the headers of NumPy.
 
 import os
 import re
+import threading
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 
@@ -25,7 +25,7 @@ cdef extern from "problem.h" nogil:
     ctypedef void gemm_int64
 
     struct tiling:
-        ptrdiff_t pixels, panel, channels, taps
+        ptrdiff_t pixels, block, panel, channels, taps
 
     struct blas:
         gemm_int32 *gemm32
@@ -79,9 +79,30 @@ cdef extern from "dispatch.h" nogil:
     int select_kernels(const char *isa)
 
 
+cdef extern from "thread_pool.h" nogil:
+    struct job:
+        void (*run)(const void *context, ptrdiff_t task, int thread) noexcept nogil
+        int (*keep_going)(void *state) noexcept nogil
+        const void *context
+        void *state
+        ptrdiff_t task_count
+
+    int thread_pool_run(const job *job, int threads)
+    int gemmconv_get_num_threads()
+    void gemmconv_set_num_threads(int threads)
+    void thread_pool_set_processors(int count)
+    int MAX_THREADS_IN_C "MAX_THREADS"
+
+
+# Without Cython's "except": an exception stays set until the call has come back from C.
+cdef extern from "Python.h":
+    ptrdiff_t PY_SSIZE_T_MAX
+    int PyErr_CheckSignals()
+
+
 cdef size_t CACHE_LINE = 64
-# Signals are looked at after about this many operations: some 10 ms even on one slow core.
-cdef double OPERATIONS_BETWEEN_SIGNALS = 1e8
+# The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
+cdef double OPERATIONS_BETWEEN_SIGNALS = 5e8
 
 cdef float[2] ZERO_ONE_FLOAT32 = [0, 1]
 cdef double[2] ZERO_ONE_FLOAT64 = [0, 1]
@@ -178,19 +199,66 @@ cdef inline const typed_kernels *kernels_of(Py_ssize_t itemsize) noexcept nogil:
     return &active_kernels().float32 if itemsize == 4 else &active_kernels().float64
 
 
-cdef int run_tasks(
-    const conv_problem *problem, const typed_kernels *kernels, ptrdiff_t tasks_between_signals, void *scratch
-) except -1:
-    """Run every task, with a look at the signals now and then, so that Ctrl-C ends a long call."""
-    cdef ptrdiff_t task = 0, pause, task_count = gemm_conv_task_count(problem)
-    while task < task_count:
-        pause = min(task + tasks_between_signals, task_count)
-        with nogil:
-            while task < pause:
-                kernels.gemm_conv_run(problem, task, scratch)
-                task += 1
-        PyErr_CheckSignals()
-    return 0
+cdef struct call:
+    # What the tasks of one call share.
+    const conv_problem *problem
+    const typed_kernels *kernels
+    char *scratch
+    size_t scratch_size
+
+
+cdef struct attention:
+    # To signals: after how many of its tasks the caller looks at them, and how many are left until then.
+    ptrdiff_t period, tasks_left
+
+
+cdef void run_task(const void *context, ptrdiff_t task, int thread) noexcept nogil:
+    cdef const call *shared = <const call *>context
+    shared.kernels.gemm_conv_run(shared.problem, task, shared.scratch + thread * shared.scratch_size)
+
+
+cdef int keep_going(void *state) noexcept nogil:
+    """Ctrl-C ends a long call: when a signal's handler has raised, no more tasks are begun."""
+    cdef attention *signals = <attention *>state
+    signals.tasks_left -= 1
+    if signals.tasks_left:
+        return 1
+    signals.tasks_left = signals.period
+    with gil:
+        return PyErr_CheckSignals() == 0
+
+
+cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations):
+    """Return after how many tasks the caller has to look at the signals.
+
+    Python runs their handlers in its main thread only. Any other must not ask for the GIL here: when the interpreter
+    ends, that ends the thread, while the workers still use the memory of its call.
+    """
+    if operations < OPERATIONS_BETWEEN_SIGNALS or threading.get_ident() != threading.main_thread().ident:
+        return PY_SSIZE_T_MAX
+    return 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS * task_count / operations)
+
+
+cdef int run_tasks(const conv_problem *problem, Py_ssize_t itemsize, int threads) except -1:
+    """Run every task of a problem on at most `threads` threads."""
+    cdef double operations = 2.0 * problem.batch * problem.out_channels * volume(problem.out_size)
+    operations *= reduction_length(problem)
+    cdef ptrdiff_t task_count = gemm_conv_task_count(problem)
+    threads = max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
+    cdef size_t scratch_size = gemm_conv_scratch_size(problem) * itemsize
+    scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    cdef call shared = call(problem, kernels_of(itemsize), NULL, scratch_size)
+    cdef attention signals
+    signals.period = signals.tasks_left = tasks_between_signals(task_count, operations)
+    cdef job tasks
+    tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
+    tasks.keep_going, tasks.state = keep_going, &signals
+    shared.scratch = <char *>allocate(threads * scratch_size)
+    cdef int finished
+    with nogil:
+        finished = thread_pool_run(&tasks, threads)
+    free(shared.scratch)
+    return 0 if finished else -1
 
 
 @cython.final
@@ -199,7 +267,6 @@ cdef class Problem:
 
     cdef conv_problem problem
     cdef readonly Py_ssize_t itemsize
-    cdef ptrdiff_t tasks_between_signals
 
     def __cinit__(self, geometry, tiling, Py_ssize_t itemsize):
         self.itemsize = itemsize
@@ -215,13 +282,11 @@ cdef class Problem:
             self.problem.dilation[axis] = geometry.dilation[axis]
             self.problem.pad_before[axis] = geometry.pad_before[axis]
         self.problem.tiling.pixels = tiling.pixels
+        self.problem.tiling.block = tiling.block
         self.problem.tiling.panel = tiling.panel
         self.problem.tiling.channels = tiling.channels
         self.problem.tiling.taps = tiling.taps
         self.problem.blas = gemm_of(itemsize)
-        cdef double operations = 2.0 * tiling.pixels * reduction_length(&self.problem)
-        operations *= <double>self.problem.out_channels / self.problem.groups
-        self.tasks_between_signals = 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS / operations)
 
     @property
     def reads_image_in_place(self):
@@ -238,8 +303,8 @@ cdef class Problem:
         """The memory that a call needs beside its arrays."""
         return gemm_conv_scratch_size(&self.problem) * self.itemsize
 
-    def run(self, x, weight, bias, out):
-        """Compute ``out = conv(x, weight) + bias``; `bias` may be None. Everything in `out` is overwritten."""
+    def run(self, x, weight, bias, out, int threads=1):
+        """Compute ``out = conv(x, weight) + bias`` on `threads` threads; `bias` may be None. All of `out` is written."""
         cdef conv_problem problem = self.problem
         cdef ptrdiff_t in_pixels = volume(problem.in_size), out_pixels = volume(problem.out_size)
         cdef Memory x_memory = Memory(x, problem.batch * problem.in_channels * in_pixels * self.itemsize)
@@ -257,11 +322,7 @@ cdef class Problem:
         if bias is not None:
             bias_memory = Memory(bias, problem.out_channels * self.itemsize)
             problem.bias = bias_memory.view.buf
-        cdef void *scratch = allocate(gemm_conv_scratch_size(&problem) * self.itemsize)
-        try:
-            run_tasks(&problem, kernels_of(self.itemsize), self.tasks_between_signals, scratch)
-        finally:
-            free(scratch)
+        run_tasks(&problem, self.itemsize, threads)
 
     def im2col(self, image, rows, block):
         """Pack ``rows = P[k0:k1, p0:p1]`` of one group of one image; `block` is ``(k0, k1, p0, p1)``."""
@@ -293,6 +354,24 @@ cdef class Problem:
 
     cdef Py_ssize_t image_bytes(self):
         return self.problem.in_channels // self.problem.groups * volume(self.problem.in_size) * self.itemsize
+
+
+MAX_THREADS = MAX_THREADS_IN_C
+
+
+def get_num_threads():
+    """Return the number of threads of calls that do not say otherwise."""
+    return gemmconv_get_num_threads()
+
+
+def set_num_threads(int threads):
+    """Set the number of threads of calls that do not say otherwise."""
+    gemmconv_set_num_threads(threads)
+
+
+def set_processors(int count):
+    """Tell the pool how many processors the process may use."""
+    thread_pool_set_processors(count)
 
 
 if os.environ.get("GEMMCONV_ISA"):

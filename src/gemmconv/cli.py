@@ -99,7 +99,7 @@ def collect_info() -> list[tuple[str, str]]:
     list of (str, str)
         Name and text of each line.
     """
-    from gemmconv import _gemmconv, threads
+    from gemmconv import _gemmconv, blas, threads
 
     machine = importlib.import_module("gemmconv.bench.machine")
     lines = [*machine.versions().items()]
@@ -107,11 +107,11 @@ def collect_info() -> list[tuple[str, str]]:
     lines.append(("processor", f"{machine.cpu_name()}, {machine.usable_processors()} usable"))
     isas = ", ".join(_gemmconv.supported_isas())
     lines.append(("instruction sets", f"{isas}; active: {_gemmconv.isa()}"))
-    libraries = threads.scipy_blas_info()
+    libraries = blas.scipy_blas_info()
     lines += [("BLAS of SciPy", describe_blas(library)) for library in libraries]
     if not libraries:
         lines.append(("BLAS of SciPy", "not one that threadpoolctl knows"))
-    lines.append(("threads of gemmconv", "1"))
+    lines.append(("threads of gemmconv", str(threads.get_num_threads())))
     return lines
 
 
@@ -121,7 +121,7 @@ def describe_blas(library: Mapping[str, Any]) -> str:
     Parameters
     ----------
     library : mapping
-        One element of `gemmconv.threads.scipy_blas_info`.
+        One element of `gemmconv.blas.scipy_blas_info`.
 
     Returns
     -------

@@ -6,7 +6,6 @@ as C sees it. Repeated shapes and options find their problem in a cache.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,24 +13,31 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._gemmconv import Problem
-from .algorithms import choose_tiling, largest_gemm
+from .algorithms import ALGORITHMS, check_algorithm, choose
 from .arrays import Array, as_array, can_hold_result, check_flip, check_out, computing_dtype, contiguous, extend
+from .blas import may_start_threads, single_threaded_blas
 from .geometry import Geometry
-from .options import Frozen, Ints, Padding, Sizes, check_group_count, check_padding_mode, freeze
-from .threads import may_start_threads, single_threaded_blas
+from .options import Ints, Padding, Sizes, check_group_count, check_padding_mode, freeze
+from .threads import get_num_threads, threads_worth
+from .tiling import largest_gemm
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
 
 
 class _Options(NamedTuple):
-    """The options of a convolution in a form that can be a key of a cache."""
+    """The options of a convolution as the caller gave them, and the number of spatial axes if that is fixed."""
 
     rank: int | None
-    stride: Frozen
-    padding: Frozen
-    dilation: Frozen
-    groups: int
-    padding_mode: str
+    stride: object
+    padding: object
+    dilation: object
+    groups: object
+    padding_mode: object
+    algorithm: object
+
+
+# Options of these types are keys of the cache as they are. No others: 1.0 equals 1, but has to be refused.
+_PLAIN_TYPES = frozenset([int, str, type(None)])
 
 
 class _Call(NamedTuple):
@@ -40,26 +46,31 @@ class _Call(NamedTuple):
     geometry: Geometry
     problem: Problem
     out_shape: Sizes
-    extends_x: bool
+    extension: str | None
+    """numpy.pad's mode, where x is padded beforehand."""
     limits_blas: bool
+    most_threads: int
 
 
-def _options(
-    rank: int | None, stride: object, padding: object, dilation: object, groups: object, padding_mode: object
-) -> _Options:
-    return _Options(
-        rank,
-        freeze("stride", stride),
-        freeze("padding", padding),
-        freeze("dilation", dilation),
-        check_group_count(groups),
-        check_padding_mode(padding_mode),
+def _hashable(options: _Options) -> _Options:
+    """Return options that can be a key of the cache: sequences become tuples of ints."""
+    if _PLAIN_TYPES.issuperset(map(type, options)):
+        return options
+    check_padding_mode(options.padding_mode)
+    return options._replace(
+        padding_mode=str(options.padding_mode),
+        algorithm=check_algorithm(options.algorithm),
+        stride=freeze("stride", options.stride),
+        padding=freeze("padding", options.padding),
+        dilation=freeze("dilation", options.dilation),
+        groups=check_group_count(options.groups),
     )
 
 
 @lru_cache(maxsize=512)
 def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Options) -> _Call:
     """Validate a convolution and lay it out for the C layer."""
+    mode, algorithm = check_padding_mode(options.padding_mode), check_algorithm(options.algorithm)
     geometry = Geometry.from_shapes(
         x_shape,
         weight_shape,
@@ -70,15 +81,16 @@ def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Optio
         groups=options.groups,
     )
     batched = len(x_shape) == len(weight_shape)
-    extends_x = options.padding_mode != "constant" and any(map(any, geometry.pads))
-    computed = geometry.padded() if extends_x else geometry
-    tiling = choose_tiling(computed, itemsize)
+    extension = mode if mode != "constant" and any(map(any, geometry.pads)) else None
+    computed = geometry.padded() if extension else geometry
+    tiling = ALGORITHMS[choose(computed, algorithm)].tiling(computed, itemsize)
     return _Call(
         geometry,
         Problem(computed, tiling, itemsize),
         geometry.out_shape if batched else geometry.out_shape[1:],
-        extends_x,
+        extension,
         may_start_threads(largest_gemm(tiling)),
+        threads_worth(computed.operations),
     )
 
 
@@ -87,26 +99,29 @@ def _convolve(
 ) -> Array:
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
-    call = _prepare(x.shape, weight.shape, dtype.itemsize, options)
+    call = _prepare(x.shape, weight.shape, dtype.itemsize, _hashable(options))
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
         bias = contiguous(bias, dtype)
     if out is not None:
         check_out(out, call.out_shape, dtype)
-    flip = check_flip(flip)
-
-    if call.extends_x:
-        x = extend(x, call.geometry, options.padding_mode)
-    if flip:
+    if flip is not False and check_flip(flip):
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
+
+    if call.extension:
+        x = extend(x, call.geometry, call.extension)
     x, weight = contiguous(x, dtype), contiguous(weight, dtype)
-    inputs = [x, weight] if bias is None else [x, weight, bias]
-    result = out
-    if result is None or not can_hold_result(result, dtype, inputs):
+    if out is not None and can_hold_result(out, dtype, [x, weight, *([] if bias is None else [bias])]):
+        result = out
+    else:
         result = np.empty(call.out_shape, dtype)
-    with single_threaded_blas if call.limits_blas else nullcontext():
-        call.problem.run(x, weight, bias, result)
+    threads = min(get_num_threads(), call.most_threads)
+    if call.limits_blas:
+        with single_threaded_blas:
+            call.problem.run(x, weight, bias, result, threads)
+    else:
+        call.problem.run(x, weight, bias, result, threads)
     if out is None or out is result:
         return result
     np.copyto(out, result, casting="same_kind")
@@ -124,6 +139,7 @@ def conv(
     groups: int = 1,
     padding_mode: str = "zeros",
     flip: bool = False,
+    algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
     r"""Convolve over one to three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -154,6 +170,8 @@ def conv(
         (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. These make a padded copy of `x`.
     flip : bool, optional
         Whether to reverse the kernel.
+    algorithm : str, optional
+        ``"auto"``, or ``"gemm"``: multiplication of matrices in tiles.
     out : ndarray, optional
         Where to write the result: of exactly its shape, and of a type to which the result can be cast
         (``"same_kind"``). It may overlap the inputs.
@@ -184,7 +202,7 @@ def conv(
 
     For finite inputs the error of each output is at most ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``,
     with k the number of terms in its sum and tiny the smallest subnormal number. With OpenBLAS, its bits depend neither
-    on the batch it is in nor on the memory layout of the arrays.
+    on the batch it is in, nor on the number of threads, nor on the memory layout of the arrays.
 
     References
     ----------
@@ -202,7 +220,7 @@ def conv(
             [ 84.,  94., 104.],
             [124., 134., 144.]]], dtype=float32)
     """
-    options = _options(None, stride, padding, dilation, groups, padding_mode)
+    options = _Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
     return _convolve(x, weight, bias, options, flip, out)
 
 
@@ -217,6 +235,7 @@ def conv1d(
     groups: int = 1,
     padding_mode: str = "zeros",
     flip: bool = False,
+    algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
     """Convolve over one spatial axis: a cross-correlation, unless ``flip=True``.
@@ -231,7 +250,7 @@ def conv1d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         Added to every output of its channel.
-    stride, padding, dilation, groups, padding_mode, flip, out
+    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -252,7 +271,7 @@ def conv1d(
     >>> conv1d([[1, 2, 3, 4]], [[[5, 6, 7]]], padding="full", flip=True)  # as numpy.convolve
     array([[ 5., 16., 34., 52., 45., 28.]])
     """
-    options = _options(1, stride, padding, dilation, groups, padding_mode)
+    options = _Options(1, stride, padding, dilation, groups, padding_mode, algorithm)
     return _convolve(x, weight, bias, options, flip, out)
 
 
@@ -267,6 +286,7 @@ def conv2d(
     groups: int = 1,
     padding_mode: str = "zeros",
     flip: bool = False,
+    algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
     """Convolve over two spatial axes: a cross-correlation, unless ``flip=True``.
@@ -281,7 +301,7 @@ def conv2d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         Added to every output of its channel.
-    stride, padding, dilation, groups, padding_mode, flip, out
+    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -303,7 +323,7 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding=3).shape
     (8, 64, 112, 112)
     """
-    options = _options(2, stride, padding, dilation, groups, padding_mode)
+    options = _Options(2, stride, padding, dilation, groups, padding_mode, algorithm)
     return _convolve(x, weight, bias, options, flip, out)
 
 
@@ -318,6 +338,7 @@ def conv3d(
     groups: int = 1,
     padding_mode: str = "zeros",
     flip: bool = False,
+    algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
     """Convolve over three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -332,7 +353,7 @@ def conv3d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         Added to every output of its channel.
-    stride, padding, dilation, groups, padding_mode, flip, out
+    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -354,5 +375,5 @@ def conv3d(
     >>> conv3d(x, weight, padding="same", groups=8).shape
     (1, 8, 16, 32, 32)
     """
-    options = _options(3, stride, padding, dilation, groups, padding_mode)
+    options = _Options(3, stride, padding, dilation, groups, padding_mode, algorithm)
     return _convolve(x, weight, bias, options, flip, out)

@@ -242,6 +242,17 @@ class Geometry:
         return prod(self.out_size)
 
     @property
+    def reads_image_in_place(self) -> bool:
+        """Whether the image itself is P, as it is for one tap without stride and padding."""
+        neutral = self.stride == (1, 1, 1) and not any(self.pad_before) and not any(self.pad_after)
+        return prod(self.kernel) == 1 and neutral
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions of the whole batch."""
+        return 2 * prod(self.out_shape) * self.reduction_length
+
+    @property
     def out_shape(self) -> Sizes:
         """The shape of the (batched) output."""
         return (self.batch, self.out_channels, *self.out_size[3 - self.rank :])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 Pair = tuple[int, int]
@@ -21,6 +20,8 @@ Padding = int | str | Sequence[int | Sequence[int]]
 
 # BLAS counts in 32-bit integers in every published wheel of SciPy.
 LARGEST_INT = 2**31 - 1
+
+SEQUENCES = (list, tuple, range)
 
 # The forms of an option, for messages.
 FORMS = {"padding": "an int, a name, or one int or (before, after) pair per spatial axis"}
@@ -45,14 +46,17 @@ def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     """Return an option as an int, a name or a tuple (of tuples) of ints, so that it can be a key of a cache."""
     if type(value) is int or type(value) is str:
         return value
+    if depth and isinstance(value, SEQUENCES):
+        return tuple([freeze(name, item, depth - 1) for item in value])
     if isinstance(value, str):
         return str(value)
-    with suppress(TypeError):
+    try:
         return operator.index(value)  # type: ignore[arg-type]
-    if hasattr(value, "tolist"):  # an array of NumPy or another library
-        value = value.tolist()
-    if depth and isinstance(value, list | tuple | range):
-        return tuple([freeze(name, item, depth - 1) for item in value])
+    except TypeError:
+        pass
+    listed = value.tolist() if hasattr(value, "tolist") else None  # an array of NumPy or another library
+    if isinstance(listed, list):
+        return freeze(name, listed, depth)
     raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {value!r}")
 
 

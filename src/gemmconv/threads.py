@@ -1,144 +1,186 @@
-"""Threads: the one place that knows and limits the threads of BLAS.
+"""Threads: how many a call uses.
 
-gemmconv calls gemm on one thread only, from its own. OpenBLAS starts threads of its own for large products; while a
-call needs such products, a limit of one thread is held on the BLAS that SciPy uses.
+That is the number of its context (`num_threads`), or else that of the process (`set_num_threads`), which threadpoolctl
+knows as well. The results are the same bits with any number.
 """
 
 from __future__ import annotations
 
+import math
+import operator
 import os
-import threading
-from collections.abc import Callable
-from functools import lru_cache
-from itertools import product
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
-Functions = tuple[Callable[[], int], Callable[[int], None]]
+import threadpoolctl
 
-# OpenBLAS multiplies on the calling thread up to this many multiplications (in interface/gemm.c:
-# SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD).
-LARGEST_UNTHREADED_GEMM = 262_144
+from . import _gemmconv
 
-# The cores for which OpenBLAS has kernels for small matrices. They pack nothing and never start threads, and sgemm and
-# dgemm take them up to 1e6 multiplications.
-SMALL_MATRIX_CORES = ("SkylakeX", "Cooperlake", "SapphireRapids")
-LARGEST_SMALL_GEMM = 1_000_000
+__all__ = ["get_num_threads", "num_threads", "set_num_threads"]
+
+OPERATIONS_PER_THREAD = 2e6
+
+_threads_of_context: ContextVar[int | None] = ContextVar("gemmconv.num_threads", default=None)
 
 
-@lru_cache(maxsize=1)
-def _scipy_blas() -> Any:
-    """Return threadpoolctl's controller of the BLAS libraries that SciPy may call.
-
-    Scanning the loaded libraries takes a third of a millisecond, hence the cache. Wheels carry a BLAS each in a
-    directory named after the package; where none is found, NumPy and SciPy share one of the system.
-    """
-    import scipy.linalg.cython_blas
-    from threadpoolctl import ThreadpoolController
-
-    package = Path(scipy.__file__).resolve().parent
-    homes = (package, package.with_name("scipy.libs"))
-    controller = ThreadpoolController().select(user_api="blas")
-    own = [
-        library.filepath
-        for library in controller.lib_controllers
-        if any(home in Path(library.filepath).parents for home in homes)
-    ]
-    return controller.select(filepath=own) if own else controller
+def _check_threads(name: str, threads: object) -> int:
+    """Return the number of threads, or raise naming the argument."""
+    try:
+        number = operator.index(threads)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {threads!r}") from None
+    if not 1 <= number <= _gemmconv.MAX_THREADS:
+        raise ValueError(f"{name} must be from 1 to {_gemmconv.MAX_THREADS}, not {number}")
+    return number
 
 
-def scipy_blas_info() -> list[dict[str, Any]]:
-    """Return what threadpoolctl knows about the BLAS that SciPy uses, one dictionary per library.
+def get_num_threads() -> int:
+    """Return the number of threads that a call uses here and now.
+
+    Returns
+    -------
+    int
+        The number of the innermost `num_threads` of this context, or else that of the process.
 
     Examples
     --------
-    >>> from gemmconv.threads import scipy_blas_info
-    >>> all(library["num_threads"] >= 1 for library in scipy_blas_info())
-    True
+    >>> from gemmconv import get_num_threads, num_threads
+    >>> with num_threads(1):
+    ...     get_num_threads()
+    1
     """
-    info: list[dict[str, Any]] = _scipy_blas().info()
-    return info
+    threads = _threads_of_context.get()
+    return _gemmconv.get_num_threads() if threads is None else threads
 
 
-@lru_cache(maxsize=1)
-def gemm_path() -> str:
-    """Return how SciPy's BLAS multiplies the tiles of a convolution: ``"small"`` or ``"packing"``."""
-    libraries = scipy_blas_info()
-    small = all(
-        library["internal_api"] == "openblas" and library.get("architecture") in SMALL_MATRIX_CORES
-        for library in libraries
-    )
-    return "small" if libraries and small else "packing"
+def set_num_threads(threads: int) -> None:
+    """Set the number of threads of the process: of every call outside `num_threads`.
 
+    At first it is that of the environment variable ``GEMMCONV_NUM_THREADS``, or else the number of processors that the
+    process may use: the smaller of its affinity and the quota of its control group. threadpoolctl knows and limits it
+    too.
 
-def may_start_threads(multiplications: int) -> bool:
-    """Whether SciPy's BLAS may compute a product of this size with several threads."""
-    return multiplications > (LARGEST_SMALL_GEMM if gemm_path() == "small" else LARGEST_UNTHREADED_GEMM)
+    Parameters
+    ----------
+    threads : int
+        From 1 to 64. Results do not depend on it.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no int, or out of range.
 
-class _Limit:
-    """A limit of one thread on the OpenBLAS that SciPy uses, which the first user sets and the last one lifts.
-
-    The number of threads belongs to the process, where OpenBLAS makes its threads itself. threadpoolctl 3.8 lets only
-    one Python thread change it and ignores the others, which here may well be the first and the last; so its functions
-    are called directly. Other libraries, and an OpenBLAS made with OpenMP, are left as they are: their numbers belong
-    to threads, and they are sound with several callers.
+    Examples
+    --------
+    >>> from gemmconv import get_num_threads, set_num_threads
+    >>> before = get_num_threads()
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(before)
     """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.functions: list[Functions] | None = None
-        self.users = 0
-        self.before: list[int] = []
-        self.held = threading.local()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if self.functions is None:
-                self.functions = _openblas_functions()
-            if self.users == 0:
-                self.before = [get() for get, _ in self.functions]
-            self.users += 1
-            self.held.times = getattr(self.held, "times", 0) + 1
-            if self.users == 1:
-                for _, set_to in self.functions:
-                    set_to(1)
-
-    def __exit__(self, *exception: object) -> None:
-        with self.lock:
-            if self.users == 1:
-                self.restore()
-            self.users -= 1
-            self.held.times -= 1
-
-    def restore(self) -> None:
-        for (_, set_to), before in zip(self.functions or [], self.before):
-            set_to(before)
-        self.before = []
-
-    def forget_other_threads(self) -> None:
-        """In a forked child only the thread that forked goes on; another one may have held the lock."""
-        self.lock = threading.Lock()
-        self.users = getattr(self.held, "times", 0)
-        if self.users == 0:
-            self.restore()
+    _gemmconv.set_num_threads(_check_threads("threads", threads))
 
 
-def _openblas_functions() -> list[Functions]:
-    """Return the functions that get and set the number of threads, of each OpenBLAS whose number is the process's."""
-    functions = []
-    for library in _scipy_blas().lib_controllers:
-        if library.internal_api != "openblas" or library.threading_layer != "pthreads":
+def threads_worth(operations: float) -> int:
+    """Return the largest number of threads that so many operations are worth: each gets some 20 us of work."""
+    return max(1, min(int(operations / OPERATIONS_PER_THREAD), _gemmconv.MAX_THREADS))
+
+
+@contextmanager
+def num_threads(threads: int) -> Iterator[None]:
+    """Set the number of threads for the calls in a ``with`` block, in this thread or asynchronous task alone.
+
+    Parameters
+    ----------
+    threads : int
+        From 1 to 64. Results do not depend on it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no int, or out of range.
+
+    Examples
+    --------
+    >>> from gemmconv import get_num_threads, num_threads
+    >>> with num_threads(2):
+    ...     get_num_threads()
+    2
+    """
+    token = _threads_of_context.set(_check_threads("threads", threads))
+    try:
+        yield
+    finally:
+        _threads_of_context.reset(token)
+
+
+def _quota_of_control_groups(root: Path, groups: str) -> float:
+    """Return how many processors the control groups of the process let it use at a time.
+
+    `root` is where they are mounted, `groups` the text of ``/proc/self/cgroup``: a line ``NUMBER:CONTROLLERS:PATH`` for
+    each hierarchy. In version 2 there is one without controllers, and every folder on the path may have a quota in
+    ``cpu.max``; in version 1 that of the controller ``cpu`` has it in two files.
+    """
+    quotas = [math.inf]
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
             continue
-        # builds decorate the names differently
-        for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64")):
-            names = (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
-            if all(hasattr(library.dynlib, name) for name in names):
-                functions.append((getattr(library.dynlib, names[0]), getattr(library.dynlib, names[1])))
-                break
-    return functions
+        top = root / "cpu" if controllers else root
+        folder = top / path.lstrip("/")
+        quotas += [_quota_of(parent) for parent in (folder, *folder.parents) if parent.is_relative_to(top)]
+    return min(quotas)
 
 
-#: Hold it while BLAS must not start threads: ``with single_threaded_blas: ...``; it nests, and threads may share it.
-single_threaded_blas = _Limit()
-os.register_at_fork(after_in_child=single_threaded_blas.forget_other_threads)
+def _quota_of(folder: Path) -> float:
+    """Return the quota of one control group in processors; infinity where it has none."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):
+            quota, period = " ".join([(folder / name).read_text() for name in names]).split()
+            if int(quota) > 0:  # "max" and -1 stand for none
+                return int(quota) / int(period)
+    return math.inf
+
+
+def _usable_processors() -> int:
+    """Return the smaller of the affinity and the quota of the process."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = math.inf
+    with suppress(OSError, ValueError):  # there are none on this system
+        quota = _quota_of_control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup").read_text())
+    return math.ceil(min(processors, quota))
+
+
+def _default_num_threads() -> int:
+    chosen = os.environ.get("GEMMCONV_NUM_THREADS")
+    if not chosen:
+        return min(_usable_processors(), _gemmconv.MAX_THREADS)
+    if not chosen.strip().isdecimal():
+        raise ValueError(f"GEMMCONV_NUM_THREADS must be a number of threads, not {chosen!r}")
+    return _check_threads("GEMMCONV_NUM_THREADS", int(chosen))
+
+
+class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
+    """gemmconv's own threads as threadpoolctl sees them; it finds the extension by its file name and symbols."""
+
+    user_api = "gemmconv"
+    internal_api = "gemmconv"
+    filename_prefixes = ("_gemmconv",)
+    check_symbols = ("gemmconv_get_num_threads", "gemmconv_set_num_threads")
+
+    def get_num_threads(self) -> int:
+        return int(self.dynlib.gemmconv_get_num_threads())
+
+    def set_num_threads(self, num_threads: int) -> None:
+        self.dynlib.gemmconv_set_num_threads(num_threads)
+
+    def get_version(self) -> None:
+        return None
+
+
+_gemmconv.set_processors(_usable_processors())
+_gemmconv.set_num_threads(_default_num_threads())
+threadpoolctl.register(_Controller)

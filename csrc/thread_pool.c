@@ -1,0 +1,235 @@
+/* For the parts of POSIX that -std=c11 hides. */
+#define _XOPEN_SOURCE 700
+#define _DARWIN_C_SOURCE
+
+#include "thread_pool.h"
+
+#include <fenv.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+enum {
+    /* How often a thread looks again before it sleeps: 20 us on Zen 4, about what waking it takes. */
+    LOOKS_BEFORE_SLEEP = 1000,
+    STACK_BYTES = 1 << 20,
+};
+
+/* `lock` guards what is not atomic. A worker is either waiting, or working in the job. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t job_came, workers_left;
+    const struct job *job;    /* in progress, or the last one */
+    fenv_t environment;       /* of its caller */
+    int threads, max_threads; /* that have joined the job, the caller included, and that may */
+    atomic_int workers;       /* threads that exist beside the callers */
+    atomic_int working;       /* workers in the job */
+    atomic_int crowded;       /* whether the job has more threads than there are processors */
+    atomic_uint generation;   /* counts the jobs: what a waiting worker looks at */
+    atomic_ptrdiff_t next;    /* the first task that nobody has taken */
+} pool = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .job_came = PTHREAD_COND_INITIALIZER,
+    .workers_left = PTHREAD_COND_INITIALIZER,
+};
+
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+static atomic_int default_threads = 1, processors = 1;
+static unsigned forks;
+
+int gemmconv_get_num_threads(void)
+{
+    return atomic_load(&default_threads);
+}
+
+void gemmconv_set_num_threads(int threads)
+{
+    atomic_store(&default_threads, threads < 1 ? 1 : threads > MAX_THREADS ? MAX_THREADS : threads);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+void thread_pool_set_processors(int count)
+{
+    atomic_store(&processors, count);
+}
+
+/* Where threads outnumber processors, one that looks keeps another from working. */
+static int looks_before_sleep(void)
+{
+    return atomic_load(&pool.crowded) ? 0 : LOOKS_BEFORE_SLEEP;
+}
+
+static int never_ends(void *state)
+{
+    (void)state;
+    return 1;
+}
+
+/* Returns 0 if keep_going put an end to the job. */
+static int take_tasks(const struct job *job, int thread, int (*keep_going)(void *))
+{
+    ptrdiff_t task;
+    while ((task = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < job->task_count) {
+        job->run(job->context, task, thread);
+        if (!keep_going(job->state)) {
+            atomic_store(&pool.next, job->task_count);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Wait for a job later than `seen`. */
+static void await_job(unsigned seen, int looks)
+{
+    for (; looks > 0 && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; looks--)
+        relax();
+    pthread_mutex_lock(&pool.lock);
+    while (atomic_load(&pool.generation) == seen)
+        pthread_cond_wait(&pool.job_came, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void *worker_main(void *unused)
+{
+    unsigned seen = 0;
+    (void)unused;
+
+    for (;;) {
+        const struct job *job = NULL;
+        fenv_t environment;
+        int thread = 0;
+
+        await_job(seen, looks_before_sleep());
+        pthread_mutex_lock(&pool.lock);
+        seen = atomic_load(&pool.generation);
+        if (pool.threads < pool.max_threads) {
+            thread = pool.threads++;
+            job = pool.job;
+            environment = pool.environment;
+            atomic_fetch_add(&pool.working, 1);
+        }
+        const int places = pool.threads < pool.max_threads;
+        pthread_mutex_unlock(&pool.lock);
+        if (!job)
+            continue;
+        if (places) /* each wakes the next, so that the caller need not wake them all before its first task */
+            pthread_cond_signal(&pool.job_came);
+
+        fesetenv(&environment);
+        take_tasks(job, thread, never_ends);
+        pthread_mutex_lock(&pool.lock);
+        if (atomic_fetch_sub(&pool.working, 1) == 1)
+            pthread_cond_signal(&pool.workers_left);
+        pthread_mutex_unlock(&pool.lock);
+    }
+    return NULL;
+}
+
+/* In the child of a fork there are no workers, and the locks are as the other threads of the parent held them. */
+static void forget_workers(void)
+{
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.job_came, NULL);
+    pthread_cond_init(&pool.workers_left, NULL);
+    atomic_store(&pool.workers, 0);
+    forks++;
+    pool.max_threads = 0;
+    atomic_store(&pool.working, 0);
+    atomic_flag_clear(&busy);
+}
+
+/* Have as many workers as asked for, or as many as the system grants. They take no signals but those of
+ * their own faults: the others are for the threads of Python. */
+static void start_workers(int wanted)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
+    static int registered;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    if (!registered)
+        registered = pthread_atfork(NULL, NULL, forget_workers) == 0;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    while (atomic_load(&pool.workers) < wanted) {
+        pthread_t thread;
+        if (pthread_create(&thread, &attributes, worker_main, NULL))
+            break;
+        atomic_fetch_add(&pool.workers, 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static int run_alone(const struct job *job)
+{
+    for (ptrdiff_t task = 0; task < job->task_count; task++) {
+        job->run(job->context, task, 0);
+        if (!job->keep_going(job->state))
+            return 0;
+    }
+    return 1;
+}
+
+static void open_job(const struct job *job, int threads)
+{
+    pthread_mutex_lock(&pool.lock);
+    start_workers(threads - 1);
+    pool.job = job;
+    fegetenv(&pool.environment);
+    pool.threads = 1;
+    pool.max_threads = threads;
+    atomic_store(&pool.crowded, threads > atomic_load(&processors));
+    atomic_store(&pool.next, 0);
+    atomic_fetch_add(&pool.generation, 1);
+    pthread_mutex_unlock(&pool.lock);
+    pthread_cond_signal(&pool.job_came);
+}
+
+/* No worker joins any more, and those that have joined are waited for: they read what belongs to the caller. */
+static void close_job(void)
+{
+    pthread_mutex_lock(&pool.lock);
+    pool.max_threads = 0;
+    pthread_mutex_unlock(&pool.lock);
+    for (int looks = looks_before_sleep(); looks > 0 && atomic_load(&pool.working); looks--)
+        relax();
+    pthread_mutex_lock(&pool.lock);
+    while (atomic_load(&pool.working))
+        pthread_cond_wait(&pool.workers_left, &pool.lock);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+int thread_pool_run(const struct job *job, int threads)
+{
+    const unsigned forks_before = forks;
+
+    if (job->task_count < threads)
+        threads = (int)job->task_count;
+    if (threads <= 1 || atomic_flag_test_and_set(&busy))
+        return run_alone(job);
+
+    open_job(job, threads);
+    int finished = take_tasks(job, 0, job->keep_going);
+    /* A signal's handler may have forked. In the child the workers are gone, and so is what they had begun: every task
+     * is computed again, which does no harm. */
+    if (forks != forks_before)
+        return finished ? run_alone(job) : 0;
+    close_job();
+    atomic_flag_clear(&busy);
+    return finished;
+}

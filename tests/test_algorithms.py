@@ -1,0 +1,39 @@
+"""The table of algorithms, and the option that names them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES
+
+import gemmconv
+from gemmconv.algorithms import ALGORITHMS, choose
+from gemmconv.geometry import Geometry
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_auto_is_one_of_the_table(name):
+    case = CASES[name]
+    options = {key: value for key, value in case.options.items() if key not in ("flip", "padding_mode")}
+    geometry = Geometry.from_shapes(case.x, case.weight, **options)
+    assert choose(geometry) in ALGORITHMS
+    for algorithm in ALGORITHMS:
+        assert choose(geometry, algorithm) == algorithm
+
+
+def test_auto_does_not_see_the_batch():
+    one, many = (Geometry.from_shapes((n, 3, 30, 30), (8, 3, 3, 3)) for n in (1, 100))
+    assert choose(one) == choose(many)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "error", "message"),
+    [
+        ("fast", ValueError, "algorithm must be one of 'auto', 'gemm', not 'fast'"),
+        (None, TypeError, "algorithm must be a string, not None"),
+        (["gemm"], TypeError, "algorithm must be a string, not"),
+    ],
+)
+def test_other_names_are_refused(algorithm, error, message):
+    with pytest.raises(error, match=message):
+        gemmconv.conv(np.ones((1, 5)), np.ones((1, 1, 3)), algorithm=algorithm)
