@@ -41,6 +41,9 @@ class WorkerError(Exception):
 class WorkerProcess:
     """A worker, from its start to its end.
 
+    Between its turns it is stopped: many libraries keep idle threads spinning for a while, which would
+    steal cycles from the library whose turn is next.
+
     Parameters
     ----------
     peer : str
@@ -73,6 +76,7 @@ class WorkerProcess:
             )
         try:
             self.version = str(self._receive(longest_reply)["version"])
+            self.process.send_signal(signal.SIGSTOP)
         except BaseException:
             self.close()
             raise
@@ -143,12 +147,16 @@ class WorkerProcess:
     def _ask(self, request: Message, working_time: float = 0.0) -> Message:
         """Send one request and wait for its reply."""
         assert self.process.stdin is not None
+        self.process.send_signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             raise WorkerError(self._why_it_ended()) from None
-        return self._receive(self.longest_reply + working_time)
+        try:
+            return self._receive(self.longest_reply + working_time)
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
 
     def _receive(self, longest: float) -> Message:
         """Wait for one reply; an error it reports is raised."""

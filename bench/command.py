@@ -48,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds of each turn (default 0.05)",
     )
+    parser.add_argument(
+        "--threads",
+        type=_positive_integer,
+        default=1,
+        metavar="N",
+        help="threads of each library (default 1)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
     parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")
 
@@ -179,7 +186,7 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     from .session import Session, Settings
     from .terminal import show_progress
 
-    settings = Settings(tuple(LOADERS), arguments.dtype, arguments.rounds, arguments.seconds)
+    settings = Settings(tuple(LOADERS), arguments.dtype, arguments.rounds, arguments.seconds, arguments.threads)
     results = Results(
         machine={},
         versions={},
@@ -195,7 +202,7 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     try:
         with show_progress(len(problems), sys.stderr) as tell:
             tell(0, "measuring the peak of the machine")
-            describe_machine(results, settings.dtype)
+            describe_machine(results, settings.dtype, settings.threads)
             tell(0, "starting the libraries")
             with Session(settings) as session:
                 results.libraries = session.libraries
@@ -208,7 +215,7 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     return results
 
 
-def describe_machine(results: Results, dtype: str) -> None:
+def describe_machine(results: Results, dtype: str, threads: int) -> None:
     """Enter the machine and the versions into the results.
 
     Parameters
@@ -217,6 +224,8 @@ def describe_machine(results: Results, dtype: str) -> None:
         To be filled in.
     dtype : str
         What the peak is measured in.
+    threads : int
+        Of how many cores it is the peak.
     """
     from gemmconv import _gemmconv
 
@@ -228,7 +237,7 @@ def describe_machine(results: Results, dtype: str) -> None:
         "platform": platform.platform(),
         "processors": usable_processors(),
         "instruction_set": _gemmconv.isa(),
-        "peak_gflops": measure_peak(DTYPE_SIZES[dtype]) / 1e9,
+        "peak_gflops": threads * measure_peak(DTYPE_SIZES[dtype]) / 1e9,
     }
 
 

@@ -144,7 +144,7 @@ def make_heading(results: Results) -> str:
     machine, arguments = results.machine, results.arguments
     libraries = [f"{name} {found.version}" for name, found in results.libraries.items() if found.version]
     return (
-        f"{machine['cpu']}, {machine['instruction_set']}, one core's peak in {arguments['dtype']}:"
+        f"{machine['cpu']}, {machine['instruction_set']}, peak of {arguments['threads']} core(s), {arguments['dtype']}:"
         f" {machine['peak_gflops']:.1f} GFLOP/s\n"
         f"{', '.join(libraries)}; threads: {arguments['threads']}, rounds: {arguments['rounds']}"
     )

@@ -7,7 +7,7 @@ what could not be determined is ``null``.
     1; another number if the meaning of a member changes.
 ``machine``
     ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses)
-    and ``peak_gflops`` (of one core, for the dtype of the run).
+    and ``peak_gflops`` (of as many cores as threads, for the dtype of the run).
 ``versions``
     Name of the software -> version.
 ``arguments``

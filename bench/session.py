@@ -1,7 +1,7 @@
 """One worker per library, one of them active at a time.
 
 Idle threads of one library steal cycles from the next, so every library has a process of its own,
-and all but one wait for their pipe. Speeds of a shared machine drift, so the rounds are interleaved
+and all but one are stopped. Speeds of a shared machine drift, so the rounds are interleaved
 (library after library, then again) and speeds are compared within a round.
 """
 

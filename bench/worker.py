@@ -19,6 +19,7 @@ Any reply may be ``{"error": WHAT}`` instead. The process ends when its input do
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -172,6 +173,13 @@ def take_pipes() -> tuple[TextIO, TextIO]:
     return requests, replies
 
 
+def end_with_parent() -> None:
+    """Have Linux end this process when the benchmark is killed: while it is stopped it would not notice."""
+    if sys.platform == "linux":
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Serve one library until the input ends.
 
@@ -191,6 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Ctrl-C reaches the whole group of processes; the benchmark decides, and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     requests, replies = take_pipes()
 
     def reply(message: Message) -> None:

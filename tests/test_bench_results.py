@@ -155,7 +155,7 @@ def test_notes_tell_what_the_table_cannot():
     ]
     (table,) = report.make_tables(results)
     assert not any("torch" in header for header in table.headers)
-    assert "one core's peak in float32: 200.0 GFLOP/s" in report.make_heading(results)
+    assert "peak of 1 core(s), float32: 200.0 GFLOP/s" in report.make_heading(results)
 
 
 def test_wrong_outputs_stand_out_in_the_table():

@@ -129,9 +129,13 @@ def test_numpy_peer_refuses_huge_matrices():
         numpy_windows.NumpyWindows().prepare(problem, x, weight)
 
 
-def test_gemmconv_peer_refuses_threads():
-    with pytest.raises(ValueError, match="one thread, not with 2"):
-        load_peer("gemmconv", 2)
+def test_gemmconv_peer_sets_the_threads():
+    before = gemmconv.get_num_threads()
+    try:
+        load_peer("gemmconv", 3)
+        assert gemmconv.get_num_threads() == 3
+    finally:
+        gemmconv.set_num_threads(before)
 
 
 # The worker, through its pipe.

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import gemmconv
-from gemmconv import cli, threads
+from gemmconv import blas, cli, get_num_threads
 from gemmconv.bench import command, session
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
@@ -87,12 +87,12 @@ def test_info(capsys):
     assert lines["instruction sets"].endswith(f"active: {gemmconv._gemmconv.isa()}")
     assert lines["processor"]
     assert lines["BLAS of SciPy"]
-    assert lines["threads of gemmconv"] == "1"
+    assert lines["threads of gemmconv"] == str(get_num_threads())
     assert captured.err == ""
 
 
 def test_info_without_a_known_blas(capsys, monkeypatch):
-    monkeypatch.setattr(threads, "scipy_blas_info", list)
+    monkeypatch.setattr(blas, "scipy_blas_info", list)
     assert exit_code("info") == 0
     assert "not one that threadpoolctl knows" in capsys.readouterr().out
 

@@ -28,7 +28,6 @@ class GemmconvFunctions:
 
 
 def load(threads: int) -> Peer:
-    """Refuse what gemmconv does not have: more than one thread."""
-    if threads != 1:
-        raise ValueError(f"gemmconv computes with one thread, not with {threads}")
+    """Set the number of threads."""
+    gemmconv.set_num_threads(threads)
     return GemmconvFunctions()
