@@ -304,7 +304,7 @@ cdef class Problem:
         return gemm_conv_scratch_size(&self.problem) * self.itemsize
 
     def run(self, x, weight, bias, out, int threads=1):
-        """Compute ``out = conv(x, weight) + bias`` on `threads` threads; `bias` may be None. All of `out` is written."""
+        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written."""
         cdef conv_problem problem = self.problem
         cdef ptrdiff_t in_pixels = volume(problem.in_size), out_pixels = volume(problem.out_size)
         cdef Memory x_memory = Memory(x, problem.batch * problem.in_channels * in_pixels * self.itemsize)
