@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <time.h>
 
 enum {
     /* How often a thread looks again before it sleeps: 20 us on Zen 4, about what waking it takes. */
@@ -35,6 +36,7 @@ static struct {
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static atomic_int default_threads = 1, processors = 1;
+static atomic_int callers, closed; /* calls in progress; whether thread_pool_close was called */
 static unsigned forks;
 
 int gemmconv_get_num_threads(void)
@@ -73,13 +75,18 @@ static int never_ends(void *state)
     return 1;
 }
 
+static int is_ended(const struct job *job)
+{
+    return atomic_load_explicit(&closed, memory_order_relaxed) && !job->outlives_closing;
+}
+
 /* Returns 0 if keep_going put an end to the job. */
 static int take_tasks(const struct job *job, int thread, int (*keep_going)(void *))
 {
     ptrdiff_t task;
     while ((task = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < job->task_count) {
         job->run(job->context, task, thread);
-        if (!keep_going(job->state)) {
+        if (is_ended(job) || !keep_going(job->state)) {
             atomic_store(&pool.next, job->task_count);
             return 0;
         }
@@ -145,6 +152,7 @@ static void forget_workers(void)
     pool.max_threads = 0;
     atomic_store(&pool.working, 0);
     atomic_flag_clear(&busy);
+    atomic_store(&callers, 0);
 }
 
 /* Have as many workers as asked for, or as many as the system grants. They take no signals but those of
@@ -179,7 +187,7 @@ static int run_alone(const struct job *job)
 {
     for (ptrdiff_t task = 0; task < job->task_count; task++) {
         job->run(job->context, task, 0);
-        if (!job->keep_going(job->state))
+        if (is_ended(job) || !job->keep_going(job->state))
             return 0;
     }
     return 1;
@@ -214,17 +222,12 @@ static void close_job(void)
     pthread_mutex_unlock(&pool.lock);
 }
 
-int thread_pool_run(const struct job *job, int threads)
+static int run_together(const struct job *job, int threads)
 {
     const unsigned forks_before = forks;
 
-    if (job->task_count < threads)
-        threads = (int)job->task_count;
-    if (threads <= 1 || atomic_flag_test_and_set(&busy))
-        return run_alone(job);
-
     open_job(job, threads);
-    int finished = take_tasks(job, 0, job->keep_going);
+    const int finished = take_tasks(job, 0, job->keep_going);
     /* A signal's handler may have forked. In the child the workers are gone, and so is what they had begun: every task
      * is computed again, which does no harm. */
     if (forks != forks_before)
@@ -232,4 +235,35 @@ int thread_pool_run(const struct job *job, int threads)
     close_job();
     atomic_flag_clear(&busy);
     return finished;
+}
+
+int thread_pool_run(const struct job *job, int threads)
+{
+    const unsigned forks_before = forks;
+    int finished;
+
+    if (job->task_count < threads)
+        threads = (int)job->task_count;
+    atomic_fetch_add(&callers, 1);
+    if (threads <= 1 || atomic_flag_test_and_set(&busy))
+        finished = run_alone(job);
+    else
+        finished = run_together(job, threads);
+    if (forks == forks_before) /* else forget_workers has */
+        atomic_fetch_sub(&callers, 1);
+    return finished;
+}
+
+void thread_pool_close(void)
+{
+    const struct timespec moment = {0, 100000};
+
+    atomic_store(&closed, 1);
+    while (atomic_load(&callers))
+        nanosleep(&moment, NULL);
+}
+
+int thread_pool_is_closed(void)
+{
+    return atomic_load(&closed);
 }

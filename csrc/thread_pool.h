@@ -21,10 +21,17 @@ struct job {
     const void *context;
     void *state;
     ptrdiff_t task_count;
+    int outlives_closing; /* whether it is computed even after thread_pool_close */
 };
 
-/* Run all tasks of a job on at most `threads` threads. Returns 0 if keep_going put an end to it, else 1. */
+/* Run all tasks of a job on at most `threads` threads. Returns 0 if keep_going or thread_pool_close put an end to it,
+ * else 1. */
 int thread_pool_run(const struct job *job, int threads);
+
+/* End the jobs in progress and all that come, except those that outlive it, and wait for them: at the end of the
+ * process, before the libraries that tasks use are torn down. */
+void thread_pool_close(void);
+int thread_pool_is_closed(void);
 
 /* How many processors the process may use: with more threads than that, those that wait sleep at once. */
 void thread_pool_set_processors(int count);

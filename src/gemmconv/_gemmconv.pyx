@@ -6,6 +6,7 @@ The arrays come through the buffer protocol as contiguous bytes of a known lengt
 rank and both types, without the headers of NumPy.
 """
 
+import atexit
 import os
 import re
 import threading
@@ -18,6 +19,10 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
     void free(void *pointer)
+
+
+cdef extern from "<unistd.h>" nogil:
+    int pause()
 
 
 cdef extern from "problem.h" nogil:
@@ -86,7 +91,10 @@ cdef extern from "thread_pool.h" nogil:
         const void *context
         void *state
         ptrdiff_t task_count
+        int outlives_closing
 
+    void thread_pool_close()
+    int thread_pool_is_closed()
     int thread_pool_run(const job *job, int threads)
     int gemmconv_get_num_threads()
     void gemmconv_set_num_threads(int threads)
@@ -228,13 +236,13 @@ cdef int keep_going(void *state) noexcept nogil:
         return PyErr_CheckSignals() == 0
 
 
-cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations):
+cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations, bint in_main_thread):
     """Return after how many tasks the caller has to look at the signals.
 
     Python runs their handlers in its main thread only. Any other must not ask for the GIL here: when the interpreter
     ends, that ends the thread, while the workers still use the memory of its call.
     """
-    if operations < OPERATIONS_BETWEEN_SIGNALS or threading.get_ident() != threading.main_thread().ident:
+    if operations < OPERATIONS_BETWEEN_SIGNALS or not in_main_thread:
         return PY_SSIZE_T_MAX
     return 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS * task_count / operations)
 
@@ -248,17 +256,30 @@ cdef int run_tasks(const conv_problem *problem, Py_ssize_t itemsize, int threads
     cdef size_t scratch_size = gemm_conv_scratch_size(problem) * itemsize
     scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     cdef call shared = call(problem, kernels_of(itemsize), NULL, scratch_size)
+    cdef bint in_main_thread = threading.get_ident() == threading.main_thread().ident
     cdef attention signals
-    signals.period = signals.tasks_left = tasks_between_signals(task_count, operations)
+    signals.period = signals.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
     cdef job tasks
     tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
-    tasks.keep_going, tasks.state = keep_going, &signals
+    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &signals, in_main_thread
     shared.scratch = <char *>allocate(threads * scratch_size)
     cdef int finished
     with nogil:
         finished = thread_pool_run(&tasks, threads)
     free(shared.scratch)
+    if not finished and not in_main_thread and thread_pool_is_closed():
+        # A daemon thread at the end of the process, which the interpreter would end when it next asks for the GIL.
+        with nogil:
+            while True:
+                pause()
     return 0 if finished else -1
+
+
+@atexit.register
+def _close():
+    """Wait for the calls of daemon threads, before OpenBLAS is torn down beneath them."""
+    with nogil:
+        thread_pool_close()
 
 
 @cython.final
