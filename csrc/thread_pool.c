@@ -80,7 +80,7 @@ static int is_ended(const struct job *job)
     return atomic_load_explicit(&closed, memory_order_relaxed) && !job->outlives_closing;
 }
 
-/* Returns 0 if keep_going put an end to the job. */
+/* Returns 0 if keep_going or the closing of the pool put an end to the job. */
 static int take_tasks(const struct job *job, int thread, int (*keep_going)(void *))
 {
     ptrdiff_t task;
@@ -251,7 +251,7 @@ int thread_pool_run(const struct job *job, int threads)
         finished = run_together(job, threads);
     if (forks == forks_before) /* else forget_workers has */
         atomic_fetch_sub(&callers, 1);
-    return finished;
+    return finished && !is_ended(job); /* a worker may have ended it, and its caller found no task left */
 }
 
 void thread_pool_close(void)

@@ -1,4 +1,4 @@
-"""The threads of BLAS: limited while a large product is computed, and restored; several callers at once."""
+"""The threads of BLAS: limited while a large product is computed, and restored, across threads and forks."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ PATHS = {
 }
 
 # Each block of channels packs its tile again, which this bounds: 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16
-# blocks, 96 with 4.
+# blocks, 100 with 4.
 MOST_BLOCKS = 4
 # A panel fills half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
