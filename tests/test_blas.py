@@ -19,6 +19,18 @@ def blas_threads() -> list[int]:
 
 ONE_EACH = [1 for _ in blas_threads()]
 
+
+@pytest.fixture(autouse=True)
+def _two_threads():
+    """Give BLAS more than one thread, which is where it starts on a machine with one processor."""
+    before = blas_threads()
+    for _, set_to in blas._openblas_functions():
+        set_to(2)
+    yield
+    for (_, set_to), number in zip(blas._openblas_functions(), before):
+        set_to(number)
+
+
 needs_openblas = pytest.mark.skipif(not ONE_EACH, reason="SciPy's BLAS is not an OpenBLAS with threads of its own")
 
 

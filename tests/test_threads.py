@@ -224,7 +224,7 @@ def test_small_problems_need_no_workers():
     assert run_python(code) == "True"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@linux
 @pytest.mark.parametrize("warm", [False, True])
 def test_child_of_a_fork_starts_its_own_workers(warm):
     code = (
@@ -232,9 +232,13 @@ def test_child_of_a_fork_starts_its_own_workers(warm):
         + f"""
     if {warm}:
         assert right()
+    def starts_workers():
+        with gemmconv.num_threads(1):
+            alone = right() and native_threads()
+        return right() and native_threads() == alone + 3 and right() and native_threads() == alone + 3
     child = os.fork()
     if child == 0:
-        os._exit(0 if right() and right() else 1)
+        os._exit(0 if starts_workers() else 1)
     assert right()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
