@@ -14,8 +14,8 @@
  *      |        |   |      |      |      |   Y     BLAS writes the output itself, row by row
  *      +--------+   +------+------+------+--
  *
- * How an image is cut depends on its geometry alone, and the sum over the rows of P is taken in one order: so the bits
- * of the result depend neither on the batch nor on who runs which task.
+ * How an image is cut into calls depends on its geometry alone, and the sum over the rows of P is taken in one order: so
+ * the bits of the result depend neither on the batch, nor on how many calls make a task, nor on who runs it.
  */
 #ifndef GEMMCONV_GEMM_CONV_H
 #define GEMMCONV_GEMM_CONV_H

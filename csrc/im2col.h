@@ -32,7 +32,7 @@ struct panel {
 };
 
 /* One tap of the kernel along each axis; the channels for which its row of P lies in the panel; and where the first of
- * these begins in the image, and its row in the panel. */
+ * these begins in the image and in the panel. */
 struct tap {
     ptrdiff_t at[AXES];
     ptrdiff_t channels, image, row;
@@ -43,20 +43,28 @@ struct run {
     ptrdiff_t od, oh, ow, column, count;
 };
 
-/* What one tap reads for a run of `count` positions, which begins at `column` of the panel: `lead` zeros, then `inside`
- * elements from `offset` (relative to the channel) on, then zeros. */
+/* What one tap reads for a run: `count` positions from `to` of the panel on are `lead` zeros, then `inside` elements
+ * from `from` of the image on, then zeros. This is for the first channel. */
 struct span {
-    ptrdiff_t column, count, lead, inside, offset;
+    ptrdiff_t to, count, lead, inside, from;
 };
 
-/* As many spans are worked out at a time, and packed for one channel after the other: so that channels are read and
- * rows are written in stretches, and not in pieces whose distance can make them share one set of the cache. */
-enum { SPANS = 16 };
+/* As many spans are worked out at a time, of one tap after the other, and packed for one channel after the other: so
+ * that the image and the panel are walked through in order. (Channels innermost would be a trap: where their distance
+ * is a multiple of 4 KiB, all share one set of the cache.) */
+enum { SPANS = 128 };
 
-/* How a span repeats over the channels: the distances from one to the next in the image and in the panel, and, along
- * the row of the image, the stride. */
-struct lines {
-    ptrdiff_t channels, image_step, row_step, stride;
+struct batch {
+    int count;
+    int vectors; /* whether no span is longer than a vector */
+    ptrdiff_t channels;
+    struct span spans[SPANS];
+};
+
+/* Where the next batch begins. */
+struct place {
+    ptrdiff_t tap;
+    struct run run;
 };
 
 static inline struct tap tap_at(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t t)
@@ -72,25 +80,29 @@ static inline struct tap tap_at(const struct conv_problem *problem, const struct
     return tap;
 }
 
-static inline struct lines lines_of(const struct conv_problem *problem, const struct panel *panel,
-                                    const struct tap *tap)
+/* The empty run at the first pixel of the panel. */
+static inline struct run first_run(const struct conv_problem *problem, const struct panel *panel)
 {
-    const struct lines lines = {
-        .channels = tap->channels,
-        .image_step = volume(problem->in_size),
-        .row_step = volume(problem->kernel) * panel->ld,
-        .stride = problem->stride[2],
-    };
-    return lines;
+    const ptrdiff_t height = problem->out_size[1], width = problem->out_size[2], pixel = panel->first_pixel;
+    return (struct run){pixel / (height * width), pixel / width % height, pixel % width, 0, 0};
 }
 
-/* The run of at most `longest` positions that begins at `pixel`. */
-static inline struct run run_at(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t pixel,
-                                ptrdiff_t longest)
+/* The run of at most `longest` positions after another; it is empty at the end of the panel. */
+static inline struct run run_after(const struct conv_problem *problem, const struct panel *panel, struct run run,
+                                   ptrdiff_t longest)
 {
-    const ptrdiff_t height = problem->out_size[1], width = problem->out_size[2];
-    struct run run = {pixel / (height * width), pixel / width % height, pixel % width, pixel - panel->first_pixel, 0};
-    run.count = min_size(min_size(width - run.ow, panel->end_pixel - pixel), longest);
+    const ptrdiff_t columns = panel->end_pixel - panel->first_pixel;
+    run.column += run.count;
+    run.ow += run.count;
+    if (run.ow == problem->out_size[2]) {
+        run.ow = 0;
+        run.oh++;
+    }
+    if (run.oh == problem->out_size[1]) {
+        run.oh = 0;
+        run.od++;
+    }
+    run.count = min_size(min_size(problem->out_size[2] - run.ow, columns - run.column), longest);
     return run;
 }
 
@@ -101,7 +113,7 @@ static inline struct span span_of(const struct conv_problem *problem, const stru
     const ptrdiff_t id = run->od * stride[0] - before[0] + tap->at[0] * dilation[0];
     const ptrdiff_t ih = run->oh * stride[1] - before[1] + tap->at[1] * dilation[1];
     const ptrdiff_t iw = run->ow * stride[2] - before[2] + tap->at[2] * dilation[2];
-    struct span span = {run->column, run->count, run->count, 0, 0};
+    struct span span = {tap->row + run->column, run->count, run->count, 0, tap->image};
 
     if (id < 0 || id >= in[0] || ih < 0 || ih >= in[1])
         return span;
@@ -109,22 +121,41 @@ static inline struct span span_of(const struct conv_problem *problem, const stru
     const ptrdiff_t end = iw >= in[2] ? 0 : ceil_div(in[2] - iw, stride[2]);
     span.lead = min_size(first, run->count);
     span.inside = max_size(min_size(end, run->count) - span.lead, 0);
-    span.offset = (id * in[1] + ih) * in[2] + iw + span.lead * stride[2];
+    span.from += (id * in[1] + ih) * in[2] + iw + span.lead * stride[2];
     return span;
 }
 
-/* Work out up to SPANS spans of one tap from `*pixel` on, none longer than `longest`; returns their number and moves
- * `*pixel` behind them. */
-static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, const struct tap *tap,
-                             ptrdiff_t longest, ptrdiff_t *pixel, struct span spans[SPANS])
+static inline struct place first_place(const struct conv_problem *problem, const struct panel *panel)
 {
-    int count = 0;
-    for (; count < SPANS && *pixel < panel->end_pixel; count++) {
-        const struct run run = run_at(problem, panel, *pixel, longest);
-        spans[count] = span_of(problem, &run, tap);
-        *pixel += run.count;
+    return (struct place){0, first_run(problem, panel)};
+}
+
+/* Work out the next spans, which all are of as many channels; returns their number, 0 at the end. `lanes` is the length
+ * of a vector that the kernels can pack at once, or 0: making its masks pays where many channels share them. */
+static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t lanes,
+                             struct place *next, struct batch *batch)
+{
+    const struct run first = first_run(problem, panel);
+    batch->count = 0;
+    for (; next->tap < volume(problem->kernel); next->tap++, next->run = first) {
+        const struct tap tap = tap_at(problem, panel, next->tap);
+        if (!tap.channels)
+            continue;
+        if (batch->count && tap.channels != batch->channels)
+            break;
+        batch->channels = tap.channels;
+        batch->vectors = lanes && problem->stride[2] <= 2 && tap.channels >= 8;
+        for (;;) {
+            const struct run run = run_after(problem, panel, next->run, batch->vectors ? lanes : PTRDIFF_MAX);
+            if (run.count == 0)
+                break;
+            if (batch->count == SPANS)
+                return SPANS;
+            batch->spans[batch->count++] = span_of(problem, &run, &tap);
+            next->run = run;
+        }
     }
-    return count;
+    return batch->count;
 }
 
 #endif

@@ -12,7 +12,7 @@ import gemmconv
 from gemmconv import reference
 from gemmconv._gemmconv import Problem
 from gemmconv.geometry import Geometry
-from gemmconv.tiling import MOST_BLOCKS, PANEL_BYTES, PATHS, Tiling, choose_tiling
+from gemmconv.tiling import LEAST_CHANNELS, MOST_BLOCKS, PANEL_BYTES, PATHS, Tiling, choose_tiling
 
 ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in case.options and 0 not in case.x]
 
@@ -87,7 +87,7 @@ def test_both_rows_of_the_tiling_table(name, path, dtype):
     x, weight, bias = arrays_of(case, dtype)
     if case.options.get("flip"):
         weight = np.ascontiguousarray(np.flip(weight, tuple(range(2, weight.ndim))))
-    out = run(geometry, choose_tiling(geometry, dtype.itemsize, path), (x, weight, bias), dtype)
+    out = run(geometry, choose_tiling(geometry, dtype.itemsize, path=path), (x, weight, bias), dtype)
     expected = gemmconv.conv(x, weight, bias, **{key: v for key, v in case.options.items() if key != "flip"})
     np.testing.assert_array_equal(out.reshape(expected.shape), expected)
 
@@ -122,7 +122,7 @@ def test_any_tiling_gives_the_same_integers(name, tiling, dtype, isa):
 
 def layout(name: str, itemsize: int, path: str) -> tuple[Geometry, Tiling, Problem]:
     geometry = geometry_of(CASES[name])
-    tiling = choose_tiling(geometry, itemsize, path)
+    tiling = choose_tiling(geometry, itemsize, threads=8, path=path)
     return geometry, tiling, Problem(geometry, tiling, itemsize)
 
 
@@ -184,7 +184,7 @@ def test_which_images_are_multiplied_in_place(name, in_place):
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_tilings_stay_within_the_limits(path, itemsize, pixels, in_channels, out_channels, kernel):
     geometry = Geometry.from_shapes((in_channels, pixels + kernel - 1), (out_channels, in_channels, kernel))
-    tiling = choose_tiling(geometry, itemsize, path)
+    tiling = choose_tiling(geometry, itemsize, path=path)
     call = next(row for row in PATHS[path].calls if pixels <= row.largest_image)
     assert 1 <= tiling.pixels <= pixels
     assert tiling.pixels < call.pixels + PATHS[path].multiple
@@ -197,18 +197,23 @@ def test_tilings_stay_within_the_limits(path, itemsize, pixels, in_channels, out
     assert tiling.panel * tiling.pixels * itemsize <= 2 * 2**20
     if path == "small":
         assert tiling.pixels * tiling.channels * tiling.taps <= 1_000_000
-    tiles, blocks = -(-pixels // tiling.pixels), -(-out_channels // tiling.block)
-    assert tiling.block == -(-out_channels // blocks), "the blocks are meant to be equal"
-    if tiles >= PATHS[path].tasks:
-        assert blocks == 1
-    if kernel > 1:
-        assert blocks <= MOST_BLOCKS
-        assert blocks == 1 or out_channels // blocks >= PATHS[path].least_channels // 2
+    assert tiling.block == out_channels, "one thread has no use for more tasks"
+    for threads in (2, 8):
+        shared = choose_tiling(geometry, itemsize, threads, path)
+        assert shared._replace(block=tiling.block) == tiling, "only tasks are cut for threads, never calls"
+        assert shared.block == out_channels or shared.block % shared.channels == 0
+        if kernel > 1:
+            assert shared.block >= min(LEAST_CHANNELS, out_channels)
+            assert -(-out_channels // shared.block) <= MOST_BLOCKS
 
 
-def test_the_tiling_does_not_see_the_batch():
-    one, many = (Geometry.from_shapes((n, 20, 30, 30), (40, 20, 3, 3)) for n in (1, 64))
-    assert choose_tiling(one, 4) == choose_tiling(many, 4)
+@pytest.mark.parametrize("path", PATHS)
+def test_batch_and_threads_cut_tasks_and_not_calls(path):
+    one, many = (Geometry.from_shapes((n, 20, 16, 16), (512, 20, 3, 3)) for n in (1, 64))
+    alone, shared = choose_tiling(one, 4, 1, path), choose_tiling(one, 4, 8, path)
+    assert shared.block < alone.block == 512
+    assert shared._replace(block=512) == alone
+    assert choose_tiling(many, 4, 8, path) == alone, "there are tasks enough, and each would pack its tile again"
 
 
 def test_wrong_sizes_never_reach_c():

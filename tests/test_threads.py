@@ -15,12 +15,11 @@ import threadpoolctl
 from cases import CASES, integers
 from fresh import run_python
 
-import gemmconv
 from gemmconv import get_num_threads, num_threads, reference, set_num_threads, threads
 from gemmconv._gemmconv import Problem
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
-from gemmconv.tiling import Tiling, choose_tiling
+from gemmconv.tiling import PATHS, Tiling, choose_tiling
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,22 +34,23 @@ def _keep_the_number():
 # --- the same bits -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", [name for name in CASES if "padding_mode" not in CASES[name].options])
-def test_same_bits_with_any_number_of_threads(name, dtype):
+def test_same_bits_with_any_number_of_threads(name, dtype, path):
     # many of these are too small to be worth a thread: so the pool is asked for by hand
     case = CASES[name]
     options = {key: value for key, value in case.options.items() if key != "flip"}
     geometry = Geometry.from_shapes(case.x, case.weight, **options)
-    problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize), dtype.itemsize)
     rng = np.random.default_rng(5)
     x, weight = rng.standard_normal(case.x).astype(dtype), rng.standard_normal(case.weight).astype(dtype)
-    with num_threads(8):
-        expected = gemmconv.conv(x, weight, **options)
+    outs = []
     for number in (1, 2, 3, 8):
-        out = np.full_like(expected, np.nan)
+        problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize, number, path), dtype.itemsize)
+        outs.append(np.full(geometry.out_shape, np.nan, dtype))
         with single_threaded_blas:
-            problem.run(x, weight, None, out, number)
-        np.testing.assert_array_equal(out, expected)
+            problem.run(x, weight, None, outs[-1], number)
+        np.testing.assert_array_equal(outs[-1], outs[0])
+    assert not np.isnan(outs[0]).any()
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 8, 64, 1000])

@@ -157,7 +157,18 @@ def gemm_integer(signature):
     return match[1]
 
 
+cdef blas found_gemms[2]
+
+
 cdef blas gemm_of(Py_ssize_t itemsize) except *:
+    """Return SciPy's sgemm or dgemm, looked up once."""
+    cdef blas *found = &found_gemms[itemsize == 8]
+    if found.one == NULL:
+        found[0] = find_gemm(itemsize)
+    return found[0]
+
+
+cdef blas find_gemm(Py_ssize_t itemsize) except *:
     """Look up SciPy's sgemm or dgemm.
 
     The capsule is fetched by hand at first use, because ``cimport scipy.linalg.cython_blas`` would import scipy.linalg

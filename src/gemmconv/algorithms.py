@@ -18,8 +18,8 @@ class Algorithm(NamedTuple):
 
     wins: Callable[[Geometry], bool]
     """Whether "auto" takes it, where no algorithm above it in the table wins."""
-    tiling: Callable[[Geometry, int], Tiling]
-    """How it cuts a geometry, for elements of so many bytes."""
+    tiling: Callable[[Geometry, int, int], Tiling]
+    """How it cuts a geometry, for elements of so many bytes and so many threads."""
 
 
 ALGORITHMS = {

@@ -49,7 +49,7 @@ class _Call(NamedTuple):
     extension: str | None
     """numpy.pad's mode, where x is padded beforehand."""
     limits_blas: bool
-    most_threads: int
+    threads: int
 
 
 def _hashable(options: _Options) -> _Options:
@@ -68,8 +68,8 @@ def _hashable(options: _Options) -> _Options:
 
 
 @lru_cache(maxsize=512)
-def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Options) -> _Call:
-    """Validate a convolution and lay it out for the C layer."""
+def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Options, threads: int) -> _Call:
+    """Validate a convolution and lay it out for the C layer and at most so many threads."""
     mode, algorithm = check_padding_mode(options.padding_mode), check_algorithm(options.algorithm)
     geometry = Geometry.from_shapes(
         x_shape,
@@ -83,14 +83,15 @@ def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Optio
     batched = len(x_shape) == len(weight_shape)
     extension = mode if mode != "constant" and any(map(any, geometry.pads)) else None
     computed = geometry.padded() if extension else geometry
-    tiling = ALGORITHMS[choose(computed, algorithm)].tiling(computed, itemsize)
+    threads = min(threads, threads_worth(computed.operations))
+    tiling = ALGORITHMS[choose(computed, algorithm)].tiling(computed, itemsize, threads)
     return _Call(
         geometry,
         Problem(computed, tiling, itemsize),
         geometry.out_shape if batched else geometry.out_shape[1:],
         extension,
         may_start_threads(largest_gemm(tiling)),
-        threads_worth(computed.operations),
+        threads,
     )
 
 
@@ -99,7 +100,7 @@ def _convolve(
 ) -> Array:
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
-    call = _prepare(x.shape, weight.shape, dtype.itemsize, _hashable(options))
+    call = _prepare(x.shape, weight.shape, dtype.itemsize, _hashable(options), get_num_threads())
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
@@ -116,12 +117,11 @@ def _convolve(
         result = out
     else:
         result = np.empty(call.out_shape, dtype)
-    threads = min(get_num_threads(), call.most_threads)
     if call.limits_blas:
         with single_threaded_blas:
-            call.problem.run(x, weight, bias, result, threads)
+            call.problem.run(x, weight, bias, result, call.threads)
     else:
-        call.problem.run(x, weight, bias, result, threads)
+        call.problem.run(x, weight, bias, result, call.threads)
     if out is None or out is result:
         return result
     np.copyto(out, result, casting="same_kind")

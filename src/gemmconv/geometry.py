@@ -262,10 +262,14 @@ class Geometry:
         """The padding as (before, after) along each spatial axis."""
         return tuple(zip(self.pad_before, self.pad_after))[3 - self.rank :]
 
+    @property
+    def padded_size(self) -> Sizes:
+        """The size of the input with its padding."""
+        return tuple(map(sum, zip(self.in_size, self.pad_before, self.pad_after)))
+
     def padded(self) -> Geometry:
         """Return the geometry of the same convolution once its input has been padded."""
-        in_size = tuple(map(sum, zip(self.in_size, self.pad_before, self.pad_after)))
-        return replace(self, in_size=in_size, pad_before=(0, 0, 0), pad_after=(0, 0, 0))
+        return replace(self, in_size=self.padded_size, pad_before=(0, 0, 0), pad_after=(0, 0, 0))
 
     def check_bias(self, shape: Sizes) -> None:
         """Raise unless a bias has one value per output channel."""
@@ -330,7 +334,7 @@ def check_representable(geometry: Geometry) -> None:
         "an output channel": (geometry.out_pixels, LARGEST_INT, "positions"),
         "the sum behind one output": (geometry.reduction_length, LARGEST_INT, "terms"),
         "the output": (8 * prod(geometry.out_shape), LARGEST_ARRAY, "bytes"),
-        "the padded input": (8 * prod(geometry.padded().in_size), LARGEST_ARRAY, "bytes"),
+        "the padded input": (8 * prod(geometry.padded_size), LARGEST_ARRAY, "bytes"),
     }
     for what, (number, largest, unit) in limits.items():
         if number > largest:

@@ -74,7 +74,10 @@ def check_padding_mode(padding_mode: object) -> str:
 def per_axis(name: str, value: object, rank: int) -> Sizes:
     """Return one int per spatial axis, each at least 1."""
     frozen = freeze(name, value)
-    values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,) * rank
+    if isinstance(frozen, int):
+        check_range(name, frozen, 1)
+        return (frozen,) * rank
+    values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,)
     if not all(isinstance(item, int) for item in values):
         raise TypeError(f"{name} must be {INT_PER_AXIS}, not {value!r}")
     if len(values) != rank:
@@ -122,12 +125,14 @@ def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
 
 def numeric_padding(padding: int | tuple[Any, ...], rank: int) -> tuple[Pair, ...]:
     """Return (before, after) per axis from an int, one int per axis, or one pair per axis."""
-    values = padding if isinstance(padding, tuple) else (padding,) * rank
-    if len(values) != rank:
-        hint = hint_pairs(values, rank)
+    if isinstance(padding, int):
+        check_range("padding", padding, -LARGEST_INT)
+        return ((padding, padding),) * rank
+    if len(padding) != rank:
+        hint = hint_pairs(padding, rank)
         raise ValueError(f"padding must be {FORMS['padding']}, of which there are {rank}, not {padding!r}{hint}")
     pairs = []
-    for value in values:
+    for value in padding:
         pair = value if isinstance(value, tuple) else (value, value)
         if len(pair) != 2 or not all(isinstance(item, int) for item in pair):
             raise TypeError(f"padding must hold ints or (before, after) pairs of ints, not {value!r}")

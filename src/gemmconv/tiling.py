@@ -1,7 +1,8 @@
 """Tiling: how the tile loop cuts a convolution into tasks, and tasks into calls of BLAS.
 
-What is chosen here depends on the geometry of one image, on the type and on the machine, never on the batch size, so
-that an image gives the same bits in any batch.
+The calls depend on the geometry of one image, on the type and on the machine, never on the batch size or the number of
+threads, so that an image gives the same bits in any batch and on any number of threads. Only how many of them make a
+task, which changes no bit, depends on those.
 """
 
 from __future__ import annotations
@@ -43,10 +44,8 @@ class Path(NamedTuple):
     calls: tuple[Call, ...]
     multiple: int
     """Of pixels: what a tile is rounded up to."""
-    tasks: int
-    """An image is cut into about so many tasks at least, for the threads of a machine."""
-    least_channels: int
-    """Of a task that shares its tile of pixels with others, because each packs the tile for itself."""
+    calls_per_image: int
+    """The channels are cut so that an image has about so many calls for each block of taps."""
 
 
 # By the path that gemm takes (blas.gemm_path). The figures are GFLOP/s of one Zen 4 core in float32, peak 117.
@@ -54,7 +53,7 @@ PATHS = {
     # OpenBLAS's kernels for small matrices pack nothing; they take up to 1e6 multiplications and like multiples of 64
     # pixels. Within that window the shape matters little (3x3 128->128 on 28x28: 128 x 32 x 244 gives 104, 128 x 128 x
     # 61 gives 102.5), so small images get small tiles for more tasks. Larger tiles leave the window and give 96 where
-    # these give 108 (3x3 256->256 on 56x56). A panel for 128 channels costs a tenth of their multiplication.
+    # these give 108 (3x3 256->256 on 56x56).
     "small": Path(
         (
             # A tile that is no multiple of 64; more channels make up for it: 512->512 on 7x7: 100.7 instead of 96.5.
@@ -63,8 +62,7 @@ PATHS = {
             Call(inf, pixels=128, channels=32, taps=244),
         ),
         multiple=64,
-        tasks=16,
-        least_channels=128,
+        calls_per_image=1,
     ),
     # Elsewhere gemm packs both operands on every call, which pays when each is used often: many channels and many
     # pixels. 3x3 256->256 on 56x56 with AVX2: 95, with the tiles above 71. Pixels are packed twice, by im2col and by
@@ -76,46 +74,56 @@ PATHS = {
             Call(inf, pixels=512, channels=1 << 20, taps=256),
         ),
         multiple=16,
-        tasks=4,
-        least_channels=256,
+        calls_per_image=4,
     ),
 }
 
-# Each block of channels packs its tile again, which this bounds: 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16
-# blocks, 100 with 4.
+# Tasks of the same tile pack it again each, which these two bound. A panel for 128 channels costs a tenth of their
+# multiplication; 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16 blocks, 100 with 4.
+LEAST_CHANNELS = 128
 MOST_BLOCKS = 4
+# What several threads find to do, so that the last one to finish is not late.
+TASKS_PER_THREAD = 8
 # A panel fills half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
 
 
-def choose_tiling(geometry: Geometry, itemsize: int, path: str | None = None) -> Tiling:
-    """Return the tiling of a convolution.
+def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str | None = None) -> Tiling:
+    """Return the tiling of a convolution that so many threads share.
 
     `path` is a key of PATHS; by default the one that this machine's BLAS takes.
     """
     limits = PATHS[gemm_path() if path is None else path]
-    call = next(row for row in limits.calls if geometry.out_pixels <= row.largest_image)
-    pixels = equal_part(geometry.out_pixels, call.pixels, limits.multiple)
-    taps = equal_part(geometry.reduction_length, call.taps)
+    image, reduction = geometry.out_pixels, geometry.reduction_length
+    call = next(row for row in limits.calls if image <= row.largest_image)
+    pixels = equal_part(image, call.pixels, limits.multiple)
+    taps = equal_part(reduction, call.taps)
     panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
 
-    channels = geometry.out_channels // geometry.groups
-    tiles = geometry.groups * -(-geometry.out_pixels // pixels)
-    wanted = -(-limits.tasks // tiles)
-    if geometry.reads_image_in_place:  # nothing is packed by im2col
-        blocks = min(wanted, -(-channels // min(limits.least_channels, call.channels)))
-    else:
-        # an image of a single tile has no other tasks
-        least = limits.least_channels // (2 if tiles == 1 else 1)
-        blocks = max(min(wanted, MOST_BLOCKS, channels // least), 1)
-    block = -(-channels // blocks)
+    group_channels = geometry.out_channels // geometry.groups
+    tiles = geometry.groups * -(-image // pixels)
+    parts = max(min(-(-limits.calls_per_image // tiles), group_channels // LEAST_CHANNELS), 1)
+    channels = min(call.channels, -(-group_channels // parts))
     return Tiling(
         pixels=pixels,
-        block=block,
-        panel=min(max(panel, taps), geometry.reduction_length),
-        channels=min(call.channels, block),
+        block=block_of_calls(geometry, channels, tiles, threads),
+        panel=min(max(panel, taps), reduction),
+        channels=channels,
         taps=taps,
     )
+
+
+def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) -> int:
+    """Return the output channels of a task: a multiple of the `channels` of a call, or all of a group."""
+    group_channels = geometry.out_channels // geometry.groups
+    if threads == 1:
+        return group_channels
+    least = channels
+    if not geometry.reads_image_in_place:
+        least = max(LEAST_CHANNELS, -(-group_channels // MOST_BLOCKS))
+    blocks = -(-threads * TASKS_PER_THREAD // max(geometry.batch * tiles, 1))
+    wanted = max(least, -(-group_channels // blocks))
+    return min(-(-wanted // channels) * channels, group_channels)
 
 
 def equal_part(total: int, limit: int, multiple: int = 1) -> int:
