@@ -24,33 +24,35 @@ struct blas {
     const void *zero, *one;
 };
 
-/* A row-major product: C is m x n, A is m x k, B is k x n, each with its distance between rows. */
+/* A row-major product: C is m x n, A is m x k, B is k x n, each with its distance between rows. With `transposed` A is
+ * stored as its transpose, k x m. */
 struct gemm_shape {
     ptrdiff_t m, n, k;
     ptrdiff_t lda, ldb, ldc;
+    int transposed;
 };
 
 /* C = A @ B, or with `accumulate` C += A @ B.
  *
  * A row-major matrix is the column-major matrix of its transpose, and C^T = B^T @ A^T: so the operands change places
- * and nothing is transposed. BLAS does not write to A and B, though its prototype does not say const. */
+ * and nothing else is transposed. BLAS does not write to A and B, though its prototype does not say const. */
 static inline void blas_gemm(const struct blas *blas, const struct gemm_shape *shape, const void *a, const void *b,
                              int accumulate, void *c)
 {
-    char no_transpose = 'N';
+    char transpose_b = 'N', transpose_a = shape->transposed ? 'T' : 'N';
     void *alpha = (void *)blas->one;
     void *beta = (void *)(accumulate ? blas->one : blas->zero);
 
-    assert(shape->lda >= shape->k && shape->ldb >= shape->n && shape->ldc >= shape->n);
+    assert(shape->lda >= (shape->transposed ? shape->m : shape->k) && shape->ldb >= shape->n && shape->ldc >= shape->n);
     if (blas->gemm64) {
         int64_t m = shape->n, n = shape->m, k = shape->k;
         int64_t lda = shape->ldb, ldb = shape->lda, ldc = shape->ldc;
-        blas->gemm64(&no_transpose, &no_transpose, &m, &n, &k, alpha, (void *)b, &lda, (void *)a, &ldb, beta, c, &ldc);
+        blas->gemm64(&transpose_b, &transpose_a, &m, &n, &k, alpha, (void *)b, &lda, (void *)a, &ldb, beta, c, &ldc);
     } else {
         int m = (int)shape->n, n = (int)shape->m, k = (int)shape->k;
         int lda = (int)shape->ldb, ldb = (int)shape->lda, ldc = (int)shape->ldc;
         assert(shape->m <= INT_MAX && shape->lda <= INT_MAX && shape->ldb <= INT_MAX && shape->ldc <= INT_MAX);
-        blas->gemm32(&no_transpose, &no_transpose, &m, &n, &k, alpha, (void *)b, &lda, (void *)a, &ldb, beta, c, &ldc);
+        blas->gemm32(&transpose_b, &transpose_a, &m, &n, &k, alpha, (void *)b, &lda, (void *)a, &ldb, beta, c, &ldc);
     }
 }
 

@@ -5,7 +5,7 @@
  *
  *                      pixels of the image
  *                   +------+------+------+--
- *      P  K rows    | tile |      |      |         packed into scratch by im2col, `panel` rows at a time
+ *      P  K rows    | tile |      |      |         packed into scratch by pack_panel, `panel` rows at a time
  *                   |      |      |      |         (a 1x1 convolution multiplies the image in place)
  *                   +------+------+------+--
  *      +--------+   +------+------+------+--        `block` channels in a task
@@ -14,8 +14,8 @@
  *      |        |   |      |      |      |   Y     BLAS writes the output itself, row by row
  *      +--------+   +------+------+------+--
  *
- * How an image is cut into calls depends on its geometry alone, and the sum over the rows of P is taken in one order: so
- * the bits of the result depend neither on the batch, nor on how many calls make a task, nor on who runs it.
+ * How an image is cut into calls depends on its geometry alone, and the sum over the rows of P is taken in one order:
+ * so the bits of the result depend neither on the batch, nor on how many calls make a task, nor on who runs it.
  */
 #ifndef GEMMCONV_GEMM_CONV_H
 #define GEMMCONV_GEMM_CONV_H

@@ -1,4 +1,4 @@
-/* im2col: pack a panel of the patch matrix P; col2im, its adjoint: add a panel back into an image.
+/* im2col: pack the patch matrix P, or a panel of it; col2im, its adjoint: add it back into an image.
  *
  * For one image and group, P has a row for every tap of the kernel and a column for every output position:
  *
@@ -156,6 +156,49 @@ static inline int find_spans(const struct conv_problem *problem, const struct pa
         }
     }
     return batch->count;
+}
+
+/* The tasks of im2col and col2im as operations of their own, on the whole of P (of problems of one group): some rows of
+ * one image, all columns. Those of col2im are the rows of whole channels: the rows of one channel are added to the same
+ * elements. Few channels make single rows or channels into tasks, many make enough tasks with eight at a time. */
+enum { CHANNELS_OF_TASK = 8, LEAST_TASKS = 16 };
+
+static inline ptrdiff_t col2im_rows(const struct conv_problem *problem)
+{
+    const int many = problem->in_channels >= LEAST_TASKS;
+    return volume(problem->kernel) * (many ? CHANNELS_OF_TASK : 1);
+}
+
+static inline ptrdiff_t im2col_rows(const struct conv_problem *problem)
+{
+    const int many = problem->in_channels >= LEAST_TASKS;
+    return many ? col2im_rows(problem) : ceil_div(reduction_length(problem), LEAST_TASKS);
+}
+
+static inline ptrdiff_t im2col_task_count(const struct conv_problem *problem)
+{
+    return problem->batch * ceil_div(reduction_length(problem), im2col_rows(problem));
+}
+
+static inline ptrdiff_t col2im_task_count(const struct conv_problem *problem)
+{
+    return problem->batch * ceil_div(reduction_length(problem), col2im_rows(problem));
+}
+
+/* The panel of a task with so many rows of P; returns which image it belongs to. */
+static inline ptrdiff_t rows_of_task(const struct conv_problem *problem, ptrdiff_t task, ptrdiff_t rows,
+                                     struct panel *panel)
+{
+    const ptrdiff_t tasks = ceil_div(reduction_length(problem), rows), pixels = volume(problem->out_size);
+    const ptrdiff_t first = task % tasks * rows;
+    *panel = (struct panel){
+        .first_tap = first,
+        .end_tap = min_size(first + rows, reduction_length(problem)),
+        .first_pixel = 0,
+        .end_pixel = pixels,
+        .ld = pixels,
+    };
+    return task / tasks;
 }
 
 #endif

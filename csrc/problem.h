@@ -6,7 +6,16 @@
  *     x       (batch, in_channels, in_size[0], in_size[1], in_size[2])
  *     weight  (out_channels, in_channels / groups, kernel[0], kernel[1], kernel[2])
  *     bias    (out_channels), or NULL
- *     out     (batch, out_channels, out_size[0], out_size[1], out_size[2])
+ *     y       (batch, out_channels, out_size[0], out_size[1], out_size[2])
+ *     P       (batch, in_channels * taps, outputs), the patch matrix
+ *
+ * What is read and what is written depends on what is computed:
+ *
+ *                     input                  output
+ *     gemm_conv       x                      y
+ *     input_gradient  gradient of y          gradient of x
+ *     im2col          x                      P
+ *     col2im          P                      x
  *
  * Output position i reads input position i * stride - pad_before + tap * dilation along every axis; what lies outside
  * the input counts as zero. Padding may be negative. The padding after the input follows from out_size.
@@ -38,8 +47,8 @@ struct conv_problem {
     ptrdiff_t stride[AXES], dilation[AXES], pad_before[AXES];
     struct tiling tiling;
     struct blas blas;
-    const void *x, *weight, *bias;
-    void *out;
+    const void *input, *weight, *bias;
+    void *output;
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

@@ -44,11 +44,11 @@ def test_panels(name, dtype, isa):
     channels = geometry.in_channels // geometry.groups
     image = integers((channels, *geometry.in_size), dtype)
     expected = reference.im2col(image[np.newaxis], geometry.kernel, **group_geometry(geometry))[0]
-    problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize), dtype.itemsize)
+    problem = Problem(geometry, dtype.itemsize)
     for block in blocks_of(*expected.shape):
         k0, k1, p0, p1 = block
         rows = np.full((k1 - k0, p1 - p0), np.nan, dtype)
-        problem.im2col(image, rows, block)
+        problem.pack_panel(image, rows, block)
         np.testing.assert_array_equal(rows, expected[k0:k1, p0:p1])
 
 
@@ -57,25 +57,25 @@ def test_adjoint(name, dtype, isa):
     geometry = geometry_of(CASES[name])
     channels = geometry.in_channels // geometry.groups
     shape = (channels * prod(geometry.kernel), geometry.out_pixels)
-    problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize), dtype.itemsize)
+    problem = Problem(geometry, dtype.itemsize)
     before = integers((channels, *geometry.in_size), dtype, 4)
     for k0, k1, p0, p1 in blocks_of(*shape):
         rows = integers((k1 - k0, p1 - p0), dtype, 5)
         columns = np.zeros(shape, dtype)
         columns[k0:k1, p0:p1] = rows
         image = before.copy()
-        problem.col2im(rows, image, (k0, k1, p0, p1))
+        problem.add_panel(rows, image, (k0, k1, p0, p1))
         added = reference.col2im(columns[np.newaxis], geometry.in_size, geometry.kernel, **group_geometry(geometry))[0]
         np.testing.assert_array_equal(image, before + added)
         # <P, rows> == <image, col2im(rows)>
         packed = np.empty_like(rows)
-        problem.im2col(before, packed, (k0, k1, p0, p1))
+        problem.pack_panel(before, packed, (k0, k1, p0, p1))
         assert np.vdot(packed, rows) == np.vdot(before, added)
 
 
 def run(geometry: Geometry, tiling: Tiling, arrays, dtype) -> np.ndarray:
     out = np.full(geometry.out_shape, np.nan, dtype)
-    Problem(geometry, tiling, dtype.itemsize).run(*arrays, out)
+    Problem(geometry, dtype.itemsize, tiling).run(*arrays, out)
     return out
 
 
@@ -123,7 +123,7 @@ def test_any_tiling_gives_the_same_integers(name, tiling, dtype, isa):
 def layout(name: str, itemsize: int, path: str) -> tuple[Geometry, Tiling, Problem]:
     geometry = geometry_of(CASES[name])
     tiling = choose_tiling(geometry, itemsize, threads=8, path=path)
-    return geometry, tiling, Problem(geometry, tiling, itemsize)
+    return geometry, tiling, Problem(geometry, itemsize, tiling)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -218,7 +218,7 @@ def test_batch_and_threads_cut_tasks_and_not_calls(path):
 
 def test_wrong_sizes_never_reach_c():
     geometry = Geometry.from_shapes((1, 2, 5), (3, 2, 2))
-    problem = Problem(geometry, choose_tiling(geometry, 4), 4)
+    problem = Problem(geometry, 4, choose_tiling(geometry, 4))
     x, weight, out = np.ones((2, 5), "f4"), np.ones((3, 2, 2), "f4"), np.ones((3, 4), "f4")
     for wrong in ((x[:1], weight, None, out), (x, weight[:1], None, out), (x, weight, None, out[:1])):
         with pytest.raises(ValueError, match="bytes was expected"):

@@ -45,7 +45,7 @@ def test_same_bits_with_any_number_of_threads(name, dtype, path):
     x, weight = rng.standard_normal(case.x).astype(dtype), rng.standard_normal(case.weight).astype(dtype)
     outs = []
     for number in (1, 2, 3, 8):
-        problem = Problem(geometry, choose_tiling(geometry, dtype.itemsize, number, path), dtype.itemsize)
+        problem = Problem(geometry, dtype.itemsize, choose_tiling(geometry, dtype.itemsize, number, path))
         outs.append(np.full(geometry.out_shape, np.nan, dtype))
         with single_threaded_blas:
             problem.run(x, weight, None, outs[-1], number)
@@ -57,7 +57,7 @@ def test_same_bits_with_any_number_of_threads(name, dtype, path):
 def test_every_task_is_computed_once(number, dtype):
     geometry = Geometry.from_shapes((4, 3, 64, 64), (8, 3, 3, 3), padding=1)
     x, weight = integers((4, 3, 64, 64), dtype, 1), integers((8, 3, 3, 3), dtype, 2)
-    problem = Problem(geometry, Tiling(pixels=7, block=3, panel=5, channels=2, taps=4), dtype.itemsize)
+    problem = Problem(geometry, dtype.itemsize, Tiling(pixels=7, block=3, panel=5, channels=2, taps=4))
     assert problem.task_count == 4 * 586 * 3
     expected = reference.conv(x, weight, padding=1)
     for _ in range(3):

@@ -3,24 +3,57 @@
 A convolution here is the one of neural networks, a cross-correlation, unless ``flip=True`` is given.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from . import reference
+from .columns import col2im, im2col
 from .convolution import conv, conv1d, conv2d, conv3d
 from .geometry import output_size, resolve_padding
 from .threads import get_num_threads, num_threads, set_num_threads
 
+if TYPE_CHECKING:
+    from .linear_operator import ConvolutionOperator
+    from .matrices import convolution_matrix, convolution_matrix_size, kernel_matrix, tied_weights
+
 __version__ = version("gemmconv")
 
+# What needs scipy.sparse, whose import takes longer than all the rest, comes when it is first asked for.
+_LAZY = {
+    "ConvolutionOperator": "linear_operator",
+    "convolution_matrix": "matrices",
+    "convolution_matrix_size": "matrices",
+    "kernel_matrix": "matrices",
+    "tied_weights": "matrices",
+}
+
 __all__ = [
+    "ConvolutionOperator",
+    "col2im",
     "conv",
     "conv1d",
     "conv2d",
     "conv3d",
+    "convolution_matrix",
+    "convolution_matrix_size",
     "get_num_threads",
+    "im2col",
+    "kernel_matrix",
     "num_threads",
     "output_size",
     "reference",
     "resolve_padding",
     "set_num_threads",
+    "tied_weights",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

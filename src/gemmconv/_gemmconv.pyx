@@ -48,10 +48,10 @@ cdef extern from "problem.h" nogil:
         ptrdiff_t pad_before[3]
         tiling tiling
         blas blas
-        const void *x
+        const void *input
         const void *weight
         const void *bias
-        void *out
+        void *output
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
@@ -61,6 +61,9 @@ cdef extern from "im2col.h" nogil:
     struct panel:
         ptrdiff_t first_tap, end_tap, first_pixel, end_pixel, ld
 
+    ptrdiff_t im2col_task_count(const conv_problem *problem)
+    ptrdiff_t col2im_task_count(const conv_problem *problem)
+
 
 cdef extern from "gemm_conv.h" nogil:
     bint reads_image_in_place(const conv_problem *problem)
@@ -68,11 +71,21 @@ cdef extern from "gemm_conv.h" nogil:
     ptrdiff_t gemm_conv_scratch_size(const conv_problem *problem)
 
 
+cdef extern from "input_gradient.h" nogil:
+    ptrdiff_t input_gradient_task_count(const conv_problem *problem)
+    ptrdiff_t input_gradient_scratch_size(const conv_problem *problem)
+
+
 cdef extern from "dispatch.h" nogil:
+    ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
+
     struct typed_kernels:
-        void (*im2col)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil
-        void (*col2im)(const conv_problem *, const panel *, const void *rows, void *image) noexcept nogil
-        void (*gemm_conv_run)(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
+        task_kernel *gemm_conv_run
+        task_kernel *input_gradient_run
+        task_kernel *im2col_run
+        task_kernel *col2im_run
+        void (*pack_panel)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil
+        void (*add_panel)(const conv_problem *, const panel *, const void *rows, void *image) noexcept nogil
         double (*fma_burst)(ptrdiff_t rounds) noexcept nogil
 
     struct kernels:
@@ -218,10 +231,17 @@ cdef inline const typed_kernels *kernels_of(Py_ssize_t itemsize) noexcept nogil:
     return &active_kernels().float32 if itemsize == 4 else &active_kernels().float64
 
 
+cdef struct operation:
+    # What is computed: a kernel, its number of tasks, and the elements of scratch of each.
+    task_kernel *run
+    ptrdiff_t task_count
+    ptrdiff_t scratch_size
+
+
 cdef struct call:
-    # What the tasks of one call share.
+    # What the tasks of one call share; scratch_size is in bytes.
     const conv_problem *problem
-    const typed_kernels *kernels
+    task_kernel *run
     char *scratch
     size_t scratch_size
 
@@ -233,7 +253,7 @@ cdef struct attention:
 
 cdef void run_task(const void *context, ptrdiff_t task, int thread) noexcept nogil:
     cdef const call *shared = <const call *>context
-    shared.kernels.gemm_conv_run(shared.problem, task, shared.scratch + thread * shared.scratch_size)
+    shared.run(shared.problem, task, shared.scratch + thread * shared.scratch_size)
 
 
 cdef int keep_going(void *state) noexcept nogil:
@@ -258,15 +278,15 @@ cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations, bi
     return 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS * task_count / operations)
 
 
-cdef int run_tasks(const conv_problem *problem, Py_ssize_t itemsize, int threads) except -1:
-    """Run every task of a problem on at most `threads` threads."""
+cdef int run_tasks(const conv_problem *problem, const operation *operation, Py_ssize_t itemsize, int threads) except -1:
+    """Run every task of an operation on at most `threads` threads."""
     cdef double operations = 2.0 * problem.batch * problem.out_channels * volume(problem.out_size)
     operations *= reduction_length(problem)
-    cdef ptrdiff_t task_count = gemm_conv_task_count(problem)
+    cdef ptrdiff_t task_count = operation.task_count
     threads = max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
-    cdef size_t scratch_size = gemm_conv_scratch_size(problem) * itemsize
+    cdef size_t scratch_size = operation.scratch_size * itemsize
     scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
-    cdef call shared = call(problem, kernels_of(itemsize), NULL, scratch_size)
+    cdef call shared = call(problem, operation.run, NULL, scratch_size)
     cdef bint in_main_thread = threading.get_ident() == threading.main_thread().ident
     cdef attention signals
     signals.period = signals.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
@@ -295,12 +315,15 @@ def _close():
 
 @cython.final
 cdef class Problem:
-    """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects."""
+    """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
+
+    What multiplies needs a tiling; im2col and col2im do not.
+    """
 
     cdef conv_problem problem
     cdef readonly Py_ssize_t itemsize
 
-    def __cinit__(self, geometry, tiling, Py_ssize_t itemsize):
+    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None):
         self.itemsize = itemsize
         self.problem.batch = geometry.batch
         self.problem.in_channels = geometry.in_channels
@@ -313,12 +336,12 @@ cdef class Problem:
             self.problem.stride[axis] = geometry.stride[axis]
             self.problem.dilation[axis] = geometry.dilation[axis]
             self.problem.pad_before[axis] = geometry.pad_before[axis]
-        self.problem.tiling.pixels = tiling.pixels
-        self.problem.tiling.block = tiling.block
-        self.problem.tiling.panel = tiling.panel
-        self.problem.tiling.channels = tiling.channels
-        self.problem.tiling.taps = tiling.taps
-        self.problem.blas = gemm_of(itemsize)
+        if tiling is not None:
+            self.problem.tiling.pixels = tiling.pixels
+            self.problem.tiling.block = tiling.block
+            self.problem.tiling.panel = tiling.panel
+            self.problem.tiling.channels = tiling.channels
+            self.problem.tiling.taps = tiling.taps
 
     @property
     def reads_image_in_place(self):
@@ -338,39 +361,74 @@ cdef class Problem:
     def run(self, x, weight, bias, out, int threads=1):
         """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written."""
         cdef conv_problem problem = self.problem
-        cdef ptrdiff_t in_pixels = volume(problem.in_size), out_pixels = volume(problem.out_size)
-        cdef Memory x_memory = Memory(x, problem.batch * problem.in_channels * in_pixels * self.itemsize)
-        cdef Memory weight_memory = Memory(
-            weight, problem.out_channels * reduction_length(&problem) * self.itemsize
-        )
-        cdef Memory out_memory = Memory(
-            out, problem.batch * problem.out_channels * out_pixels * self.itemsize, writable=True
-        )
+        cdef Memory x_memory = Memory(x, self.x_bytes())
+        cdef Memory weight_memory = Memory(weight, self.weight_bytes())
+        cdef Memory out_memory = Memory(out, self.y_bytes(), writable=True)
         cdef Memory bias_memory
-        problem.x = x_memory.view.buf
+        problem.blas = gemm_of(self.itemsize)
+        problem.input = x_memory.view.buf
         problem.weight = weight_memory.view.buf
-        problem.out = out_memory.view.buf
-        problem.bias = NULL
+        problem.output = out_memory.view.buf
         if bias is not None:
             bias_memory = Memory(bias, problem.out_channels * self.itemsize)
             problem.bias = bias_memory.view.buf
-        run_tasks(&problem, self.itemsize, threads)
+        cdef operation gemm_conv = operation(
+            kernels_of(self.itemsize).gemm_conv_run, gemm_conv_task_count(&problem), gemm_conv_scratch_size(&problem)
+        )
+        run_tasks(&problem, &gemm_conv, self.itemsize, threads)
 
-    def im2col(self, image, rows, block):
+    def input_gradient(self, grad_output, weight, out, int threads=1):
+        """Compute the gradient of the input from that of the output. All of `out` is written."""
+        cdef conv_problem problem = self.problem
+        cdef Memory grad_memory = Memory(grad_output, self.y_bytes())
+        cdef Memory weight_memory = Memory(weight, self.weight_bytes())
+        cdef Memory out_memory = Memory(out, self.x_bytes(), writable=True)
+        problem.blas = gemm_of(self.itemsize)
+        problem.input = grad_memory.view.buf
+        problem.weight = weight_memory.view.buf
+        problem.output = out_memory.view.buf
+        cdef operation input_gradient = operation(
+            kernels_of(self.itemsize).input_gradient_run,
+            input_gradient_task_count(&problem),
+            input_gradient_scratch_size(&problem),
+        )
+        run_tasks(&problem, &input_gradient, self.itemsize, threads)
+
+    def im2col(self, x, columns, int threads=1):
+        """Write P, the patch matrix of every image, to `columns`; the problem has one group."""
+        cdef conv_problem problem = self.problem
+        cdef Memory x_memory = Memory(x, self.x_bytes())
+        cdef Memory columns_memory = Memory(columns, self.columns_bytes(), writable=True)
+        problem.input = x_memory.view.buf
+        problem.output = columns_memory.view.buf
+        cdef operation im2col = operation(kernels_of(self.itemsize).im2col_run, im2col_task_count(&problem), 0)
+        run_tasks(&problem, &im2col, self.itemsize, threads)
+
+    def col2im(self, columns, out, int threads=1):
+        """Write to `out` the sum of what `columns` holds for each element, where `im2col` reads it."""
+        cdef conv_problem problem = self.problem
+        cdef Memory columns_memory = Memory(columns, self.columns_bytes())
+        cdef Memory out_memory = Memory(out, self.x_bytes(), writable=True)
+        problem.input = columns_memory.view.buf
+        problem.output = out_memory.view.buf
+        cdef operation col2im = operation(kernels_of(self.itemsize).col2im_run, col2im_task_count(&problem), 0)
+        run_tasks(&problem, &col2im, self.itemsize, threads)
+
+    def pack_panel(self, image, rows, block):
         """Pack ``rows = P[k0:k1, p0:p1]`` of one group of one image; `block` is ``(k0, k1, p0, p1)``."""
         cdef panel panel = self.panel_of(block)
         cdef Memory source = Memory(image, self.image_bytes())
         cdef Memory target = Memory(rows, self.panel_bytes(&panel), writable=True)
         with nogil:
-            kernels_of(self.itemsize).im2col(&self.problem, &panel, source.view.buf, target.view.buf)
+            kernels_of(self.itemsize).pack_panel(&self.problem, &panel, source.view.buf, target.view.buf)
 
-    def col2im(self, rows, image, block):
-        """Add ``rows``, a block of P as in `im2col`, to `image` at the places where im2col would have read it."""
+    def add_panel(self, rows, image, block):
+        """Add ``rows``, a block of P, to `image` at the places where `pack_panel` would have read it."""
         cdef panel panel = self.panel_of(block)
         cdef Memory source = Memory(rows, self.panel_bytes(&panel))
         cdef Memory target = Memory(image, self.image_bytes(), writable=True)
         with nogil:
-            kernels_of(self.itemsize).col2im(&self.problem, &panel, source.view.buf, target.view.buf)
+            kernels_of(self.itemsize).add_panel(&self.problem, &panel, source.view.buf, target.view.buf)
 
     cdef panel panel_of(self, block) except *:
         cdef panel panel
@@ -386,6 +444,18 @@ cdef class Problem:
 
     cdef Py_ssize_t image_bytes(self):
         return self.problem.in_channels // self.problem.groups * volume(self.problem.in_size) * self.itemsize
+
+    cdef Py_ssize_t x_bytes(self):
+        return self.problem.batch * self.problem.in_channels * volume(self.problem.in_size) * self.itemsize
+
+    cdef Py_ssize_t y_bytes(self):
+        return self.problem.batch * self.problem.out_channels * volume(self.problem.out_size) * self.itemsize
+
+    cdef Py_ssize_t weight_bytes(self):
+        return self.problem.out_channels * reduction_length(&self.problem) * self.itemsize
+
+    cdef Py_ssize_t columns_bytes(self):
+        return self.problem.batch * reduction_length(&self.problem) * volume(self.problem.out_size) * self.itemsize
 
 
 MAX_THREADS = MAX_THREADS_IN_C

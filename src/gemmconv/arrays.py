@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Geometry, check_out_shape
+from .geometry import Geometry, check_array_shape
 from .options import Sizes
 
 Array = NDArray[Any]
@@ -48,11 +48,13 @@ def computing_dtype(x: np.dtype[Any], weight: np.dtype[Any]) -> np.dtype[Any]:
     return np.result_type(x, weight, np.float32)
 
 
-def check_flip(flip: object) -> bool:
-    """Return whether the kernel is to be reversed."""
+def flipped(weight: Array, flip: object) -> Array:
+    """Return the weight with its kernels reversed, if flip is True."""
+    if flip is False:
+        return weight
     if not isinstance(flip, bool | np.bool_):
         raise TypeError(f"flip must be True or False, not {flip!r}")
-    return bool(flip)
+    return np.flip(weight, tuple(range(2, weight.ndim))) if flip else weight
 
 
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -75,26 +77,52 @@ def extend(x: Array, geometry: Geometry, mode: str) -> Array:
     return cropped
 
 
+def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[np.intp]:
+    """Return which element along an axis each position of the extended axis repeats; -1 stands for zero."""
+    if mode == "constant":
+        indices = np.arange(-before, size + after)
+        return np.where((indices >= 0) & (indices < size), indices, -1)
+    extended: NDArray[np.intp] = np.pad(np.arange(size), (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload]
+    return extended[max(-before, 0) : len(extended) - max(-after, 0)]
+
+
+def fold(extended: Array, geometry: Geometry, mode: str) -> Array:
+    """Return the transpose of `extend`: every element is added to the one that it repeats."""
+    sizes = geometry.in_size[3 - geometry.rank :]
+    for axis, (size, pads) in enumerate(zip(sizes, geometry.pads), start=extended.ndim - geometry.rank):
+        folded = np.zeros((size, *np.delete(extended.shape, axis)), extended.dtype)
+        np.add.at(folded, extension_indices(size, *pads, mode), np.moveaxis(extended, axis, 0))
+        extended = np.moveaxis(folded, 0, axis)
+    return extended
+
+
 def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     """Raise unless a result of this shape and type may be written to `out`."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, not {type(out).__name__}")
     if isinstance(out, np.ma.MaskedArray):
         raise TypeError("out is a masked array, whose mask would not be written; pass its data: out.data")
-    check_out_shape(out.shape, shape)
+    check_array_shape("out", out.shape, shape, "the result")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     if not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)")
 
 
-def can_hold_result(out: Array, dtype: np.dtype[Any], inputs: list[Array]) -> bool:
-    """Whether the C layer may write to `out` directly: nothing to convert, and no input is overwritten."""
+def result_array(out: Array | None, shape: Sizes, dtype: np.dtype[Any], *inputs: Array | None) -> Array:
+    """Return where the C layer may write: `out` if it has nothing to convert and overlaps no input, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
     flags = out.flags
-    return bool(
-        out.dtype == dtype
-        and out.dtype.isnative
-        and flags.c_contiguous
-        and flags.aligned
-        and not any(np.may_share_memory(out, array) for array in inputs)
-    )
+    usable = out.dtype == dtype and out.dtype.isnative and flags.c_contiguous and flags.aligned
+    if not usable or any(array is not None and np.may_share_memory(out, array) for array in inputs):
+        return np.empty(shape, dtype)
+    return out
+
+
+def deliver(result: Array, out: Array | None) -> Array:
+    """Return the result where the caller wants it."""
+    if out is None or out is result:
+        return result
+    np.copyto(out, result, casting="same_kind")
+    return out

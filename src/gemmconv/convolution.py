@@ -1,131 +1,41 @@
 """Convolution: conv, conv1d, conv2d, conv3d.
 
-Arrays and options come in, are checked (geometry.py, arrays.py), and go to the C layer with a `Problem`, the geometry
-as C sees it. Repeated shapes and options find their problem in a cache.
+Arrays and options come in, are checked (geometry.py, arrays.py), and go to the C layer (calls.py).
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
-import numpy as np
 from numpy.typing import ArrayLike
 
-from ._gemmconv import Problem
-from .algorithms import ALGORITHMS, check_algorithm, choose
-from .arrays import Array, as_array, can_hold_result, check_flip, check_out, computing_dtype, contiguous, extend
-from .blas import may_start_threads, single_threaded_blas
-from .geometry import Geometry
-from .options import Ints, Padding, Sizes, check_group_count, check_padding_mode, freeze
-from .threads import get_num_threads, threads_worth
-from .tiling import largest_gemm
+from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
+from .calls import Options, prepare_convolution
+from .options import Ints, Padding
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
 
 
-class _Options(NamedTuple):
-    """The options of a convolution as the caller gave them, and the number of spatial axes if that is fixed."""
-
-    rank: int | None
-    stride: object
-    padding: object
-    dilation: object
-    groups: object
-    padding_mode: object
-    algorithm: object
-
-
-# Options of these types are keys of the cache as they are. No others: 1.0 equals 1, but has to be refused.
-_PLAIN_TYPES = frozenset([int, str, type(None)])
-
-
-class _Call(NamedTuple):
-    """All that a call needs beside its arrays."""
-
-    geometry: Geometry
-    problem: Problem
-    out_shape: Sizes
-    extension: str | None
-    """numpy.pad's mode, where x is padded beforehand."""
-    limits_blas: bool
-    threads: int
-
-
-def _hashable(options: _Options) -> _Options:
-    """Return options that can be a key of the cache: sequences become tuples of ints."""
-    if _PLAIN_TYPES.issuperset(map(type, options)):
-        return options
-    check_padding_mode(options.padding_mode)
-    return options._replace(
-        padding_mode=str(options.padding_mode),
-        algorithm=check_algorithm(options.algorithm),
-        stride=freeze("stride", options.stride),
-        padding=freeze("padding", options.padding),
-        dilation=freeze("dilation", options.dilation),
-        groups=check_group_count(options.groups),
-    )
-
-
-@lru_cache(maxsize=512)
-def _prepare(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: _Options, threads: int) -> _Call:
-    """Validate a convolution and lay it out for the C layer and at most so many threads."""
-    mode, algorithm = check_padding_mode(options.padding_mode), check_algorithm(options.algorithm)
-    geometry = Geometry.from_shapes(
-        x_shape,
-        weight_shape,
-        rank=options.rank,
-        stride=options.stride,
-        padding=options.padding,
-        dilation=options.dilation,
-        groups=options.groups,
-    )
-    batched = len(x_shape) == len(weight_shape)
-    extension = mode if mode != "constant" and any(map(any, geometry.pads)) else None
-    computed = geometry.padded() if extension else geometry
-    threads = min(threads, threads_worth(computed.operations))
-    tiling = ALGORITHMS[choose(computed, algorithm)].tiling(computed, itemsize, threads)
-    return _Call(
-        geometry,
-        Problem(computed, tiling, itemsize),
-        geometry.out_shape if batched else geometry.out_shape[1:],
-        extension,
-        may_start_threads(largest_gemm(tiling)),
-        threads,
-    )
-
-
-def _convolve(
-    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: _Options, flip: bool, out: Array | None
+def convolve(
+    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: Options, flip: bool, out: Array | None
 ) -> Array:
+    """Do what conv, conv1d, conv2d and conv3d do."""
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
-    call = _prepare(x.shape, weight.shape, dtype.itemsize, _hashable(options), get_num_threads())
+    call = prepare_convolution(x.shape, weight.shape, dtype.itemsize, options)
+    shape = call.shape(call.geometry.out_shape)
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
         bias = contiguous(bias, dtype)
     if out is not None:
-        check_out(out, call.out_shape, dtype)
-    if flip is not False and check_flip(flip):
-        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+        check_out(out, shape, dtype)
+    weight = flipped(weight, flip)
 
     if call.extension:
         x = extend(x, call.geometry, call.extension)
     x, weight = contiguous(x, dtype), contiguous(weight, dtype)
-    if out is not None and can_hold_result(out, dtype, [x, weight, *([] if bias is None else [bias])]):
-        result = out
-    else:
-        result = np.empty(call.out_shape, dtype)
-    if call.limits_blas:
-        with single_threaded_blas:
-            call.problem.run(x, weight, bias, result, call.threads)
-    else:
-        call.problem.run(x, weight, bias, result, call.threads)
-    if out is None or out is result:
-        return result
-    np.copyto(out, result, casting="same_kind")
-    return out
+    result = result_array(out, shape, dtype, x, weight, bias)
+    call.compute(call.problem.run, x, weight, bias, result)
+    return deliver(result, out)
 
 
 def conv(
@@ -220,8 +130,8 @@ def conv(
             [ 84.,  94., 104.],
             [124., 134., 144.]]], dtype=float32)
     """
-    options = _Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
-    return _convolve(x, weight, bias, options, flip, out)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    return convolve(x, weight, bias, options, flip, out)
 
 
 def conv1d(
@@ -271,8 +181,8 @@ def conv1d(
     >>> conv1d([[1, 2, 3, 4]], [[[5, 6, 7]]], padding="full", flip=True)  # as numpy.convolve
     array([[ 5., 16., 34., 52., 45., 28.]])
     """
-    options = _Options(1, stride, padding, dilation, groups, padding_mode, algorithm)
-    return _convolve(x, weight, bias, options, flip, out)
+    options = Options(1, stride, padding, dilation, groups, padding_mode, algorithm)
+    return convolve(x, weight, bias, options, flip, out)
 
 
 def conv2d(
@@ -323,8 +233,8 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding=3).shape
     (8, 64, 112, 112)
     """
-    options = _Options(2, stride, padding, dilation, groups, padding_mode, algorithm)
-    return _convolve(x, weight, bias, options, flip, out)
+    options = Options(2, stride, padding, dilation, groups, padding_mode, algorithm)
+    return convolve(x, weight, bias, options, flip, out)
 
 
 def conv3d(
@@ -375,5 +285,5 @@ def conv3d(
     >>> conv3d(x, weight, padding="same", groups=8).shape
     (1, 8, 16, 32, 32)
     """
-    options = _Options(3, stride, padding, dilation, groups, padding_mode, algorithm)
-    return _convolve(x, weight, bias, options, flip, out)
+    options = Options(3, stride, padding, dilation, groups, padding_mode, algorithm)
+    return convolve(x, weight, bias, options, flip, out)

@@ -231,6 +231,16 @@ class Geometry:
         check_representable(geometry)
         return geometry
 
+    @classmethod
+    def of_patches(
+        cls, x_shape: Sizes, kernel_size: object, *, stride: object = 1, padding: object = 0, dilation: object = 1
+    ) -> Geometry:
+        """Validate what the patch matrix depends on; the convolution returned has one output channel."""
+        kernel = check_kernel_size(kernel_size)
+        check_x_shape(x_shape, len(kernel), f"kernel_size {kernel}")
+        weight_shape = (1, x_shape[-len(kernel) - 1], *kernel)
+        return cls.from_shapes(x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation)
+
     @property
     def reduction_length(self) -> int:
         """The length of the sum behind one output: the rows of the patch matrix P."""
@@ -258,6 +268,11 @@ class Geometry:
         return (self.batch, self.out_channels, *self.out_size[3 - self.rank :])
 
     @property
+    def x_shape(self) -> Sizes:
+        """The shape of the (batched) input."""
+        return (self.batch, self.in_channels, *self.in_size[3 - self.rank :])
+
+    @property
     def pads(self) -> tuple[Pair, ...]:
         """The padding as (before, after) along each spatial axis."""
         return tuple(zip(self.pad_before, self.pad_after))[3 - self.rank :]
@@ -282,23 +297,74 @@ class Geometry:
 
 def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
     """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
+    check_weight_shape(weight_shape, rank)
+    rank = len(weight_shape) - 2
+    check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
+    return rank
+
+
+def check_weight_shape(weight_shape: Sizes, rank: int | None = None) -> None:
+    """Raise unless weight has as many spatial axes as it may have, without `rank` one to three, and none is empty."""
     ranks = WEIGHT_SHAPES if rank is None else [rank]
     if len(weight_shape) - 2 not in ranks:
         kind = "a convolution" if rank is None else f"a {rank}-D convolution"
         expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
         hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
         raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
-    rank = len(weight_shape) - 2
+    if 0 in weight_shape:
+        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
+        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
+
+
+def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
+    """Raise unless x has so many spatial axes; `given` is what they belong to."""
     if len(x_shape) not in (rank + 1, rank + 2):
         hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
-        raise ValueError(
-            f"x has shape {x_shape}, but with weight of shape {weight_shape} it must be {X_SHAPES[rank]}{hint}"
-        )
+        raise ValueError(f"x has shape {x_shape}, but with {given} it must be {X_SHAPES[rank]}{hint}")
     if 0 in x_shape[-rank - 1 :]:
         raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
-    if 0 in weight_shape:
-        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {WEIGHT_SHAPES[rank]}")
-    return rank
+
+
+def check_kernel_size(kernel_size: object) -> Sizes:
+    """Return the kernel's size, whose length is the number of spatial axes."""
+    frozen = freeze("kernel_size", kernel_size)
+    if not isinstance(frozen, tuple):
+        raise TypeError(
+            f"kernel_size must be a sequence of one to three ints such as (3, 3) or (3,), not {kernel_size!r}"
+        )
+    if not 1 <= len(frozen) <= 3:
+        raise ValueError(f"kernel_size must have one to three spatial axes, not {len(frozen)}: {kernel_size!r}")
+    return per_axis("kernel_size", frozen, len(frozen))
+
+
+def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
+    """Return the shape of the unbatched input that weights of this shape and an input size belong to."""
+    check_weight_shape(weight_shape)
+    rank = len(weight_shape) - 2
+    size = per_axis("input_size", freeze("input_size", input_size), rank)
+    return (weight_shape[1] * check_group_count(groups), *size)
+
+
+def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object) -> Sizes:
+    """Return the shape of the input to whose patch matrix `columns_shape` belongs, the number of columns aside."""
+    kernel = check_kernel_size(kernel_size)
+    size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
+    expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
+    if len(columns_shape) not in (2, 3):
+        raise ValueError(f"columns has shape {columns_shape}, but it must be {expected}")
+    rows = columns_shape[-2]
+    if rows == 0 or rows % prod(kernel):
+        raise ValueError(
+            f"columns has {rows} rows, which is no positive multiple of the {prod(kernel)} taps of "
+            f"kernel_size {kernel}; expected shape {expected}"
+        )
+    return (*columns_shape[:-2], rows // prod(kernel), *size)
+
+
+def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:
+    """Raise unless an argument has the shape that follows from the others."""
+    if shape != expected:
+        raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}")
 
 
 def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
@@ -320,12 +386,6 @@ def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
         f"rule: weight.shape[1] = channels of x / groups = {in_channels // groups}, "
         f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint}"
     )
-
-
-def check_out_shape(shape: Sizes, expected: Sizes) -> None:
-    """Raise unless `out` has exactly the shape of the result."""
-    if shape != expected:
-        raise ValueError(f"out has shape {shape}, but the result has shape {expected}")
 
 
 def check_representable(geometry: Geometry) -> None:

@@ -7,7 +7,7 @@ task, which changes no bit, depends on those.
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, prod
 from typing import NamedTuple
 
 from .blas import gemm_path
@@ -84,6 +84,10 @@ LEAST_CHANNELS = 128
 MOST_BLOCKS = 4
 # What several threads find to do, so that the last one to finish is not late.
 TASKS_PER_THREAD = 8
+# An image is cut into about so many blocks of input channels for the way back, for the threads of a machine;
+# but each has so many rows of K^T if there are as many.
+GRADIENT_TASKS = 16
+LEAST_ROWS = 64
 # A panel fills half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
 
@@ -108,6 +112,33 @@ def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str
         pixels=pixels,
         block=block_of_calls(geometry, channels, tiles, threads),
         panel=min(max(panel, taps), reduction),
+        channels=channels,
+        taps=taps,
+    )
+
+
+def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | None = None) -> Tiling:
+    """Return the tiling of the transpose of a convolution; ``csrc/input_gradient.h`` draws it.
+
+    The panel holds a tile of ``K^T @ G``: `taps` are the rows of K^T in a call of BLAS, `channels` the output channels
+    that it sums over. `block` is the number of input channels in a task.
+    """
+    limits = PATHS[gemm_path() if path is None else path]
+    image = geometry.out_pixels
+    call = next(row for row in limits.calls if image <= row.largest_image)
+    pixels = equal_part(image, call.pixels, limits.multiple)
+    channels = equal_part(geometry.out_channels // geometry.groups, call.taps)
+    window = call.pixels * call.channels * call.taps
+    kernel = prod(geometry.kernel)
+    block = max(-(-geometry.in_channels // GRADIENT_TASKS), -(-LEAST_ROWS // kernel))
+    block = min(block, geometry.in_channels // geometry.groups)
+    rows = block * kernel
+    taps = equal_part(rows, max(window // (pixels * channels), 1))
+    panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
+    return Tiling(
+        pixels=pixels,
+        block=block,
+        panel=min(max(panel, taps), rows),
         channels=channels,
         taps=taps,
     )

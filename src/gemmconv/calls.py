@@ -1,0 +1,150 @@
+"""Calls: all that a call needs beside its arrays, found in a cache where shapes and options repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from ._gemmconv import Problem
+from .algorithms import ALGORITHMS, check_algorithm, choose
+from .arrays import Array
+from .blas import may_start_threads, single_threaded_blas
+from .geometry import Geometry
+from .options import Sizes, check_group_count, check_padding_mode, freeze
+from .threads import get_num_threads, threads_worth
+from .tiling import Tiling, choose_input_gradient_tiling, largest_gemm
+
+# To move an element takes as long as so many operations.
+OPERATIONS_PER_ELEMENT = 16
+
+
+class Options(NamedTuple):
+    """The options of a convolution as the caller gave them, and the number of spatial axes if that is fixed."""
+
+    rank: int | None
+    stride: object
+    padding: object
+    dilation: object
+    groups: object
+    padding_mode: object
+    algorithm: object
+
+
+class Call(NamedTuple):
+    """One operation on arrays of certain shapes: how C computes it, and on how many threads."""
+
+    geometry: Geometry
+    computed: Geometry
+    """What C computes: where `extension` is set, the same without padding on the extended input."""
+    extension: str | None
+    """numpy.pad's mode, where x is padded beforehand."""
+    batched: bool
+    problem: Problem
+    limits_blas: bool
+    threads: int
+
+    def shape(self, batched_shape: Sizes) -> Sizes:
+        """Return the shape of an array of this call: without the batch axis, if x has none."""
+        return batched_shape if self.batched else batched_shape[1:]
+
+    def compute(self, method: Callable[..., None], *arrays: Array | None) -> None:
+        """Call a method of `problem`, with BLAS on one thread where that matters."""
+        if self.limits_blas:
+            with single_threaded_blas:
+                method(*arrays, self.threads)
+        else:
+            method(*arrays, self.threads)
+
+
+# Options of these types are keys of the cache as they are. No others: 1.0 equals 1, but has to be refused.
+_PLAIN_TYPES = frozenset([int, str, type(None)])
+
+
+def hashable(options: Options) -> Options:
+    """Return options that can be a key of the cache: sequences become tuples of ints."""
+    if _PLAIN_TYPES.issuperset(map(type, options)):
+        return options
+    check_padding_mode(options.padding_mode)
+    return options._replace(
+        padding_mode=str(options.padding_mode),
+        algorithm=check_algorithm(options.algorithm),
+        stride=freeze("stride", options.stride),
+        padding=freeze("padding", options.padding),
+        dilation=freeze("dilation", options.dilation),
+        groups=check_group_count(options.groups),
+    )
+
+
+def prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options) -> Call:
+    """Validate a convolution and lay it out for the C layer."""
+    return _prepare_product("convolution", x_shape, weight_shape, itemsize, hashable(options), get_num_threads())
+
+
+def prepare_input_gradient(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options) -> Call:
+    """Validate the transpose of a convolution and lay it out for the C layer."""
+    return _prepare_product("input_gradient", x_shape, weight_shape, itemsize, hashable(options), get_num_threads())
+
+
+def prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options) -> Call:
+    """Validate the patch matrix of images and lay it out for the C layer."""
+    return _prepare_columns(x_shape, freeze("kernel_size", kernel_size), itemsize, hashable(options), get_num_threads())
+
+
+# How each product is cut.
+_TILINGS: dict[str, Callable[[Geometry, int, int, str], Tiling]] = {
+    "convolution": lambda geometry, itemsize, threads, algorithm: ALGORITHMS[choose(geometry, algorithm)].tiling(
+        geometry, itemsize, threads
+    ),
+    "input_gradient": lambda geometry, itemsize, _threads, _algorithm: choose_input_gradient_tiling(geometry, itemsize),
+}
+
+
+@lru_cache(maxsize=512)
+def _prepare_product(
+    kind: str, x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options, threads: int
+) -> Call:
+    algorithm = check_algorithm(options.algorithm)
+    mode = check_padding_mode(options.padding_mode)
+    geometry = Geometry.from_shapes(
+        x_shape, weight_shape, rank=options.rank, **_spatial(options), groups=options.groups
+    )
+    computed, extension = _extended(geometry, mode)
+    threads = min(threads, threads_worth(computed.operations))
+    tiling = _TILINGS[kind](computed, itemsize, threads, algorithm)
+    return Call(
+        geometry,
+        computed,
+        extension,
+        len(x_shape) == len(weight_shape),
+        Problem(computed, itemsize, tiling),
+        may_start_threads(largest_gemm(tiling)),
+        threads,
+    )
+
+
+@lru_cache(maxsize=512)
+def _prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options, threads: int) -> Call:
+    mode = check_padding_mode(options.padding_mode)
+    geometry = Geometry.of_patches(x_shape, kernel_size, **_spatial(options))
+    computed, extension = _extended(geometry, mode)
+    return Call(
+        geometry,
+        computed,
+        extension,
+        len(x_shape) == geometry.rank + 2,
+        Problem(computed, itemsize),
+        limits_blas=False,
+        threads=min(threads, threads_worth(OPERATIONS_PER_ELEMENT * computed.operations)),
+    )
+
+
+def _spatial(options: Options) -> dict[str, Any]:
+    return {"stride": options.stride, "padding": options.padding, "dilation": options.dilation}
+
+
+def _extended(geometry: Geometry, mode: str) -> tuple[Geometry, str | None]:
+    """Return what C computes, and numpy.pad's mode if the input is extended beforehand."""
+    if mode == "constant" or not any(map(any, geometry.pads)):
+        return geometry, None
+    return geometry.padded(), mode

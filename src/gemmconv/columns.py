@@ -1,0 +1,157 @@
+"""Columns: the patch matrix P of images (im2col), and its transpose (col2im)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
+from .calls import Call, Options, prepare_columns
+from .geometry import check_array_shape, x_shape_of_columns
+from .options import Ints, Padding, Sizes
+
+__all__ = ["col2im", "im2col"]
+
+
+def im2col(
+    x: ArrayLike,
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    padding_mode: str = "zeros",
+    out: Array | None = None,
+) -> Array:
+    r"""Return the patch matrix P: one column for each output position of a convolution (cross-correlation).
+
+    Multiplied by the kernel matrix it is the convolution: ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])``.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
+        The input; without the batch axis N the result has none either.
+    kernel_size : sequence of int
+        The kernel's spatial size: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
+    stride, padding, dilation, padding_mode : optional
+        As in `gemmconv.conv`.
+    out : ndarray, optional
+        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``).
+
+    Returns
+    -------
+    ndarray of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
+        Row ``(c, *tap)`` and column ``position``, both counted in C order, hold what the kernel's tap reads of channel
+        c for the output at that position. Of type ``numpy.result_type(x, numpy.float32)``: float32 or float64. This is
+        `out` where that was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it and the rule.
+    MemoryError
+        If there is no memory for the result, which is about ``prod(kernel_size)`` times as large as `x`.
+
+    See Also
+    --------
+    col2im : The transpose of this linear map.
+    kernel_matrix : What to multiply it by.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import im2col
+    >>> im2col(np.arange(1, 10, dtype=np.float32).reshape(1, 3, 3), (2, 2))
+    array([[1., 2., 4., 5.],
+           [2., 3., 5., 6.],
+           [4., 5., 7., 8.],
+           [5., 6., 8., 9.]], dtype=float32)
+    """
+    x = as_array("x", x)
+    dtype = computing_dtype(x.dtype, x.dtype)
+    options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
+    call = prepare_columns(x.shape, kernel_size, dtype.itemsize, options)
+    shape = _columns_shape(call)
+    if out is not None:
+        check_out(out, shape, dtype)
+    if call.extension:
+        x = extend(x, call.geometry, call.extension)
+    x = contiguous(x, dtype)
+    result = result_array(out, shape, dtype, x)
+    call.compute(call.problem.im2col, x, result)
+    return deliver(result, out)
+
+
+def col2im(
+    columns: ArrayLike,
+    input_size: Ints,
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    padding_mode: str = "zeros",
+    out: Array | None = None,
+) -> Array:
+    r"""Add columns up into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
+
+    Each element of the result is the sum of the entries that `im2col` would have filled with it. It is not the inverse:
+    ``col2im(im2col(x, ...), ...)`` is x times the number of patches that each element is in.
+
+    Parameters
+    ----------
+    columns : array_like of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
+        A matrix of the shape that `im2col` returns; without the batch axis N the result has none either.
+    input_size : int or sequence of int
+        The spatial size of the images: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
+    kernel_size : sequence of int
+        The kernel's spatial size.
+    stride, padding, dilation, padding_mode : optional
+        As in `gemmconv.conv`. What would be read from the padding is dropped, or with another `padding_mode` than
+        ``"zeros"`` added to the element that is repeated there.
+    out : ndarray, optional
+        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``).
+
+    Returns
+    -------
+    ndarray of shape (N, C, \*input_size) or (C, \*input_size)
+        The sums, in float32 or float64. This is `out` where that was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it and the rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import col2im, im2col
+    >>> col2im(np.ones((4, 4)), (3, 3), (2, 2))[0]  # in how many patches each element is
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    columns = as_array("columns", columns)
+    dtype = computing_dtype(columns.dtype, columns.dtype)
+    x_shape = x_shape_of_columns(columns.shape, input_size, kernel_size)
+    options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
+    call = prepare_columns(x_shape, kernel_size, dtype.itemsize, options)
+    check_array_shape("columns", columns.shape, _columns_shape(call), "what im2col would return")
+    if out is not None:
+        check_out(out, x_shape, dtype)
+    columns = contiguous(columns, dtype)
+    if call.extension:
+        extended = np.empty(call.shape(call.computed.x_shape), dtype)
+        call.compute(call.problem.col2im, columns, extended)
+        result = fold(extended, call.geometry, call.extension)
+    else:
+        result = result_array(out, x_shape, dtype, columns)
+        call.compute(call.problem.col2im, columns, result)
+    return deliver(result, out)
+
+
+def _columns_shape(call: Call) -> Sizes:
+    geometry = call.geometry
+    return call.shape((geometry.batch, geometry.reduction_length, geometry.out_pixels))

@@ -1,0 +1,365 @@
+"""Matrices: a convolution as the kernel matrix K, which multiplies patches, and as M, which multiplies inputs.
+
+K holds each kernel once, in a row. M holds it once for every output position, in the columns of the inputs that it
+reads there, and zeros elsewhere: entries that are the same weight are tied.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+from scipy.sparse import csr_array, sparray
+
+from .arrays import Array, as_array, computing_dtype, contiguous, extension_indices, flipped
+from .geometry import Geometry, check_channels, check_weight_shape, x_shape_of
+from .options import LARGEST_INT, Ints, Padding, Sizes, check_group_count, check_padding_mode
+
+__all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
+
+FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
+
+
+def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array | csr_array:
+    r"""Return the kernel matrix K of a convolution (cross-correlation): each kernel is a row.
+
+    ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])`` is the convolution, with its output positions in one axis.
+
+    Parameters
+    ----------
+    weight : array_like of shape (O, C/groups, \*kernel)
+        The kernels, one per output channel.
+    groups : int, optional
+        As in `gemmconv.conv`.
+    flip : bool, optional
+        Whether to reverse the kernels.
+
+    Returns
+    -------
+    ndarray or scipy.sparse.csr_array of shape (O, C * prod(kernel))
+        Dense for one group, a view of `weight` where possible. For several it is sparse, with a block for each group on
+        its diagonal; it multiplies the P of one image at a time. Of type float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv, im2col, kernel_matrix
+    >>> x = np.arange(9.0).reshape(1, 3, 3)
+    >>> weight = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    >>> kernel_matrix(weight)
+    array([[1., 2., 3., 4.]])
+    >>> kernel_matrix(weight) @ im2col(x, (2, 2))
+    array([[27., 37., 57., 67.]])
+    >>> conv(x, weight).ravel()
+    array([27., 37., 57., 67.])
+    """
+    weight = as_array("weight", weight)
+    check_weight_shape(weight.shape)
+    count = check_group_count(groups)
+    rows, channels = weight.shape[0], weight.shape[1] * count
+    check_channels((channels, *weight.shape[2:]), weight.shape, count)
+    weight = contiguous(flipped(weight, flip), computing_dtype(weight.dtype, weight.dtype))
+    kernels = weight.reshape(rows, -1)
+    if count == 1:
+        return kernels
+    length = kernels.shape[1]
+    first = np.arange(count).repeat(rows // count) * length
+    index = _index_dtype(kernels.size, length * count)
+    indices = (first[:, np.newaxis] + np.arange(length)).astype(index)
+    indptr = (np.arange(rows + 1) * length).astype(index)
+    return csr_array((kernels.ravel(), indices.ravel(), indptr), shape=(rows, length * count))
+
+
+class MatrixSize(NamedTuple):
+    """How large a convolution matrix is in CSR format."""
+
+    shape: tuple[int, int]
+    entries: int
+    """How many are stored."""
+    nbytes: int
+
+
+def convolution_matrix_size(
+    weight_shape: Sequence[int],
+    input_size: Ints,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    dtype: DTypeLike = np.float32,
+) -> MatrixSize:
+    r"""Return the size of `convolution_matrix`, of a convolution (cross-correlation), before it is built.
+
+    Parameters
+    ----------
+    weight_shape : sequence of int
+        ``(O, C/groups, *kernel)``.
+    input_size : int or sequence of int
+        ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
+    stride, padding, dilation, groups, padding_mode : optional
+        As in `gemmconv.conv`.
+    dtype : dtype_like, optional
+        The type of the entries.
+
+    Returns
+    -------
+    MatrixSize
+        A named tuple: the ``shape``, the number of stored ``entries``, and ``nbytes``, what they and their indices take
+        in CSR format.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value.
+
+    Examples
+    --------
+    >>> from gemmconv import convolution_matrix_size
+    >>> convolution_matrix_size((32, 16, 3, 3), (32, 32), padding=1)
+    MatrixSize(shape=(32768, 16384), entries=4524032, nbytes=36323332)
+    """
+    geometry, mode = _geometry(tuple(weight_shape), input_size, stride, padding, dilation, groups, padding_mode)
+    return _size(geometry, mode, np.dtype(dtype).itemsize)
+
+
+def convolution_matrix(
+    weight: ArrayLike,
+    input_size: Ints,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    format: str = "csr",  # noqa: A002 - the name of SciPy
+    max_bytes: int = 2**30,
+) -> sparray:
+    r"""Return the sparse matrix M of a convolution (cross-correlation): ``M @ x.ravel() == conv(x, weight).ravel()``.
+
+    For one channel, stride 1, ``padding="full"`` and ``flip=True`` this is the Toeplitz matrix that
+    `scipy.linalg.convolution_matrix` gives for a sequence. With ``padding="same"`` and ``padding_mode="wrap"`` it is
+    circulant (of circulant blocks in two dimensions): its eigenvectors are Fourier's, its eigenvalues the discrete
+    Fourier transform of its first column.
+
+    Parameters
+    ----------
+    weight : array_like of shape (O, C/groups, \*kernel)
+        The kernels, one per output channel.
+    input_size : int or sequence of int
+        ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
+    stride, padding, dilation, groups, padding_mode, flip : optional
+        As in `gemmconv.conv`.
+    format : str, optional
+        A format of scipy.sparse: ``"csr"``, ``"csc"``, ``"coo"`` and so on.
+    max_bytes : int, optional
+        The largest matrix to build, in bytes of the CSR format.
+
+    Returns
+    -------
+    scipy.sparse array of shape (O * prod(output), C * prod(input))
+        Rows are the outputs, columns the inputs, both flattened from (channels, \*spatial) in C order. Entries are of
+        type float32 or float64; nothing is stored for padding. Where the input goes on in its padding and a window
+        reads an element twice, its entry is the sum of two weights.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value, or M would be larger than `max_bytes`.
+    MemoryError
+        If there is no memory for it.
+
+    See Also
+    --------
+    ConvolutionOperator : The same linear map without the matrix.
+    convolution_matrix_size : How large it would be.
+    tied_weights : Which weight each entry is.
+
+    Examples
+    --------
+    Two kernels on one channel of 3 x 3:
+
+    >>> import numpy as np
+    >>> from gemmconv import convolution_matrix
+    >>> weight = np.arange(1, 9).reshape(2, 1, 2, 2)
+    >>> convolution_matrix(weight, (3, 3)).toarray().astype(int)
+    array([[1, 2, 0, 3, 4, 0, 0, 0, 0],
+           [0, 1, 2, 0, 3, 4, 0, 0, 0],
+           [0, 0, 0, 1, 2, 0, 3, 4, 0],
+           [0, 0, 0, 0, 1, 2, 0, 3, 4],
+           [5, 6, 0, 7, 8, 0, 0, 0, 0],
+           [0, 5, 6, 0, 7, 8, 0, 0, 0],
+           [0, 0, 0, 5, 6, 0, 7, 8, 0],
+           [0, 0, 0, 0, 5, 6, 0, 7, 8]])
+    """
+    weight = as_array("weight", weight)
+    dtype = computing_dtype(weight.dtype, weight.dtype)
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
+    geometry, mode = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
+    size = _size(geometry, mode, dtype.itemsize)
+    if size.nbytes > operator.index(max_bytes):
+        raise ValueError(
+            f"the convolution matrix of shape {size.shape} would have {size.entries} entries and take {size.nbytes} "
+            f"bytes, but max_bytes is {max_bytes}; gemmconv.ConvolutionOperator is the same linear map without the "
+            "matrix"
+        )
+    matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, mode)
+    if mode != "constant":
+        matrix.sum_duplicates()
+    return matrix.asformat(format)
+
+
+def tied_weights(
+    weight_shape: Sequence[int],
+    input_size: Ints,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> csr_array:
+    r"""Return which weight each entry of `convolution_matrix`, of a convolution (cross-correlation), is.
+
+    A convolution is a fully connected layer whose weights are tied: entries of M with the same index here are one
+    weight. So M for new weights is a gather, and the gradient of a weight the sum over its ties.
+
+    Parameters
+    ----------
+    weight_shape : sequence of int
+        ``(O, C/groups, *kernel)``.
+    input_size : int or sequence of int
+        ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
+    stride, padding, dilation, groups, padding_mode, flip : optional
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    scipy.sparse.csr_array of int of shape (O * prod(output), C * prod(input))
+        In ``data`` the index into ``weight.ravel()`` of every stored entry; 0 is the first weight, not an absent one.
+        Where the input goes on in its padding and a window reads an element twice, both are stored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.sparse import csr_array
+    >>> from gemmconv import tied_weights
+    >>> ties = tied_weights((1, 1, 2), (4,))
+    >>> ties.indices, ties.data
+    (array([0, 1, 1, 2, 2, 3], dtype=int32), array([0, 1, 0, 1, 0, 1]))
+    >>> M = csr_array((np.array([5.0, 7.0])[ties.data], ties.indices, ties.indptr), ties.shape)
+    >>> M.toarray()
+    array([[5., 7., 0., 0.],
+           [0., 5., 7., 0.],
+           [0., 0., 5., 7.]])
+
+    With the gradient of M, here that of the sum of all outputs for an x, the gradient of the weights:
+
+    >>> x = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> gradient_of_entries = x[ties.indices]
+    >>> np.bincount(ties.data, gradient_of_entries)
+    array([6., 9.])
+    """
+    shape = tuple(weight_shape)
+    geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
+    ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
+    ties.sort_indices()
+    return ties
+
+
+def _geometry(
+    weight_shape: Sizes,
+    input_size: Ints,
+    stride: Ints,
+    padding: Padding,
+    dilation: Ints,
+    groups: int,
+    padding_mode: str,
+) -> tuple[Geometry, str]:
+    """Return the geometry of one image, and numpy.pad's name of the padding mode."""
+    mode = check_padding_mode(padding_mode)
+    x_shape = x_shape_of(weight_shape, input_size, groups)
+    geometry = Geometry.from_shapes(
+        x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+    return geometry, mode if any(map(any, geometry.pads)) else "constant"
+
+
+def _axis_tables(geometry: Geometry, mode: str) -> list[NDArray[np.intp]]:
+    """Return for each axis which input position each output position (row) reads by each tap (column); -1 is zero."""
+    tables = []
+    for axis in range(3):
+        extended = extension_indices(geometry.in_size[axis], geometry.pad_before[axis], geometry.pad_after[axis], mode)
+        outputs = np.arange(geometry.out_size[axis])[:, np.newaxis] * geometry.stride[axis]
+        tables.append(extended[outputs + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]])
+    return tables
+
+
+def _index_dtype(entries: int, columns: int) -> type[np.signedinteger[Any]]:
+    return np.int32 if max(entries, columns) <= LARGEST_INT else np.int64
+
+
+def _size(geometry: Geometry, mode: str, itemsize: int) -> MatrixSize:
+    # Windows are products of their axes, and so are the distinct elements that they read.
+    read = [sum(len(set(row) - {-1}) for row in table.tolist()) for table in _axis_tables(geometry, mode)]
+    entries = geometry.out_channels * (geometry.in_channels // geometry.groups) * prod(read)
+    rows, columns = geometry.out_channels * geometry.out_pixels, geometry.in_channels * prod(geometry.in_size)
+    index = np.dtype(_index_dtype(entries, columns)).itemsize
+    return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
+
+
+def _sparse(values: Array, geometry: Geometry, mode: str) -> csr_array:
+    """Return the matrix of a convolution with one value per weight.
+
+    All output channels of a group have the same pattern, and the next group has it further right: so the rows of one
+    output channel are worked out, and repeated. Within a row the order is that of the weights, channel by channel and
+    tap by tap, which with zeros as padding is also that of the columns.
+    """
+    tables = _axis_tables(geometry, mode)
+    depth, height, width = np.ix_(*[np.arange(table.size) for table in tables])
+    _, in_height, in_width = geometry.in_size
+    flat = [table.ravel() for table in tables]
+    position = (flat[0][depth] * in_height + flat[1][height]) * in_width + flat[2][width]
+    stored = (flat[0][depth] >= 0) & (flat[1][height] >= 0) & (flat[2][width] >= 0)
+    # (od, kd, oh, kh, ow, kw) -> (outputs, taps)
+    axes = [size for table in tables for size in table.shape]
+    position, stored = [
+        array.reshape(axes).transpose(0, 2, 4, 1, 3, 5).reshape(geometry.out_pixels, 1, -1)
+        for array in (position, stored)
+    ]
+
+    channels = geometry.in_channels // geometry.groups
+    in_pixels = prod(geometry.in_size)
+    columns = position + np.arange(channels)[:, np.newaxis] * in_pixels
+    stored = np.broadcast_to(stored, columns.shape)
+    counts = np.count_nonzero(stored, axis=(1, 2))
+    sources = np.broadcast_to(np.arange(columns[0].size).reshape(columns[0].shape), columns.shape)[stored]
+    pattern = columns[stored]
+
+    entries = geometry.out_channels * pattern.size
+    index = _index_dtype(entries, geometry.in_channels * in_pixels)
+    indptr = np.zeros(geometry.out_channels * geometry.out_pixels + 1, index)
+    np.cumsum(np.tile(counts, geometry.out_channels), out=indptr[1:])
+    indices = np.empty((geometry.groups, geometry.out_channels // geometry.groups, pattern.size), index)
+    for group in range(geometry.groups):
+        indices[group] = pattern + group * channels * in_pixels
+    data = np.take(values.reshape(geometry.out_channels, -1), sources, axis=1)
+    return csr_array((data.ravel(), indices.ravel(), indptr), shape=(len(indptr) - 1, geometry.in_channels * in_pixels))
