@@ -44,7 +44,7 @@ struct run {
 };
 
 /* What one tap reads for a run: `count` positions from `to` of the panel on are `lead` zeros, then `inside` elements
- * from `from` of the image on, then zeros. This is for the first channel. */
+ * from `from` of the image on, then zeros. This is for the first of the channels whose row lies in the panel. */
 struct span {
     ptrdiff_t to, count, lead, inside, from;
 };
@@ -54,14 +54,14 @@ struct span {
  * is a multiple of 4 KiB, all share one set of the cache.) */
 enum { SPANS = 128 };
 
-struct batch {
+struct spans {
     int count;
-    int vectors; /* whether no span is longer than a vector */
+    int vectors; /* whether they are packed by masks, and none is longer than a vector */
     ptrdiff_t channels;
-    struct span spans[SPANS];
+    struct span span[SPANS];
 };
 
-/* Where the next batch begins. */
+/* Where the next spans begin. */
 struct place {
     ptrdiff_t tap;
     struct run run;
@@ -130,75 +130,68 @@ static inline struct place first_place(const struct conv_problem *problem, const
     return (struct place){0, first_run(problem, panel)};
 }
 
-/* Work out the next spans, which all are of as many channels; returns their number, 0 at the end. `lanes` is the length
- * of a vector that the kernels can pack at once, or 0: making its masks pays where many channels share them. */
+/* Whether to cut runs into vectors of so many lanes: making their masks pays where many channels share them and runs
+ * are short. Kernels without masks have no lanes. */
+static inline int packs_vectors(const struct conv_problem *problem, const struct panel *panel, const struct tap *tap,
+                                ptrdiff_t lanes)
+{
+    const ptrdiff_t longest = min_size(problem->out_size[2], panel->end_pixel - panel->first_pixel);
+    return problem->stride[2] <= 2 && tap->channels >= 8 && longest < 4 * lanes;
+}
+
+/* Work out the next spans, which all are of as many channels; returns their number, 0 at the end. */
 static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t lanes,
-                             struct place *next, struct batch *batch)
+                             struct place *next, struct spans *spans)
 {
     const struct run first = first_run(problem, panel);
-    batch->count = 0;
+    spans->count = 0;
     for (; next->tap < volume(problem->kernel); next->tap++, next->run = first) {
         const struct tap tap = tap_at(problem, panel, next->tap);
         if (!tap.channels)
             continue;
-        if (batch->count && tap.channels != batch->channels)
+        if (spans->count && tap.channels != spans->channels)
             break;
-        batch->channels = tap.channels;
-        batch->vectors = lanes && problem->stride[2] <= 2 && tap.channels >= 8;
+        spans->channels = tap.channels;
+        spans->vectors = packs_vectors(problem, panel, &tap, lanes);
         for (;;) {
-            const struct run run = run_after(problem, panel, next->run, batch->vectors ? lanes : PTRDIFF_MAX);
+            const struct run run = run_after(problem, panel, next->run, spans->vectors ? lanes : PTRDIFF_MAX);
             if (run.count == 0)
                 break;
-            if (batch->count == SPANS)
+            if (spans->count == SPANS)
                 return SPANS;
-            batch->spans[batch->count++] = span_of(problem, &run, &tap);
+            spans->span[spans->count++] = span_of(problem, &run, &tap);
             next->run = run;
         }
     }
-    return batch->count;
+    return spans->count;
 }
 
-/* The tasks of im2col and col2im as operations of their own, on the whole of P (of problems of one group): some rows of
- * one image, all columns. Those of col2im are the rows of whole channels: the rows of one channel are added to the same
- * elements. Few channels make single rows or channels into tasks, many make enough tasks with eight at a time. */
-enum { CHANNELS_OF_TASK = 8, LEAST_TASKS = 16 };
-
-static inline ptrdiff_t col2im_rows(const struct conv_problem *problem)
-{
-    const int many = problem->in_channels >= LEAST_TASKS;
-    return volume(problem->kernel) * (many ? CHANNELS_OF_TASK : 1);
-}
-
-static inline ptrdiff_t im2col_rows(const struct conv_problem *problem)
-{
-    const int many = problem->in_channels >= LEAST_TASKS;
-    return many ? col2im_rows(problem) : ceil_div(reduction_length(problem), LEAST_TASKS);
-}
+/* im2col and col2im as operations of their own, on the whole of P, of problems of one group. Tasks write whole rows,
+ * so that they do not meet in lines of the cache: those of im2col the rows of one tap for a block of channels, and
+ * those of col2im a block of channels of the image. */
+enum { IM2COL_CHANNELS = 32, COL2IM_CHANNELS = 8 };
 
 static inline ptrdiff_t im2col_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * ceil_div(reduction_length(problem), im2col_rows(problem));
+    return problem->batch * ceil_div(problem->in_channels, IM2COL_CHANNELS) * volume(problem->kernel);
 }
 
 static inline ptrdiff_t col2im_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * ceil_div(reduction_length(problem), col2im_rows(problem));
+    return problem->batch * ceil_div(problem->in_channels, COL2IM_CHANNELS);
 }
 
-/* The panel of a task with so many rows of P; returns which image it belongs to. */
-static inline ptrdiff_t rows_of_task(const struct conv_problem *problem, ptrdiff_t task, ptrdiff_t rows,
-                                     struct panel *panel)
+/* The convolution that has tap t alone: its P is every so manieth row of the whole. */
+static inline struct conv_problem one_tap_of(const struct conv_problem *problem, ptrdiff_t t)
 {
-    const ptrdiff_t tasks = ceil_div(reduction_length(problem), rows), pixels = volume(problem->out_size);
-    const ptrdiff_t first = task % tasks * rows;
-    *panel = (struct panel){
-        .first_tap = first,
-        .end_tap = min_size(first + rows, reduction_length(problem)),
-        .first_pixel = 0,
-        .end_pixel = pixels,
-        .ld = pixels,
-    };
-    return task / tasks;
+    const ptrdiff_t height = problem->kernel[1], width = problem->kernel[2];
+    const ptrdiff_t at[AXES] = {t / (height * width), t / width % height, t % width};
+    struct conv_problem one_tap = *problem;
+    for (int axis = 0; axis < AXES; axis++) {
+        one_tap.kernel[axis] = 1;
+        one_tap.pad_before[axis] -= at[axis] * problem->dilation[axis];
+    }
+    return one_tap;
 }
 
 #endif

@@ -67,6 +67,7 @@ CASES = {
     "several_blocks_of_channels": Case((2, 4, 7, 7), (515, 4, 3, 3), {"padding": 1}),
     "several_blocks_of_channels_in_place": Case((1, 7, 9, 9), (515, 7, 1, 1)),
     "stride_many_channels": Case((1, 9, 7, 41), (3, 9, 3, 3), {"stride": 2, "padding": 1}),
+    "stride_3_many_channels": Case((1, 9, 7, 41), (3, 9, 3, 3), {"stride": 3, "padding": 1}),
     "stride_many_channels_padded": Case((1, 9, 5, 20), (3, 9, 3, 5), {"stride": 2, "padding": 9}),
     "large_kernel": Case((1, 1, 60, 61), (1, 1, 31, 31), {"padding": 15}),
     # other continuations of the input

@@ -139,7 +139,7 @@ def test_a_machine_without_small_matrix_kernels():
     # There gemm would start threads for these tiles: the limit is held meanwhile, and the result is as right.
     code = """
         import gemmconv, numpy as np
-        from gemmconv import blas, convolution, reference
+        from gemmconv import blas, calls, reference
         assert blas.gemm_path() == "packing", blas.scipy_blas_info()
         held = []
         class Spy:
@@ -148,7 +148,7 @@ def test_a_machine_without_small_matrix_kernels():
                 blas.single_threaded_blas.__enter__()
             def __exit__(self, *exception):
                 blas.single_threaded_blas.__exit__(*exception)
-        convolution.single_threaded_blas = Spy()
+        calls.single_threaded_blas = Spy()
         rng = np.random.default_rng(0)
         x = rng.integers(-4, 5, (2, 40, 30, 30)).astype(np.float32)
         weight = rng.integers(-4, 5, (50, 40, 3, 3)).astype(np.float32)

@@ -13,7 +13,7 @@ import pytest
 import gemmconv
 
 ROOT = Path(__file__).parents[1]
-MODULES = ["algorithms", "arrays", "blas", "convolution", "geometry", "options", "reference", "threads", "tiling"]
+MODULES = sorted(path.stem for path in (ROOT / "src/gemmconv").glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -31,7 +31,7 @@ def test_readme():
 @pytest.mark.parametrize("name", [name for name in gemmconv.__all__ if name != "reference"])
 def test_every_public_function_has_an_example_and_says_what_it_raises(name):
     text = inspect.getdoc(getattr(gemmconv, name))
-    sections = {"get_num_threads": ("Returns", "Examples")}
+    sections = {"get_num_threads": ("Returns", "Examples"), "ConvolutionOperator": ("Parameters", "Raises", "Examples")}
     sections |= dict.fromkeys(("num_threads", "set_num_threads"), ("Parameters", "Raises", "Examples"))
     for section in sections.get(name, ("Parameters", "Returns", "Raises", "Examples")):
         assert re.search(rf"^{section}\n-+$", text, re.MULTILINE), f"{name} lacks {section}"

@@ -18,6 +18,7 @@ from fresh import run_python
 from gemmconv import get_num_threads, num_threads, reference, set_num_threads, threads
 from gemmconv._gemmconv import Problem
 from gemmconv.blas import single_threaded_blas
+from gemmconv.calls import Options, prepare_convolution
 from gemmconv.geometry import Geometry
 from gemmconv.tiling import PATHS, Tiling, choose_tiling
 
@@ -51,6 +52,17 @@ def test_same_bits_with_any_number_of_threads(name, dtype, path):
             problem.run(x, weight, None, outs[-1], number)
         np.testing.assert_array_equal(outs[-1], outs[0])
     assert not np.isnan(outs[0]).any()
+
+
+def test_calls_are_cut_for_the_threads_of_their_context():
+    x, weight = np.ones((16, 14, 14), np.float32), np.ones((512, 16, 3, 3), np.float32)
+    options = Options(None, 1, 1, 1, 1, "zeros", "auto")
+    with num_threads(1):
+        alone = prepare_convolution(x.shape, weight.shape, 4, options)
+    with num_threads(8):
+        shared = prepare_convolution(x.shape, weight.shape, 4, options)
+    assert (alone.threads, shared.threads) == (1, 8)
+    assert alone.problem.task_count < shared.problem.task_count
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 8, 64, 1000])

@@ -297,23 +297,29 @@ class Geometry:
 
 def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
     """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
-    check_weight_shape(weight_shape, rank)
+    check_weight_rank(weight_shape, rank)
     rank = len(weight_shape) - 2
     check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
+    check_weight_shape(weight_shape)
     return rank
 
 
-def check_weight_shape(weight_shape: Sizes, rank: int | None = None) -> None:
-    """Raise unless weight has as many spatial axes as it may have, without `rank` one to three, and none is empty."""
+def check_weight_shape(weight_shape: Sizes) -> None:
+    """Raise unless weight has one to three spatial axes, and no axis is empty."""
+    check_weight_rank(weight_shape, None)
+    if 0 in weight_shape:
+        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
+        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
+
+
+def check_weight_rank(weight_shape: Sizes, rank: int | None) -> None:
+    """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
     ranks = WEIGHT_SHAPES if rank is None else [rank]
     if len(weight_shape) - 2 not in ranks:
         kind = "a convolution" if rank is None else f"a {rank}-D convolution"
         expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
         hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
         raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
-    if 0 in weight_shape:
-        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
-        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
 
 
 def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:

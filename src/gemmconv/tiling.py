@@ -45,7 +45,9 @@ class Path(NamedTuple):
     multiple: int
     """Of pixels: what a tile is rounded up to."""
     calls_per_image: int
-    """The channels are cut so that an image has about so many calls for each block of taps."""
+    """An image has at least so many calls for each block of taps, for as many threads, ..."""
+    least_channels: int
+    """... unless a call had fewer channels."""
 
 
 # By the path that gemm takes (blas.gemm_path). The figures are GFLOP/s of one Zen 4 core in float32, peak 117.
@@ -62,7 +64,8 @@ PATHS = {
             Call(inf, pixels=128, channels=32, taps=244),
         ),
         multiple=64,
-        calls_per_image=1,
+        calls_per_image=2,
+        least_channels=64,
     ),
     # Elsewhere gemm packs both operands on every call, which pays when each is used often: many channels and many
     # pixels. 3x3 256->256 on 56x56 with AVX2: 95, with the tiles above 71. Pixels are packed twice, by im2col and by
@@ -75,11 +78,13 @@ PATHS = {
         ),
         multiple=16,
         calls_per_image=4,
+        least_channels=128,
     ),
 }
 
 # Tasks of the same tile pack it again each, which these two bound. A panel for 128 channels costs a tenth of their
-# multiplication; 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16 blocks, 100 with 4.
+# multiplication; 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16 blocks, 100 with 4. An image of a single tile
+# has no other tasks, so there a call may be one.
 LEAST_CHANNELS = 128
 MOST_BLOCKS = 4
 # What several threads find to do, so that the last one to finish is not late.
@@ -106,8 +111,8 @@ def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str
 
     group_channels = geometry.out_channels // geometry.groups
     tiles = geometry.groups * -(-image // pixels)
-    parts = max(min(-(-limits.calls_per_image // tiles), group_channels // LEAST_CHANNELS), 1)
-    channels = min(call.channels, -(-group_channels // parts))
+    parts = max(min(-(-limits.calls_per_image // tiles), group_channels // limits.least_channels), 1)
+    channels = equal_part(group_channels, min(call.channels, -(-group_channels // parts)), multiple=4)
     return Tiling(
         pixels=pixels,
         block=block_of_calls(geometry, channels, tiles, threads),
@@ -151,7 +156,7 @@ def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) 
         return group_channels
     least = channels
     if not geometry.reads_image_in_place:
-        least = max(LEAST_CHANNELS, -(-group_channels // MOST_BLOCKS))
+        least = max(LEAST_CHANNELS if tiles > 1 else channels, -(-group_channels // MOST_BLOCKS))
     blocks = -(-threads * TASKS_PER_THREAD // max(geometry.batch * tiles, 1))
     wanted = max(least, -(-group_channels // blocks))
     return min(-(-wanted // channels) * channels, group_channels)
