@@ -91,6 +91,11 @@ CASES = {
 }
 
 
+def spatial_options(case: Case) -> dict[str, Any]:
+    """Return the options of a case that the patch matrix depends on."""
+    return {name: value for name, value in case.options.items() if name not in ("groups", "flip")}
+
+
 def integers(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
     """Return small integers: every sum of their products is exact in float32 up to a million terms."""
     return np.random.default_rng([seed, *shape]).integers(-4, 5, shape).astype(dtype)

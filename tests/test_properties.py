@@ -158,3 +158,32 @@ def test_output_size(geometry):
     size = gemmconv.output_size(x_shape[2:], weight_shape[2:], **options)
     x, weight = np.zeros(x_shape, "float32"), np.zeros(weight_shape, "float32")
     assert gemmconv.conv(x, weight, **options, groups=groups).shape == (x_shape[0], weight_shape[0], *size)
+
+
+@given(geometries(), st.sampled_from(["float32", "float64"]), st.sampled_from(["zeros", "wrap", "reflect", "edge"]))
+def test_the_convolution_as_a_matrix(geometry, dtype, mode):
+    x_shape, weight_shape, options = geometry
+    options["padding_mode"] = mode
+    size = x_shape[2:]
+    told = gemmconv.convolution_matrix_size(weight_shape, size, **options, dtype=dtype)
+    assume(told.entries < 1e6)
+    weight = integers(weight_shape, dtype, 1)
+    x = integers((2, *x_shape[1:]), dtype, 2)
+    y = gemmconv.conv(x, weight, **options)
+
+    spatial = {name: value for name, value in options.items() if name != "groups"}
+    P = gemmconv.im2col(x, weight_shape[2:], **spatial)
+    K = gemmconv.kernel_matrix(weight, groups=options["groups"])
+    for columns, image in zip(P, y):
+        np.testing.assert_array_equal(K @ columns, image.reshape(len(image), -1))
+
+    M = gemmconv.convolution_matrix(weight, size, **options)
+    np.testing.assert_array_equal(M @ x.reshape(2, -1).T, y.reshape(2, -1).T)
+    assert (told.shape, told.entries) == (M.shape, M.nnz)
+
+    g = integers(y.shape, dtype, 3)
+    A = gemmconv.ConvolutionOperator(weight, size, **options)
+    np.testing.assert_array_equal(A.T @ g.reshape(2, -1).T, M.T @ g.reshape(2, -1).T)
+    columns = integers(P.shape, dtype, 4)
+    added = gemmconv.col2im(columns, size, weight_shape[2:], **spatial)
+    assert np.vdot(P, columns) == np.vdot(x, added)

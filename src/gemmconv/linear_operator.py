@@ -94,20 +94,20 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         dtype = computing_dtype(vectors.dtype, self.dtype)
         if dtype not in self._weights:
             self._weights[dtype] = self._weights[self.dtype].astype(dtype)
-        return contiguous(vectors.T, dtype).reshape(-1, *shape), self._weights[dtype]
+        return contiguous(vectors.T, dtype).reshape(vectors.shape[1], *shape), self._weights[dtype]
 
     def _matmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
             return self._matmat(x.real) + 1j * self._matmat(x.imag)
         images, weight = self._images(x, self.input_shape)
-        return convolve(images, weight, None, self._options, False, None).reshape(len(images), -1).T
+        return convolve(images, weight, None, self._options, False, None).reshape(len(images), self.shape[0]).T
 
     def _rmatmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
             return self._rmatmat(x.real) + 1j * self._rmatmat(x.imag)
         images, weight = self._images(x, self.output_shape)
         gradient = input_gradient(images, weight, (len(images), *self.input_shape), self._options)
-        return gradient.reshape(len(images), -1).T
+        return gradient.reshape(len(images), self.shape[1]).T
 
     def _matvec(self, x: Array) -> Array:
         return self._matmat(x.reshape(-1, 1)).ravel()

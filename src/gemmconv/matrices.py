@@ -17,7 +17,7 @@ from scipy.sparse import csr_array, sparray
 
 from .arrays import Array, as_array, computing_dtype, contiguous, extension_indices, flipped
 from .geometry import Geometry, check_channels, check_weight_shape, x_shape_of
-from .options import LARGEST_INT, Ints, Padding, Sizes, check_group_count, check_padding_mode
+from .options import LARGEST_INT, Ints, Padding, Sizes, as_shape, check_group_count, check_padding_mode
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
 
@@ -129,7 +129,9 @@ def convolution_matrix_size(
     >>> convolution_matrix_size((32, 16, 3, 3), (32, 32), padding=1)
     MatrixSize(shape=(32768, 16384), entries=4524032, nbytes=36323332)
     """
-    geometry, mode = _geometry(tuple(weight_shape), input_size, stride, padding, dilation, groups, padding_mode)
+    geometry, mode = _geometry(
+        as_shape("weight_shape", weight_shape), input_size, stride, padding, dilation, groups, padding_mode
+    )
     return _size(geometry, mode, np.dtype(dtype).itemsize)
 
 
@@ -207,9 +209,13 @@ def convolution_matrix(
     dtype = computing_dtype(weight.dtype, weight.dtype)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
+    try:
+        limit = operator.index(max_bytes)
+    except TypeError:
+        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
     geometry, mode = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
     size = _size(geometry, mode, dtype.itemsize)
-    if size.nbytes > operator.index(max_bytes):
+    if size.nbytes > limit:
         raise ValueError(
             f"the convolution matrix of shape {size.shape} would have {size.entries} entries and take {size.nbytes} "
             f"bytes, but max_bytes is {max_bytes}; gemmconv.ConvolutionOperator is the same linear map without the "
@@ -278,7 +284,7 @@ def tied_weights(
     >>> np.bincount(ties.data, gradient_of_entries)
     array([6., 9.])
     """
-    shape = tuple(weight_shape)
+    shape = as_shape("weight_shape", weight_shape)
     geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
     ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
     ties.sort_indices()

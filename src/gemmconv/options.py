@@ -60,6 +60,17 @@ def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {value!r}")
 
 
+def as_shape(name: str, value: object) -> Sizes:
+    """Return the shape of an array as a tuple of ints of at least 0."""
+    try:
+        shape = tuple([operator.index(item) for item in value])  # type: ignore[attr-defined]
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of ints, not {value!r}") from None
+    for item in shape:
+        check_range(name, item, 0)
+    return shape
+
+
 def check_padding_mode(padding_mode: object) -> str:
     """Return NumPy's name of a padding mode."""
     if not isinstance(padding_mode, str):

@@ -16,7 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from .geometry import Geometry, check_shapes, resolve_padding
 from .options import Ints, Padding, check_padding_mode, per_axis
 
-__all__ = ["col2im", "conv", "conv1d", "conv2d", "conv3d", "im2col"]
+__all__ = [
+    "col2im",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "convolution_matrix",
+    "im2col",
+    "kernel_matrix",
+    "tied_weights",
+]
 
 Array = NDArray[np.float64]
 
@@ -92,8 +102,9 @@ def col2im(
     stride: Ints = 1,
     padding: Padding = 0,
     dilation: Ints = 1,
+    padding_mode: str = "zeros",
 ) -> Array:
-    r"""Return the adjoint of `im2col` (with zero padding): each entry is added where im2col read it.
+    r"""Return the transpose of `im2col`: each entry is added where im2col read it.
 
     Parameters
     ----------
@@ -101,7 +112,7 @@ def col2im(
         A matrix of the shape that im2col gives.
     input_size, kernel_size : sequence of int
         Spatial sizes.
-    stride, padding, dilation
+    stride, padding, dilation, padding_mode
         As in `gemmconv.conv`.
 
     Returns
@@ -125,7 +136,7 @@ def col2im(
     batch, channels = columns.shape[0], columns.shape[1] // prod(kernel_size)
     x = np.zeros((batch, channels, *input_size))
     # The position in x of each element of the padded input, counted from 1; 0 is padding.
-    positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads)
+    positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, padding_mode)
     sources = im2col(positions, kernel_size, stride=strides, dilation=dilations)[0].astype(int)
     by_tap = columns.reshape(batch, channels, *sources.shape)
     flat = x.reshape(batch, channels, -1)
@@ -201,3 +212,57 @@ def conv3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **opt
     """Do as `conv` does with three spatial axes: a cross-correlation, unless ``flip=True``."""
     check_shapes(np.shape(x), np.shape(weight), 3)
     return conv(x, weight, bias, **options)
+
+
+def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array:
+    """Return the kernel matrix K, dense: the kernels of each group are a block on its diagonal.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import kernel_matrix
+    >>> kernel_matrix([[[1, 2]], [[3, 4]]], groups=2)
+    array([[1., 2., 0., 0.],
+           [0., 0., 3., 4.]])
+    """
+    weight = np.asarray(weight, np.float64)
+    if flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+    rows, columns = len(weight), weight[0].size
+    K = np.zeros((rows, groups * columns))
+    for o in range(rows):
+        group = o // (rows // groups)
+        K[o, group * columns : (group + 1) * columns] = weight[o].ravel()
+    return K
+
+
+def convolution_matrix(weight: ArrayLike, input_size: Sequence[int], *, groups: int = 1, **options: Any) -> Array:
+    """Return the matrix M of a convolution, dense: its columns are what becomes of a single one among zeros.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import convolution_matrix
+    >>> convolution_matrix([[[5, 7]]], (4,))
+    array([[5., 7., 0., 0.],
+           [0., 5., 7., 0.],
+           [0., 0., 5., 7.]])
+    """
+    channels = np.shape(weight)[1] * groups
+    ones = np.eye(channels * prod(input_size)).reshape(-1, channels, *input_size)
+    return conv(ones, weight, groups=groups, **options).reshape(len(ones), -1).T
+
+
+def tied_weights(weight_shape: Sequence[int], input_size: Sequence[int], **options: Any) -> Array:
+    """Return which weight each entry of M is, counted from 0, and -1 where there is none.
+
+    Where an entry is the sum of several, which other paddings than zeros can make it, all of them are counted in.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import tied_weights
+    >>> tied_weights((1, 1, 2), (4,)).astype(int)
+    array([[ 0,  1, -1, -1],
+           [-1,  0,  1, -1],
+           [-1, -1,  0,  1]])
+    """
+    counted_from_1 = np.arange(1, 1 + prod(weight_shape)).reshape(weight_shape)
+    return convolution_matrix(counted_from_1, input_size, **options) - 1

@@ -1,0 +1,204 @@
+"""P and its transpose as functions of their own: im2col and col2im."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES, integers, spatial_options
+from guarded import guarded
+
+import gemmconv
+from gemmconv import col2im, im2col, num_threads, reference
+
+NOT_EMPTY = [name for name in CASES if 0 not in CASES[name].x]
+FEATURES = integers((2, 3, 9, 8), "float32")
+
+
+def expected_columns(case, x: np.ndarray) -> np.ndarray:
+    batched = x if x.ndim == len(case.weight) else x[np.newaxis]
+    return reference.im2col(batched, case.weight[2:], **spatial_options(case)).reshape(
+        *x.shape[: x.ndim - len(case.weight) + 1], x.shape[1 - len(case.weight)] * np.prod(case.weight[2:]), -1
+    )
+
+
+@pytest.mark.parametrize("name", NOT_EMPTY)
+def test_im2col(name, dtype, isa):
+    case = CASES[name]
+    x = integers(case.x, dtype)
+    before = x.copy()
+    expected = expected_columns(case, x)
+    out = np.full(expected.shape, np.nan, dtype)
+    for _ in range(2):
+        assert im2col(x, case.weight[2:], **spatial_options(case), out=out) is out
+        np.testing.assert_array_equal(out, expected)
+    fresh = im2col(x, case.weight[2:], **spatial_options(case))
+    assert fresh.dtype == dtype
+    np.testing.assert_array_equal(fresh, expected)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("name", NOT_EMPTY)
+def test_col2im(name, dtype, isa):
+    case = CASES[name]
+    kernel, size = case.weight[2:], case.x[2 - len(case.weight) :]
+    x = integers(case.x, dtype, 1)
+    packed = im2col(x, kernel, **spatial_options(case))
+    columns = integers(packed.shape, dtype, 2)
+    out = np.full(case.x, np.nan, dtype)
+    assert col2im(columns, size, kernel, **spatial_options(case), out=out) is out
+    batched = columns if columns.ndim == 3 else columns[np.newaxis]
+    expected = reference.col2im(batched, size, kernel, **spatial_options(case)).reshape(case.x)
+    np.testing.assert_array_equal(out, expected)
+    np.testing.assert_array_equal(col2im(columns, size, kernel, **spatial_options(case)), expected)
+    # the transpose: <im2col(x), columns> == <x, col2im(columns)>
+    assert np.vdot(packed, columns) == np.vdot(x, out)
+
+
+@pytest.mark.parametrize("name", NOT_EMPTY)
+def test_kernel_matrix_times_columns_is_the_convolution(name, dtype):
+    case = CASES[name]
+    x, weight = integers(case.x, dtype, 1), integers(case.weight, dtype, 2)
+    groups, flip = case.options.get("groups", 1), case.options.get("flip", False)
+    K = gemmconv.kernel_matrix(weight, groups=groups, flip=flip)
+    P = im2col(x, case.weight[2:], **spatial_options(case))
+    expected = gemmconv.conv(x, weight, **case.options)
+    if groups == 1:
+        np.testing.assert_array_equal((K @ P).reshape(expected.shape), expected)
+    for image, columns in zip(np.reshape(expected, (-1, len(weight), P.shape[-1])), P.reshape(-1, *P.shape[-2:])):
+        np.testing.assert_array_equal(K @ columns, image)
+
+
+@pytest.mark.parametrize("name", ["several_tiles", "several_panels", "large_kernel", "3d_everything", "same_3x3"])
+def test_same_bits_with_any_number_of_threads(name, dtype):
+    case = CASES[name]
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(case.x).astype(dtype)
+    kernel, options = case.weight[2:], spatial_options(case)
+    P = im2col(x, kernel, **options)
+    columns = rng.standard_normal(P.shape).astype(dtype)
+    outs = []
+    for number in (1, 2, 3, 8):
+        with num_threads(number):
+            np.testing.assert_array_equal(im2col(x, kernel, **options), P)
+            outs.append(col2im(columns, case.x[2:], kernel, **options))
+        np.testing.assert_array_equal(outs[-1], outs[0])
+    one = col2im(columns[:1], case.x[2:], kernel, **options)
+    np.testing.assert_array_equal(one[0], outs[0][0])
+
+
+@pytest.mark.parametrize(
+    ("stride", "padding", "dilation"), [(1, 0, 1), (1, 1, 1), ((2, 3), (0, 2), 1), (1, (3, 1), (2, 3)), (3, 2, 2)]
+)
+def test_equals_torch_unfold_and_fold(stride, padding, dilation):
+    torch = pytest.importorskip("torch")
+    x = integers((3, 5, 13, 11), "float32")
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    unfolded = torch.nn.functional.unfold(torch.from_numpy(x), (3, 2), **options)
+    np.testing.assert_array_equal(im2col(x, (3, 2), **options), unfolded.numpy())
+    columns = integers(tuple(unfolded.shape), "float32")
+    folded = torch.nn.functional.fold(torch.from_numpy(columns), (13, 11), (3, 2), **options)
+    np.testing.assert_array_equal(col2im(columns, (13, 11), (3, 2), **options), folded.numpy())
+
+
+@pytest.mark.parametrize("at", ["end", "start"])
+@pytest.mark.parametrize("name", [name for name in NOT_EMPTY if "padding_mode" not in CASES[name].options])
+def test_guard_pages(name, at, dtype, isa):
+    case = CASES[name]
+    kernel, size, options = case.weight[2:], case.x[2 - len(case.weight) :], spatial_options(case)
+    x = integers(case.x, dtype)
+    expected = im2col(x, kernel, **options)
+    out = guarded(np.full(expected.shape, np.nan, dtype), at)
+    np.testing.assert_array_equal(im2col(guarded(x, at), kernel, **options, out=out), expected)
+    image = guarded(np.full(x.shape, np.nan, dtype), at)
+    col2im(out, size, kernel, **options, out=image)
+    np.testing.assert_array_equal(image, col2im(expected, size, kernel, **options))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(FEATURES),
+        FEATURES[:, ::-1, ::-1, ::-1],
+        np.broadcast_to(FEATURES[:1, :1], (2, 3, 9, 8)),
+        FEATURES.astype(">f4"),
+        FEATURES.astype(np.int16),
+        FEATURES.astype(np.float16),
+    ],
+    ids=["fortran", "reversed", "broadcast", "big_endian", "int16", "float16"],
+)
+def test_any_layout_and_type(array):
+    P = im2col(array, (3, 3), padding=1)
+    assert P.dtype == np.float32
+    np.testing.assert_array_equal(P, reference.im2col(array, (3, 3), padding=1))
+    np.testing.assert_array_equal(
+        col2im(P[:, :, ::-1], (9, 8), (3, 3), padding=1), reference.col2im(P[:, :, ::-1], (9, 8), (3, 3), padding=1)
+    )
+
+
+def test_lists_are_float64():
+    assert im2col([[1, 2, 3]], (2,)).dtype == np.float64
+    assert col2im([[1, 2], [3, 4]], (3,), (2,)).tolist() == [[1, 5, 4]]
+
+
+def test_out_may_overlap_and_be_of_another_type():
+    x = integers((4, 6), "float64")
+    expected = im2col(x, (1,))
+    np.testing.assert_array_equal(im2col(x, (1,), out=x[::-1]), expected)
+    out = np.empty((4, 6), np.float32)
+    np.testing.assert_array_equal(im2col(expected, (1,), out=out), expected)
+    columns = integers((8, 5), "float64")
+    expected = col2im(columns, (6,), (2,))
+    np.testing.assert_array_equal(col2im(columns, (6,), (2,), out=columns.ravel()[:24].reshape(4, 6)), expected)
+
+
+def test_empty_batch():
+    P = im2col(np.ones((0, 3, 9, 8), np.float32), (3, 3), padding=1)
+    assert P.shape == (0, 27, 72)
+    assert col2im(P, (9, 8), (3, 3), padding=1).shape == (0, 3, 9, 8)
+
+
+X = np.ones((2, 3, 9, 8))
+P = np.ones((2, 27, 42))
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "options", "error", "message"),
+    [
+        (im2col, (X, 3), {}, TypeError, r"kernel_size must be a sequence of one to three ints such as \(3, 3\)"),
+        (im2col, (X, (3, 3, 3, 3)), {}, ValueError, "kernel_size must have one to three spatial axes, not 4"),
+        (im2col, (X, (0, 3)), {}, ValueError, "kernel_size must be at least 1, not 0"),
+        (im2col, (X, (3,)), {}, ValueError, r"x has shape \(2, 3, 9, 8\), but with kernel_size \(3,\) it must be"),
+        (im2col, (X[0, 0], (3, 3)), {}, ValueError, r"for a single channel pass x\[None\]"),
+        (im2col, (X, (3, 10)), {}, ValueError, "the kernel covers 10 positions of spatial axis 1, but"),
+        (im2col, (X * 1j, (3, 3)), {}, TypeError, "x has dtype complex128"),
+        (im2col, (X, (3, 3)), {"stride": 0}, ValueError, "stride must be at least 1"),
+        (im2col, (X, (3, 3)), {"padding_mode": "mirror"}, ValueError, "here that is 'reflect'"),
+        (
+            im2col,
+            (X, (3, 3)),
+            {"out": np.ones((2, 27, 41))},
+            ValueError,
+            r"out has shape \(2, 27, 41\), but the result",
+        ),
+        (col2im, (P, (9, 8), 3), {}, TypeError, "kernel_size must be a sequence"),
+        (
+            col2im,
+            (P, (9, 8), (3, 2)),
+            {},
+            ValueError,
+            "columns has 27 rows, which is no positive multiple of the 6 taps",
+        ),
+        (col2im, (P, (9, 9), (3, 3)), {}, ValueError, r"columns has shape .*, but what im2col would return has shape"),
+        (col2im, (P, (9, 8, 7), (3, 3)), {}, ValueError, "input_size must be an int or one int per spatial axis"),
+        (col2im, (P, (9, 0), (3, 3)), {}, ValueError, "input_size must be at least 1, not 0"),
+        (col2im, (P[0, 0], (9, 8), (3, 3)), {}, ValueError, r"columns has shape \(42,\), but it must be \(N, C \*"),
+        (col2im, (P, (9, 8), (3, 3)), {"out": X.astype(int)}, TypeError, "out has dtype int64"),
+        (col2im, (P, (9, 8), (3, 3)), {"out": np.ones((2, 3, 9))}, ValueError, "out has shape"),
+    ],
+)
+def test_errors(function, arguments, options, error, message):
+    before = {name: np.copy(value) for name, value in options.items()}
+    with pytest.raises(error, match=message):
+        function(*arguments, **options)
+    for name, value in options.items():
+        np.testing.assert_array_equal(value, before[name])
