@@ -15,5 +15,6 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``terminal.py``     tables and progress, with rich or as plain text
 ``machine.py``      facts about the machine, its peak above all
 ``command.py``      the command `gemmconv bench`
+``matrices.py``     a command of its own, for P, K, M and the operator
 ==================  ==========================================================================
 """

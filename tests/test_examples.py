@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -35,3 +36,14 @@ def test_filter_picture(name, photograph, tmp_path):
     # A value half-way between two may go either way: the sum of the blur's sixteenths is exact, but not its rounding.
     np.testing.assert_allclose(np.moveaxis(after, -1, 0), expected.clip(0, 255), atol=0.51, rtol=0)
     assert not np.array_equal(before, after)
+
+
+def test_deblur(tmp_path):
+    out = tmp_path / "out.png"
+    command = [sys.executable, EXAMPLES / "deblur.py", out, "--iterations", "30"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    before, after = map(float, re.search(r"error before: ([0-9.]+), after: ([0-9.]+)", told).groups())
+    assert after < before / 2
+    original, blurred, recovered = np.split(np.asarray(Image.open(out), float) / 255, 3, axis=1)
+    assert abs(np.sqrt(np.mean((blurred - original) ** 2)) - before) < 0.002
+    assert abs(np.sqrt(np.mean((recovered - original) ** 2)) - after) < 0.01
