@@ -139,6 +139,16 @@ static inline int packs_vectors(const struct conv_problem *problem, const struct
     return problem->stride[2] <= 2 && tap->channels >= 8 && longest < 4 * lanes;
 }
 
+/* The longest run that may begin at a column. Where a row of the output is as wide as one of the image, what a tap
+ * reads goes on from row to row: there runs end where vectors of the panel do, so that those of two rows fit one
+ * vector. */
+static inline ptrdiff_t longest_run(const struct conv_problem *problem, ptrdiff_t column, ptrdiff_t lanes)
+{
+    const int goes_on =
+        problem->stride[1] == 1 && problem->stride[2] == 1 && problem->in_size[2] == problem->out_size[2];
+    return goes_on ? lanes - column % lanes : lanes;
+}
+
 /* Work out the next spans, which all are of as many channels; returns their number, 0 at the end. */
 static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t lanes,
                              struct place *next, struct spans *spans)
@@ -154,7 +164,9 @@ static inline int find_spans(const struct conv_problem *problem, const struct pa
         spans->channels = tap.channels;
         spans->vectors = packs_vectors(problem, panel, &tap, lanes);
         for (;;) {
-            const struct run run = run_after(problem, panel, next->run, spans->vectors ? lanes : PTRDIFF_MAX);
+            const ptrdiff_t column = next->run.column + next->run.count;
+            const ptrdiff_t longest = spans->vectors ? longest_run(problem, column, lanes) : PTRDIFF_MAX;
+            const struct run run = run_after(problem, panel, next->run, longest);
             if (run.count == 0)
                 break;
             if (spans->count == SPANS)
