@@ -49,6 +49,7 @@ struct conv_problem {
     struct blas blas;
     const void *input, *weight, *bias;
     void *output;
+    int relu; /* whether gemm_conv replaces what is below zero by zero */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

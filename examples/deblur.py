@@ -2,14 +2,15 @@
 
     python examples/deblur.py before_after.png
 
-The photograph is one that matplotlib ships; name another with ``--picture``. Needs Pillow and matplotlib
-(``pip install ".[examples]"``).
+It takes some ten seconds. The photograph is one that matplotlib ships; name another with ``--picture``. Needs Pillow
+and matplotlib (``pip install ".[examples]"``).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -87,6 +88,8 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.001, help="its standard deviation, white is 1; default: 0.001")
     parser.add_argument("--iterations", type=int, default=60, help="of lsmr; default: 60")
     options = parser.parse_args()
+    if Path(options.output).suffix.lower() not in Image.registered_extensions():
+        parser.error(f"Pillow writes no pictures whose names end like that of {options.output!r}")
 
     original, kernel = read(options.picture), disc(options.radius)
     blur = blur_operator(original.shape, kernel)

@@ -164,8 +164,10 @@ P = np.ones((2, 27, 42))
 @pytest.mark.parametrize(
     ("function", "arguments", "options", "error", "message"),
     [
-        (im2col, (X, 3), {}, TypeError, r"kernel_size must be a sequence of one to three ints such as \(3, 3\)"),
-        (im2col, (X, (3, 3, 3, 3)), {}, ValueError, "kernel_size must have one to three spatial axes, not 4"),
+        (im2col, (X, 3), {}, TypeError, "kernel_size must be a sequence of ints, not 3"),
+        (im2col, (X, (3, 3, 3, 3)), {}, ValueError, "kernel_size must have one to three spatial axes .*, not 4"),
+        (im2col, (X, (2, 2.0)), {}, TypeError, r"kernel_size must be a sequence of ints, not \(2, 2.0\)"),
+        (im2col, (X, X), {}, TypeError, r"kernel_size must be a sequence of ints, not array.*ndarray\)$"),
         (im2col, (X, (0, 3)), {}, ValueError, "kernel_size must be at least 1, not 0"),
         (im2col, (X, (3,)), {}, ValueError, r"x has shape \(2, 3, 9, 8\), but with kernel_size \(3,\) it must be"),
         (im2col, (X[0, 0], (3, 3)), {}, ValueError, r"for a single channel pass x\[None\]"),

@@ -32,6 +32,7 @@ def test_readme():
 def test_every_public_function_has_an_example_and_says_what_it_raises(name):
     text = inspect.getdoc(getattr(gemmconv, name))
     sections = {"get_num_threads": ("Returns", "Examples"), "ConvolutionOperator": ("Parameters", "Raises", "Examples")}
+    sections["Plan"] = sections["ConvolutionOperator"]
     sections |= dict.fromkeys(("num_threads", "set_num_threads"), ("Parameters", "Raises", "Examples"))
     for section in sections.get(name, ("Parameters", "Returns", "Raises", "Examples")):
         assert re.search(rf"^{section}\n-+$", text, re.MULTILINE), f"{name} lacks {section}"

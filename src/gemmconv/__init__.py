@@ -11,6 +11,7 @@ from . import reference
 from .columns import col2im, im2col
 from .convolution import conv, conv1d, conv2d, conv3d
 from .geometry import output_size, resolve_padding
+from .plan import Plan
 from .threads import get_num_threads, num_threads, set_num_threads
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _LAZY = {
 
 __all__ = [
     "ConvolutionOperator",
+    "Plan",
     "col2im",
     "conv",
     "conv1d",

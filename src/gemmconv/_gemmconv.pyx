@@ -12,7 +12,7 @@ import re
 import threading
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 
@@ -52,6 +52,7 @@ cdef extern from "problem.h" nogil:
         const void *weight
         const void *bias
         void *output
+        int relu
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
@@ -119,7 +120,19 @@ cdef extern from "thread_pool.h" nogil:
 cdef extern from "Python.h":
     ptrdiff_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals()
+    unsigned long PyThread_get_thread_ident()
 
+
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _after_fork():
+    """In a forked child the thread that forked is the main thread."""
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 cdef size_t CACHE_LINE = 64
 # The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
@@ -204,17 +217,31 @@ cdef blas find_gemm(Py_ssize_t itemsize) except *:
 
 @cython.final
 cdef class Memory:
-    """The contiguous bytes of an array of a known size, held as long as this object lives."""
+    """The contiguous bytes of an array, held as long as this object lives."""
 
     cdef Py_buffer view
 
-    def __cinit__(self, array, Py_ssize_t size, *, bint writable=False):
-        PyObject_GetBuffer(array, &self.view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
-        if self.view.len != size:
-            raise ValueError(f"an array of {size} bytes was expected, but one of {self.view.len} came")
+    def __cinit__(self, array):
+        PyObject_GetBuffer(array, &self.view, PyBUF_SIMPLE)
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
+
+
+cdef Memory memory_of(array, Py_ssize_t size):
+    """Hold an array to be read, of a known size; it may be held already."""
+    cdef Memory memory = array if isinstance(array, Memory) else Memory(array)
+    if memory.view.len != size:
+        raise ValueError(f"an array of {size} bytes was expected, but one of {memory.view.len} came")
+    return memory
+
+
+cdef Memory target_of(array, Py_ssize_t size):
+    """Hold an array to be written, of a known size."""
+    cdef Memory memory = memory_of(array, size)
+    if memory.view.readonly:
+        raise ValueError("an array to be written was expected, but a read-only one came")
+    return memory
 
 
 cdef void *allocate(size_t size) except? NULL:
@@ -287,7 +314,7 @@ cdef int run_tasks(const conv_problem *problem, const operation *operation, Py_s
     cdef size_t scratch_size = operation.scratch_size * itemsize
     scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     cdef call shared = call(problem, operation.run, NULL, scratch_size)
-    cdef bint in_main_thread = threading.get_ident() == threading.main_thread().ident
+    cdef bint in_main_thread = PyThread_get_thread_ident() == main_thread
     cdef attention signals
     signals.period = signals.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
     cdef job tasks
@@ -317,13 +344,13 @@ def _close():
 cdef class Problem:
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
 
-    What multiplies needs a tiling; im2col and col2im do not.
+    What multiplies needs a tiling; im2col and col2im do not. With `relu`, `run` replaces what is below zero by zero.
     """
 
     cdef conv_problem problem
     cdef readonly Py_ssize_t itemsize
 
-    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None):
+    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False):
         self.itemsize = itemsize
         self.problem.batch = geometry.batch
         self.problem.in_channels = geometry.in_channels
@@ -336,6 +363,7 @@ cdef class Problem:
             self.problem.stride[axis] = geometry.stride[axis]
             self.problem.dilation[axis] = geometry.dilation[axis]
             self.problem.pad_before[axis] = geometry.pad_before[axis]
+        self.problem.relu = relu
         if tiling is not None:
             self.problem.tiling.pixels = tiling.pixels
             self.problem.tiling.block = tiling.block
@@ -359,18 +387,21 @@ cdef class Problem:
         return gemm_conv_scratch_size(&self.problem) * self.itemsize
 
     def run(self, x, weight, bias, out, int threads=1):
-        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written."""
+        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written.
+
+        `weight` and `bias` may also be the `Memory` of theirs.
+        """
         cdef conv_problem problem = self.problem
-        cdef Memory x_memory = Memory(x, self.x_bytes())
-        cdef Memory weight_memory = Memory(weight, self.weight_bytes())
-        cdef Memory out_memory = Memory(out, self.y_bytes(), writable=True)
+        cdef Memory x_memory = memory_of(x, self.x_bytes())
+        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
+        cdef Memory out_memory = target_of(out, self.y_bytes())
         cdef Memory bias_memory
         problem.blas = gemm_of(self.itemsize)
         problem.input = x_memory.view.buf
         problem.weight = weight_memory.view.buf
         problem.output = out_memory.view.buf
         if bias is not None:
-            bias_memory = Memory(bias, problem.out_channels * self.itemsize)
+            bias_memory = memory_of(bias, problem.out_channels * self.itemsize)
             problem.bias = bias_memory.view.buf
         cdef operation gemm_conv = operation(
             kernels_of(self.itemsize).gemm_conv_run, gemm_conv_task_count(&problem), gemm_conv_scratch_size(&problem)
@@ -380,9 +411,9 @@ cdef class Problem:
     def input_gradient(self, grad_output, weight, out, int threads=1):
         """Compute the gradient of the input from that of the output. All of `out` is written."""
         cdef conv_problem problem = self.problem
-        cdef Memory grad_memory = Memory(grad_output, self.y_bytes())
-        cdef Memory weight_memory = Memory(weight, self.weight_bytes())
-        cdef Memory out_memory = Memory(out, self.x_bytes(), writable=True)
+        cdef Memory grad_memory = memory_of(grad_output, self.y_bytes())
+        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
+        cdef Memory out_memory = target_of(out, self.x_bytes())
         problem.blas = gemm_of(self.itemsize)
         problem.input = grad_memory.view.buf
         problem.weight = weight_memory.view.buf
@@ -397,8 +428,8 @@ cdef class Problem:
     def im2col(self, x, columns, int threads=1):
         """Write P, the patch matrix of every image, to `columns`; the problem has one group."""
         cdef conv_problem problem = self.problem
-        cdef Memory x_memory = Memory(x, self.x_bytes())
-        cdef Memory columns_memory = Memory(columns, self.columns_bytes(), writable=True)
+        cdef Memory x_memory = memory_of(x, self.x_bytes())
+        cdef Memory columns_memory = target_of(columns, self.columns_bytes())
         problem.input = x_memory.view.buf
         problem.output = columns_memory.view.buf
         cdef operation im2col = operation(kernels_of(self.itemsize).im2col_run, im2col_task_count(&problem), 0)
@@ -407,8 +438,8 @@ cdef class Problem:
     def col2im(self, columns, out, int threads=1):
         """Write to `out` the sum of what `columns` holds for each element, where `im2col` reads it."""
         cdef conv_problem problem = self.problem
-        cdef Memory columns_memory = Memory(columns, self.columns_bytes())
-        cdef Memory out_memory = Memory(out, self.x_bytes(), writable=True)
+        cdef Memory columns_memory = memory_of(columns, self.columns_bytes())
+        cdef Memory out_memory = target_of(out, self.x_bytes())
         problem.input = columns_memory.view.buf
         problem.output = out_memory.view.buf
         cdef operation col2im = operation(kernels_of(self.itemsize).col2im_run, col2im_task_count(&problem), 0)
@@ -417,16 +448,16 @@ cdef class Problem:
     def pack_panel(self, image, rows, block):
         """Pack ``rows = P[k0:k1, p0:p1]`` of one group of one image; `block` is ``(k0, k1, p0, p1)``."""
         cdef panel panel = self.panel_of(block)
-        cdef Memory source = Memory(image, self.image_bytes())
-        cdef Memory target = Memory(rows, self.panel_bytes(&panel), writable=True)
+        cdef Memory source = memory_of(image, self.image_bytes())
+        cdef Memory target = target_of(rows, self.panel_bytes(&panel))
         with nogil:
             kernels_of(self.itemsize).pack_panel(&self.problem, &panel, source.view.buf, target.view.buf)
 
     def add_panel(self, rows, image, block):
         """Add ``rows``, a block of P, to `image` at the places where `pack_panel` would have read it."""
         cdef panel panel = self.panel_of(block)
-        cdef Memory source = Memory(rows, self.panel_bytes(&panel))
-        cdef Memory target = Memory(image, self.image_bytes(), writable=True)
+        cdef Memory source = memory_of(rows, self.panel_bytes(&panel))
+        cdef Memory target = target_of(image, self.image_bytes())
         with nogil:
             kernels_of(self.itemsize).add_panel(&self.problem, &panel, source.view.buf, target.view.buf)
 

@@ -18,13 +18,19 @@ class Algorithm(NamedTuple):
 
     wins: Callable[[Geometry], bool]
     """Whether "auto" takes it, where no algorithm above it in the table wins."""
+    why: str
+    """What speaks for it."""
     tiling: Callable[[Geometry, int, int], Tiling]
     """How it cuts a geometry, for elements of so many bytes and so many threads."""
 
 
 ALGORITHMS = {
     # The product K @ P by BLAS, in tiles: defined for every geometry.
-    "gemm": Algorithm(wins=lambda _geometry: True, tiling=choose_tiling),
+    "gemm": Algorithm(
+        wins=lambda _geometry: True,
+        why="the product of the kernel matrix and patches, tile by tile: for every convolution",
+        tiling=choose_tiling,
+    ),
 }
 
 

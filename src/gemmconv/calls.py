@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ._gemmconv import Problem
+from ._gemmconv import Memory, Problem
 from .algorithms import ALGORITHMS, check_algorithm, choose
 from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
-from .geometry import Geometry
+from .geometry import Geometry, check_kernel_size
 from .options import Sizes, check_group_count, check_padding_mode, freeze
 from .threads import get_num_threads, threads_worth
 from .tiling import Tiling, choose_input_gradient_tiling, largest_gemm
@@ -29,6 +29,7 @@ class Options(NamedTuple):
     groups: object
     padding_mode: object
     algorithm: object
+    activation: object = None
 
 
 class Call(NamedTuple):
@@ -40,7 +41,9 @@ class Call(NamedTuple):
     extension: str | None
     """numpy.pad's mode, where x is padded beforehand."""
     batched: bool
+    out_shape: Sizes
     problem: Problem
+    tiling: Tiling | None
     limits_blas: bool
     threads: int
 
@@ -48,7 +51,7 @@ class Call(NamedTuple):
         """Return the shape of an array of this call: without the batch axis, if x has none."""
         return batched_shape if self.batched else batched_shape[1:]
 
-    def compute(self, method: Callable[..., None], *arrays: Array | None) -> None:
+    def compute(self, method: Callable[..., None], *arrays: Array | Memory | None) -> None:
         """Call a method of `problem`, with BLAS on one thread where that matters."""
         if self.limits_blas:
             with single_threaded_blas:
@@ -88,7 +91,7 @@ def prepare_input_gradient(x_shape: Sizes, weight_shape: Sizes, itemsize: int, o
 
 def prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options) -> Call:
     """Validate the patch matrix of images and lay it out for the C layer."""
-    return _prepare_columns(x_shape, freeze("kernel_size", kernel_size), itemsize, hashable(options), get_num_threads())
+    return _prepare_columns(x_shape, check_kernel_size(kernel_size), itemsize, hashable(options), get_num_threads())
 
 
 # How each product is cut.
@@ -112,12 +115,15 @@ def _prepare_product(
     computed, extension = _extended(geometry, mode)
     threads = min(threads, threads_worth(computed.operations))
     tiling = _TILINGS[kind](computed, itemsize, threads, algorithm)
+    batched = len(x_shape) == len(weight_shape)
     return Call(
         geometry,
         computed,
         extension,
-        len(x_shape) == len(weight_shape),
-        Problem(computed, itemsize, tiling),
+        batched,
+        geometry.out_shape if batched else geometry.out_shape[1:],
+        Problem(computed, itemsize, tiling, options.activation == "relu"),
+        tiling,
         may_start_threads(largest_gemm(tiling)),
         threads,
     )
@@ -128,12 +134,16 @@ def _prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options
     mode = check_padding_mode(options.padding_mode)
     geometry = Geometry.of_patches(x_shape, kernel_size, **_spatial(options))
     computed, extension = _extended(geometry, mode)
+    batched = len(x_shape) == geometry.rank + 2
+    columns = (geometry.batch, geometry.reduction_length, geometry.out_pixels)
     return Call(
         geometry,
         computed,
         extension,
-        len(x_shape) == geometry.rank + 2,
+        batched,
+        columns if batched else columns[1:],
         Problem(computed, itemsize),
+        tiling=None,
         limits_blas=False,
         threads=min(threads, threads_worth(OPERATIONS_PER_ELEMENT * computed.operations)),
     )

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
-from .calls import Call, Options, prepare_columns
+from .calls import Options, prepare_columns
 from .geometry import check_array_shape, x_shape_of_columns
-from .options import Ints, Padding, Sizes
+from .options import Ints, Padding
 
 __all__ = ["col2im", "im2col"]
 
@@ -73,13 +73,12 @@ def im2col(
     dtype = computing_dtype(x.dtype, x.dtype)
     options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
     call = prepare_columns(x.shape, kernel_size, dtype.itemsize, options)
-    shape = _columns_shape(call)
     if out is not None:
-        check_out(out, shape, dtype)
+        check_out(out, call.out_shape, dtype)
     if call.extension:
         x = extend(x, call.geometry, call.extension)
     x = contiguous(x, dtype)
-    result = result_array(out, shape, dtype, x)
+    result = result_array(out, call.out_shape, dtype, x)
     call.compute(call.problem.im2col, x, result)
     return deliver(result, out)
 
@@ -138,7 +137,7 @@ def col2im(
     x_shape = x_shape_of_columns(columns.shape, input_size, kernel_size)
     options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
     call = prepare_columns(x_shape, kernel_size, dtype.itemsize, options)
-    check_array_shape("columns", columns.shape, _columns_shape(call), "what im2col would return")
+    check_array_shape("columns", columns.shape, call.out_shape, "what im2col would return")
     if out is not None:
         check_out(out, x_shape, dtype)
     columns = contiguous(columns, dtype)
@@ -150,8 +149,3 @@ def col2im(
         result = result_array(out, x_shape, dtype, columns)
         call.compute(call.problem.col2im, columns, result)
     return deliver(result, out)
-
-
-def _columns_shape(call: Call) -> Sizes:
-    geometry = call.geometry
-    return call.shape((geometry.batch, geometry.reduction_length, geometry.out_pixels))

@@ -21,19 +21,18 @@ def convolve(
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
     call = prepare_convolution(x.shape, weight.shape, dtype.itemsize, options)
-    shape = call.shape(call.geometry.out_shape)
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
         bias = contiguous(bias, dtype)
     if out is not None:
-        check_out(out, shape, dtype)
+        check_out(out, call.out_shape, dtype)
     weight = flipped(weight, flip)
 
     if call.extension:
         x = extend(x, call.geometry, call.extension)
     x, weight = contiguous(x, dtype), contiguous(weight, dtype)
-    result = result_array(out, shape, dtype, x, weight, bias)
+    result = result_array(out, call.out_shape, dtype, x, weight, bias)
     call.compute(call.problem.run, x, weight, bias, result)
     return deliver(result, out)
 

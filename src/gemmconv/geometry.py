@@ -20,6 +20,7 @@ from .options import (
     Padding,
     Pair,
     Sizes,
+    as_shape,
     check_group_count,
     freeze,
     per_axis,
@@ -333,14 +334,10 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
 
 def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size, whose length is the number of spatial axes."""
-    frozen = freeze("kernel_size", kernel_size)
-    if not isinstance(frozen, tuple):
-        raise TypeError(
-            f"kernel_size must be a sequence of one to three ints such as (3, 3) or (3,), not {kernel_size!r}"
-        )
-    if not 1 <= len(frozen) <= 3:
-        raise ValueError(f"kernel_size must have one to three spatial axes, not {len(frozen)}: {kernel_size!r}")
-    return per_axis("kernel_size", frozen, len(frozen))
+    size = as_shape("kernel_size", kernel_size)
+    if not 1 <= len(size) <= 3:
+        raise ValueError(f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}")
+    return per_axis("kernel_size", size, len(size))
 
 
 def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
@@ -365,6 +362,13 @@ def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: ob
             f"kernel_size {kernel}; expected shape {expected}"
         )
     return (*columns_shape[:-2], rows // prod(kernel), *size)
+
+
+def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
+    """Raise unless x is one image or a batch of those that a plan is for."""
+    if x_shape != input_shape and x_shape[1:] != input_shape:
+        expected = ", ".join(map(str, input_shape))
+        raise ValueError(f"x has shape {x_shape}, but this plan is for (N, {expected}) or ({expected})")
 
 
 def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:

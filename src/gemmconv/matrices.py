@@ -209,18 +209,8 @@ def convolution_matrix(
     dtype = computing_dtype(weight.dtype, weight.dtype)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
-    try:
-        limit = operator.index(max_bytes)
-    except TypeError:
-        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
     geometry, mode = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
-    size = _size(geometry, mode, dtype.itemsize)
-    if size.nbytes > limit:
-        raise ValueError(
-            f"the convolution matrix of shape {size.shape} would have {size.entries} entries and take {size.nbytes} "
-            f"bytes, but max_bytes is {max_bytes}; gemmconv.ConvolutionOperator is the same linear map without the "
-            "matrix"
-        )
+    _check_bytes(_size(geometry, mode, dtype.itemsize), max_bytes)
     matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, mode)
     if mode != "constant":
         matrix.sum_duplicates()
@@ -237,6 +227,7 @@ def tied_weights(
     groups: int = 1,
     padding_mode: str = "zeros",
     flip: bool = False,
+    max_bytes: int = 2**30,
 ) -> csr_array:
     r"""Return which weight each entry of `convolution_matrix`, of a convolution (cross-correlation), is.
 
@@ -251,6 +242,8 @@ def tied_weights(
         ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode, flip : optional
         As in `gemmconv.conv`.
+    max_bytes : int, optional
+        The largest matrix to build, in bytes.
 
     Returns
     -------
@@ -261,7 +254,7 @@ def tied_weights(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value.
+        If an argument has the wrong kind or value, or the matrix would be larger than `max_bytes`.
 
     Examples
     --------
@@ -277,15 +270,17 @@ def tied_weights(
            [0., 5., 7., 0.],
            [0., 0., 5., 7.]])
 
-    With the gradient of M, here that of the sum of all outputs for an x, the gradient of the weights:
+    The gradient of the weights, from an input x and the gradient g of the output: that of the entry in row i and column
+    j is ``g[i] * x[j]``, and those of a weight are added up:
 
-    >>> x = np.array([1.0, 2.0, 3.0, 4.0])
-    >>> gradient_of_entries = x[ties.indices]
-    >>> np.bincount(ties.data, gradient_of_entries)
-    array([6., 9.])
+    >>> x, g = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 10.0, 100.0])
+    >>> rows = np.arange(3).repeat(np.diff(ties.indptr))
+    >>> np.bincount(ties.data, g[rows] * x[ties.indices], minlength=2)
+    array([321., 432.])
     """
     shape = as_shape("weight_shape", weight_shape)
     geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
+    _check_bytes(_size(geometry, mode, np.dtype(np.intp).itemsize), max_bytes)
     ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
     ties.sort_indices()
     return ties
@@ -330,6 +325,19 @@ def _size(geometry: Geometry, mode: str, itemsize: int) -> MatrixSize:
     rows, columns = geometry.out_channels * geometry.out_pixels, geometry.in_channels * prod(geometry.in_size)
     index = np.dtype(_index_dtype(entries, columns)).itemsize
     return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
+
+
+def _check_bytes(size: MatrixSize, max_bytes: int) -> None:
+    try:
+        limit = operator.index(max_bytes)
+    except TypeError:
+        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
+    if size.nbytes > limit:
+        raise ValueError(
+            f"the convolution matrix of shape {size.shape} would have {size.entries} entries and take {size.nbytes} "
+            f"bytes, but max_bytes is {max_bytes}; gemmconv.ConvolutionOperator is the same linear map without the "
+            "matrix"
+        )
 
 
 def _sparse(values: Array, geometry: Geometry, mode: str) -> csr_array:

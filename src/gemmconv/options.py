@@ -42,6 +42,12 @@ PADDING_MODES = {
 FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
 
 
+def shown(value: object) -> str:
+    """Return what came as a message shows it: on one line, and not the whole of an array."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:80]} ... ({type(value).__name__})"
+
+
 def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     """Return an option as an int, a name or a tuple (of tuples) of ints, so that it can be a key of a cache."""
     if type(value) is int or type(value) is str:
@@ -57,7 +63,7 @@ def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     listed = value.tolist() if hasattr(value, "tolist") else None  # an array of NumPy or another library
     if isinstance(listed, list):
         return freeze(name, listed, depth)
-    raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {value!r}")
+    raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {shown(value)}")
 
 
 def as_shape(name: str, value: object) -> Sizes:
@@ -65,7 +71,7 @@ def as_shape(name: str, value: object) -> Sizes:
     try:
         shape = tuple([operator.index(item) for item in value])  # type: ignore[attr-defined]
     except TypeError:
-        raise TypeError(f"{name} must be a sequence of ints, not {value!r}") from None
+        raise TypeError(f"{name} must be a sequence of ints, not {shown(value)}") from None
     for item in shape:
         check_range(name, item, 0)
     return shape
@@ -168,6 +174,13 @@ def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
     if isinstance(frozen, str):
         return named_padding(frozen, in_size, extents, stride)
     return numeric_padding(frozen, len(in_size))
+
+
+def check_activation(activation: object) -> object:
+    """Return the name of an activation, or None."""
+    if activation is not None and activation != "relu":
+        raise ValueError(f"activation must be None or 'relu', not {activation!r}")
+    return activation
 
 
 def check_group_count(groups: object) -> int:

@@ -1,0 +1,267 @@
+"""Plan: what depends on the weight and the geometry alone is done once; then only arrays come and go."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._gemmconv import Memory
+from .algorithms import ALGORITHMS, choose
+from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
+from .calls import Call, Options, hashable, prepare_convolution
+from .geometry import check_array_shape, check_plan_input, x_shape_of
+from .options import Ints, Padding, Sizes, check_activation
+from .threads import get_num_threads
+
+__all__ = ["Plan"]
+
+LEAST_ITEMSIZE = 4
+
+# A plan remembers how it computed so many shapes of input and numbers of threads.
+MOST_CALLS = 64
+
+# Of each algorithm, to find the fastest.
+TUNING_CALLS = 5
+
+
+class _LaidOut(NamedTuple):
+    """Weight and bias in one computing dtype, as arrays and as the C layer takes them."""
+
+    weight: Array
+    bias: Array | None
+    weight_memory: Memory
+    bias_memory: Memory | None
+
+    @classmethod
+    def of(cls, weight: Array, bias: Array | None, dtype: np.dtype[Any]) -> _LaidOut:
+        weight = contiguous(weight, dtype)
+        cast = None if bias is None else contiguous(bias, dtype)
+        return cls(weight, bias, Memory(weight), None if cast is None else Memory(cast))
+
+
+class Plan:
+    r"""A convolution (cross-correlation) with one weight for many inputs: all but the inputs is worked out once.
+
+    Parameters
+    ----------
+    weight : array_like of shape (O, C/groups, \*kernel)
+        The kernels, one per output channel. They are copied.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel. It is copied.
+    input_size : int or sequence of int
+        The spatial size of the inputs: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
+    stride, padding, dilation, groups, padding_mode, flip, algorithm : optional
+        As in `gemmconv.conv`.
+    activation : str, optional
+        ``"relu"`` replaces negative outputs by zero, while they are in the cache.
+    tune : bool, optional
+        With ``algorithm="auto"``, whether to time every algorithm that can compute this convolution, on one image, and
+        take the fastest, instead of going by the table.
+
+    Attributes
+    ----------
+    algorithm : str
+        The algorithm that was chosen.
+    input_shape, output_shape : tuple of int
+        ``(C, *input_size)`` and ``(O, *output_size)``: of one image.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value.
+
+    Notes
+    -----
+    Without an activation, ``plan(x)`` is bit for bit ``conv(x, weight, bias, ..., algorithm=plan.algorithm)``. Several
+    threads may call one plan at the same time. A pickled plan holds its arguments; what is worked out is worked out
+    again.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import Plan
+    >>> plan = Plan(np.ones((1, 1, 3), np.float32), [-5], input_size=(4,), activation="relu")
+    >>> plan(np.array([[1, 2, 3, 4]], np.float32))
+    array([[1., 4.]], dtype=float32)
+    >>> plan(np.zeros((8, 1, 4), np.float32)).shape
+    (8, 1, 2)
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike,
+        bias: ArrayLike | None = None,
+        *,
+        input_size: Ints,
+        stride: Ints = 1,
+        padding: Padding = 0,
+        dilation: Ints = 1,
+        groups: int = 1,
+        padding_mode: str = "zeros",
+        flip: bool = False,
+        activation: str | None = None,
+        algorithm: str = "auto",
+        tune: bool = False,
+    ) -> None:
+        array = as_array("weight", weight)
+        if not isinstance(tune, bool | np.bool_):
+            raise TypeError(f"tune must be True or False, not {tune!r}")
+        self.input_shape = x_shape_of(array.shape, input_size, groups)
+        self._weight_shape, self._flip = array.shape, flip
+        self._options = hashable(
+            Options(None, stride, padding, dilation, groups, padding_mode, algorithm, check_activation(activation))
+        )
+        self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
+        call = prepare_convolution(self.input_shape, array.shape, LEAST_ITEMSIZE, self._options)
+        self._geometry = call.geometry
+        self.output_shape = call.geometry.out_shape[1:]
+        self.update(weight, bias)
+        self._chosen_by = "asked for"
+        if self._options.algorithm == "auto":
+            self._chosen_by = "the fastest of all on this machine" if tune else ALGORITHMS[choose(call.computed)].why
+        self.algorithm = choose(call.computed, self._fastest() if tune else str(self._options.algorithm))
+        self._options = self._options._replace(algorithm=self.algorithm)
+        self._calls.clear()
+
+    def update(self, weight: ArrayLike, bias: ArrayLike | None = None) -> None:
+        """Replace weight and bias by others of the same shape.
+
+        Parameters
+        ----------
+        weight : array_like
+            Of the shape of the plan's weight.
+        bias : array_like of shape (O,), optional
+            Without it there is none from now on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one does not fit; the plan stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gemmconv import Plan
+        >>> plan = Plan(np.ones((1, 1, 3), np.float32), input_size=(4,))
+        >>> plan.update(np.full((1, 1, 3), 2, np.float32), [1])
+        >>> plan(np.array([[1, 2, 3, 4]], np.float32))
+        array([[13., 19.]], dtype=float32)
+        """
+        array = flipped(as_array("weight", weight), self._flip)
+        check_array_shape("weight", array.shape, self._weight_shape, "that of the plan")
+        dtype = computing_dtype(array.dtype, array.dtype)
+        if bias is not None:
+            bias = np.array(as_array("bias", bias))
+            self._geometry.check_bias(bias.shape)
+        array = np.array(array, dtype=dtype, order="C", subok=False)
+        # One assignment: a thread that computes meanwhile has all of the old or all of the new.
+        self._weights = {dtype: _LaidOut.of(array, bias, dtype)}
+
+    def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
+        r"""Convolve.
+
+        Parameters
+        ----------
+        x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
+            The input; without the batch axis N the result has none either.
+        out : ndarray, optional
+            As in `gemmconv.conv`.
+
+        Returns
+        -------
+        ndarray of shape (N, O, \*output_size) or (O, \*output_size)
+            Of type ``numpy.result_type(x, weight, numpy.float32)``. This is `out` where that was given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` or `out` does not fit.
+        """
+        x = as_array("x", x)
+        weights = self._weights
+        dtype = computing_dtype(x.dtype, next(iter(weights)))
+        laid_out = weights.get(dtype) or self._lay_out(weights, dtype)
+        call = self._calls.get((x.shape, dtype, get_num_threads())) or self._prepare(x.shape, dtype)
+        if out is not None:
+            check_out(out, call.out_shape, dtype)
+        if call.extension:
+            x = extend(x, call.geometry, call.extension)
+        x = contiguous(x, dtype)
+        result = result_array(out, call.out_shape, dtype, x)
+        call.compute(call.problem.run, x, laid_out.weight_memory, laid_out.bias_memory, result)
+        return deliver(result, out)
+
+    def describe(self) -> str:
+        """Tell how the plan computes one image.
+
+        Returns
+        -------
+        str
+            Some lines: the shapes, the algorithm and why, the tiles, scratch and arithmetic.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gemmconv import Plan
+        >>> plan = Plan(np.ones((64, 64, 3, 3), np.float32), input_size=(56, 56), padding=1)
+        >>> print(plan.describe().splitlines()[0])
+        x (N, 64, 56, 56), weight (64, 64, 3, 3), y (N, 64, 56, 56), float32
+        """
+        dtype = next(iter(self._weights))
+        call = self._calls.get((self.input_shape, dtype, get_num_threads())) or self._prepare(self.input_shape, dtype)
+        tiling, geometry = call.tiling, call.computed
+        assert tiling is not None
+        patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
+        shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]
+        return (
+            f"x {shapes[0]}, weight {self._weight_shape}, y {shapes[1]}, {dtype}\n"
+            f"algorithm {self.algorithm}: {self._chosen_by}\n"
+            f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
+            f"{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
+            f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
+            f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but what points into memory."""
+        arrays = {dtype: (laid_out.weight, laid_out.bias) for dtype, laid_out in self._weights.items()}
+        return {**vars(self), "_weights": arrays, "_calls": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Lay the weight out again."""
+        vars(self).update(state)
+        self._weights = {dtype: _LaidOut.of(weight, bias, dtype) for dtype, (weight, bias) in state["_weights"].items()}
+
+    def _lay_out(self, weights: dict[np.dtype[Any], _LaidOut], dtype: np.dtype[Any]) -> _LaidOut:
+        """Enter the weight in another computing dtype."""
+        first = next(iter(weights.values()))
+        weights[dtype] = _LaidOut.of(first.weight, first.bias, dtype)
+        return weights[dtype]
+
+    def _prepare(self, x_shape: Sizes, dtype: np.dtype[Any]) -> Call:
+        """Enter how inputs of this shape and type are computed."""
+        check_plan_input(x_shape, self.input_shape)
+        call = prepare_convolution(x_shape, self._weight_shape, dtype.itemsize, self._options)
+        if len(self._calls) >= MOST_CALLS:
+            self._calls.clear()
+        self._calls[(x_shape, dtype, get_num_threads())] = call
+        return call
+
+    def _fastest(self) -> str:
+        """Time every algorithm on one image."""
+        x = np.zeros(self.input_shape, next(iter(self._weights)))
+        times = {}
+        for name in ALGORITHMS:
+            self._options = self._options._replace(algorithm=name)
+            self._calls.clear()
+            times[name] = min(_seconds(self, x) for _ in range(TUNING_CALLS))
+        return min(times, key=lambda name: times[name])
+
+
+def _seconds(plan: Plan, x: Array) -> float:
+    start = time.perf_counter()
+    plan(x)
+    return time.perf_counter() - start

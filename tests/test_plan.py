@@ -1,0 +1,240 @@
+"""Plans: the same bits as conv, for any batch, from any thread, after any update and pickling."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pytest
+from cases import CASES, integers
+
+import gemmconv
+from gemmconv import Plan, conv, num_threads, plan
+from gemmconv.algorithms import ALGORITHMS
+
+
+def normal(shape, dtype, seed):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def plan_of(case, dtype, **options) -> tuple[Plan, np.ndarray, np.ndarray]:
+    weight, bias = normal(case.weight, dtype, 1), normal(case.weight[:1], dtype, 2)
+    return Plan(weight, bias, input_size=case.x[2 - len(case.weight) :], **case.options, **options), weight, bias
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_gives_the_bits_of_conv(name, dtype, isa):
+    case = CASES[name]
+    x = normal(case.x, dtype, 3)
+    planned, weight, bias = plan_of(case, dtype)
+    expected = conv(x, weight, bias, **case.options, algorithm=planned.algorithm)
+    assert planned.input_shape == x.shape[1 - len(case.weight) :]
+    assert planned.output_shape == expected.shape[1 - len(case.weight) :]
+    out = np.full(expected.shape, np.nan, dtype)
+    for _ in range(2):
+        assert planned(x, out) is out
+        np.testing.assert_array_equal(out, expected)
+    fresh = planned(x)
+    assert fresh.dtype == dtype
+    np.testing.assert_array_equal(fresh, expected)
+
+    rectified, _, _ = plan_of(case, dtype, activation="relu")
+    np.testing.assert_array_equal(rectified(x), np.maximum(expected, 0))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_algorithm_by_name(algorithm):
+    case = CASES["several_tiles"]
+    planned, weight, bias = plan_of(case, "float32", algorithm=algorithm)
+    assert planned.algorithm == algorithm
+    assert "asked for" in planned.describe()
+    x = normal(case.x, "float32", 3)
+    np.testing.assert_array_equal(planned(x), conv(x, weight, bias, **case.options, algorithm=algorithm))
+
+
+def test_relu_without_bias_and_of_nan():
+    planned = Plan(np.array([[[1.0]]]), input_size=(4,), activation="relu")
+    np.testing.assert_array_equal(planned([[-1.0, 2.0, np.nan, -np.inf]]), [[0, 2, np.nan, 0]])
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_any_batch_and_number_of_threads(number):
+    case = CASES["several_blocks_of_channels"]
+    planned, weight, bias = plan_of(case, "float32")
+    x = normal((9, *case.x[1:]), "float32", 3)
+    expected = conv(x, weight, bias, **case.options)
+    with num_threads(number):
+        for batch in (x, x[:1], x[:0], x[3:7]):
+            np.testing.assert_array_equal(planned(batch), conv(batch, weight, bias, **case.options))
+        np.testing.assert_array_equal(planned(x[0]), expected[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", ">f4", "float16"])
+def test_types_are_those_of_conv(dtype):
+    case = CASES["same_3x3"]
+    planned, weight, bias = plan_of(case, "float32")
+    x = integers(case.x, "float64").astype(dtype)
+    for _ in range(2):
+        expected = conv(x, weight, bias, **case.options)
+        assert planned(x).dtype == expected.dtype
+        np.testing.assert_array_equal(planned(x), expected)
+
+
+def test_arrays_of_any_layout_and_overlap():
+    case = CASES["same_3x3"]
+    planned, weight, bias = plan_of(case, "float32")
+    x = normal(case.x, "float32", 3)
+    expected = conv(x, weight, bias, **case.options)
+    np.testing.assert_array_equal(planned(np.asfortranarray(x)), expected)
+    out = np.full(expected.shape, np.nan)[..., ::-1]
+    np.testing.assert_array_equal(planned(x, out), expected)
+    square = Plan(weight[:5], input_size=case.x[2:], padding="same")
+    expected = square(x)
+    np.testing.assert_array_equal(square(x, x), expected)
+
+
+def test_update():
+    case = CASES["flip"]
+    planned, weight, bias = plan_of(case, "float32")
+    x = normal(case.x, "float32", 3)
+    planned(x.astype(np.float64))  # lays the weight out in float64 too
+    new = normal(case.weight, "float32", 4)
+    planned.update(new)
+    for data in (x, x.astype(np.float64)):
+        np.testing.assert_array_equal(planned(data), conv(data, new, **case.options))
+    planned.update(weight.astype(np.float64), bias)
+    np.testing.assert_array_equal(planned(x), conv(x, weight.astype(np.float64), bias, **case.options))
+    with pytest.raises(ValueError, match=r"weight has shape \(2, 3, 3, 1\), but that of the plan has shape"):
+        planned.update(weight[..., :1])
+    with pytest.raises(ValueError, match=r"bias has shape \(3,\)"):
+        planned.update(new, np.ones(3))
+    np.testing.assert_array_equal(planned(x), conv(x, weight.astype(np.float64), bias, **case.options))
+
+
+def test_the_weight_is_copied():
+    weight, bias = np.ones((1, 1, 3)), np.ones(1)
+    planned = Plan(weight, bias, input_size=(3,))
+    weight[:] = bias[:] = np.nan
+    assert planned([[1, 2, 3]]) == 7
+
+
+def test_pickle():
+    case = CASES["reflect"]
+    planned, weight, bias = plan_of(case, "float32", activation="relu")
+    x = normal(case.x, "float32", 3)
+    planned(x)
+    again = pickle.loads(pickle.dumps(planned))
+    np.testing.assert_array_equal(again(x), planned(x))
+    assert again.describe() == planned.describe()
+    again.update(-weight, -bias)
+    np.testing.assert_array_equal(again(x), np.maximum(conv(x, -weight, -bias, **case.options), 0))
+
+
+def test_several_threads_call_one_plan():
+    case = CASES["several_tiles"]
+    planned, weight, bias = plan_of(case, "float32")
+    inputs = [normal((n, *case.x[1:]), "float32", n) for n in range(1, 6)]
+    expected = [conv(x, weight, bias, **case.options) for x in inputs]
+    wrong = []
+
+    def call(seed):
+        for i in np.random.default_rng(seed).integers(0, len(inputs), 40):
+            if not np.array_equal(planned(inputs[i]), expected[i]):
+                wrong.append(i)
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_what_it_remembers_is_bounded():
+    planned = Plan(np.ones((1, 1, 2)), input_size=(3,))
+    for n in range(3 * plan.MOST_CALLS):
+        assert planned(np.ones((n, 1, 3))).shape == (n, 1, 2)
+        assert len(planned._calls) <= plan.MOST_CALLS
+
+
+def test_tune():
+    planned = Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True)
+    assert planned.algorithm in ALGORITHMS
+    assert "fastest" in planned.describe()
+    named = Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True, algorithm="gemm")
+    assert "asked for" in named.describe()
+    np.testing.assert_array_equal(planned(np.ones((1, 3))), [[2, 2]])
+
+
+def test_tuning_takes_the_fastest(monkeypatch):
+    monkeypatch.setitem(ALGORITHMS, "slow", ALGORITHMS["gemm"]._replace(wins=lambda _geometry: False))
+    seconds = {"gemm": 1.0, "slow": 2.0}
+    monkeypatch.setattr(plan, "_seconds", lambda planned, _x: seconds[planned._options.algorithm])
+    assert Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True).algorithm == "gemm"
+    seconds["slow"] = 0.5
+    assert Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True).algorithm == "slow"
+
+
+def test_describe():
+    text = Plan(np.ones((64, 64, 3, 3), np.float32), input_size=(56, 56), padding=1).describe()
+    for part in ("x (N, 64, 56, 56)", "algorithm gemm", "calls of BLAS", "scratch", "7225344", "231.211 MFLOP"):
+        assert part in text
+
+
+WEIGHT = np.ones((4, 3, 2, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((WEIGHT,), {"input_size": (5, 5, 5)}, ValueError, "input_size must be an int or one int per spatial axis"),
+        ((WEIGHT,), {"input_size": (5, 1)}, ValueError, "the kernel covers 2 positions of spatial axis 1"),
+        (
+            (WEIGHT, np.ones(3)),
+            {"input_size": 5},
+            ValueError,
+            r"bias has shape \(3,\), but weight has 4 output channels",
+        ),
+        (
+            (WEIGHT,),
+            {"input_size": 5, "activation": "gelu"},
+            ValueError,
+            "activation must be None or 'relu', not 'gelu'",
+        ),
+        ((WEIGHT,), {"input_size": 5, "algorithm": "fast"}, ValueError, "algorithm must be one of"),
+        ((WEIGHT,), {"input_size": 5, "tune": 1}, TypeError, "tune must be True or False, not 1"),
+        ((WEIGHT,), {"input_size": 5, "flip": 1}, TypeError, "flip must be True or False, not 1"),
+        ((WEIGHT * 1j,), {"input_size": 5}, TypeError, "weight has dtype complex64"),
+        ((WEIGHT[0, 0],), {"input_size": 5}, ValueError, "weight has shape"),
+    ],
+)
+def test_errors(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        Plan(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "out", "error", "message"),
+    [
+        (
+            np.ones((2, 3, 5, 6)),
+            None,
+            ValueError,
+            r"x has shape .*, but this plan is for \(N, 3, 5, 5\) or \(3, 5, 5\)",
+        ),
+        (np.ones((2, 4, 5, 5)), None, ValueError, "but this plan is for"),
+        (np.ones((5, 5)), None, ValueError, "but this plan is for"),
+        (np.ones((2, 2, 3, 5, 5)), None, ValueError, "but this plan is for"),
+        (np.ones((3, 5, 5)) * 1j, None, TypeError, "x has dtype complex128"),
+        (np.ones((3, 5, 5)), np.ones((4, 4, 5)), ValueError, r"out has shape \(4, 4, 5\)"),
+        (np.ones((3, 5, 5)), np.ones((4, 4, 4), int), TypeError, "out has dtype int64"),
+    ],
+)
+def test_wrong_inputs(x, out, error, message):
+    planned = gemmconv.Plan(WEIGHT, input_size=(5, 5))
+    before = None if out is None else out.copy()
+    with pytest.raises(error, match=message):
+        planned(x, out)
+    if out is not None:
+        np.testing.assert_array_equal(out, before)
