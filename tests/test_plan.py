@@ -86,12 +86,19 @@ def test_arrays_of_any_layout_and_overlap():
     planned, weight, bias = plan_of(case, "float32")
     x = normal(case.x, "float32", 3)
     expected = conv(x, weight, bias, **case.options)
-    np.testing.assert_array_equal(planned(np.asfortranarray(x)), expected)
-    out = np.full(expected.shape, np.nan)[..., ::-1]
-    np.testing.assert_array_equal(planned(x, out), expected)
+    planned(x)
+    unaligned = np.frombuffer(b"0" + x.tobytes(), np.uint8)[1:].view(np.float32).reshape(x.shape)
+    for array in (np.asfortranarray(x), x[:, :, ::-1][:, :, ::-1], unaligned, x.astype(">f4")):
+        np.testing.assert_array_equal(planned(array), expected)
+    for out in (np.empty(expected.shape)[..., ::-1], np.empty(expected.shape, np.float32, "F")):
+        np.testing.assert_array_equal(planned(x, out), expected)
     square = Plan(weight[:5], input_size=case.x[2:], padding="same")
-    expected = square(x)
-    np.testing.assert_array_equal(square(x, x), expected)
+    for _ in range(2):
+        expected = square(x)
+        np.testing.assert_array_equal(square(x, x), expected)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        square(np.ones_like(x), x)
 
 
 def test_update():

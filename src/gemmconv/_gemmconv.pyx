@@ -387,26 +387,47 @@ cdef class Problem:
         return gemm_conv_scratch_size(&self.problem) * self.itemsize
 
     def run(self, x, weight, bias, out, int threads=1):
-        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written.
-
-        `weight` and `bias` may also be the `Memory` of theirs.
-        """
-        cdef conv_problem problem = self.problem
-        cdef Memory x_memory = memory_of(x, self.x_bytes())
-        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
-        cdef Memory out_memory = target_of(out, self.y_bytes())
-        cdef Memory bias_memory
-        problem.blas = gemm_of(self.itemsize)
-        problem.input = x_memory.view.buf
-        problem.weight = weight_memory.view.buf
-        problem.output = out_memory.view.buf
+        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written."""
+        cdef Memory bias_memory = None
         if bias is not None:
-            bias_memory = memory_of(bias, problem.out_channels * self.itemsize)
-            problem.bias = bias_memory.view.buf
+            bias_memory = memory_of(bias, self.problem.out_channels * self.itemsize)
+        self.convolve(
+            memory_of(x, self.x_bytes()),
+            memory_of(weight, self.weight_bytes()),
+            bias_memory,
+            target_of(out, self.y_bytes()),
+            threads,
+        )
+
+    def run_directly(self, x, Memory weight, Memory bias, out, int threads=1):
+        """Do as `run` does and return True; or nothing, and return False, where `run` must not have these arrays.
+
+        That is where they are not contiguous, aligned and writable, or overlap. Their types have been checked.
+        """
+        cdef Memory x_memory, out_memory
+        try:
+            x_memory, out_memory = Memory(x), Memory(out)
+        except (BufferError, ValueError):
+            return False
+        cdef size_t x_begin = <size_t>x_memory.view.buf, out_begin = <size_t>out_memory.view.buf
+        if out_memory.view.readonly or (x_begin | out_begin) % self.itemsize:
+            return False
+        if x_begin < out_begin + out_memory.view.len and out_begin < x_begin + x_memory.view.len:
+            return False
+        self.convolve(x_memory, weight, bias, out_memory, threads)
+        return True
+
+    cdef int convolve(self, Memory x, Memory weight, Memory bias, Memory out, int threads) except -1:
+        cdef conv_problem problem = self.problem
+        problem.blas = gemm_of(self.itemsize)
+        problem.input = x.view.buf
+        problem.weight = weight.view.buf
+        problem.bias = bias.view.buf if bias is not None else NULL
+        problem.output = out.view.buf
         cdef operation gemm_conv = operation(
             kernels_of(self.itemsize).gemm_conv_run, gemm_conv_task_count(&problem), gemm_conv_scratch_size(&problem)
         )
-        run_tasks(&problem, &gemm_conv, self.itemsize, threads)
+        return run_tasks(&problem, &gemm_conv, self.itemsize, threads)
 
     def input_gradient(self, grad_output, weight, out, int threads=1):
         """Compute the gradient of the input from that of the output. All of `out` is written."""

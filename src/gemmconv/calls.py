@@ -46,6 +46,8 @@ class Call(NamedTuple):
     tiling: Tiling | None
     limits_blas: bool
     threads: int
+    is_direct: bool = False
+    """Whether arrays may go to C as they come: nothing is extended, BLAS is not limited."""
 
     def shape(self, batched_shape: Sizes) -> Sizes:
         """Return the shape of an array of this call: without the batch axis, if x has none."""
@@ -115,6 +117,7 @@ def _prepare_product(
     computed, extension = _extended(geometry, mode)
     threads = min(threads, threads_worth(computed.operations))
     tiling = _TILINGS[kind](computed, itemsize, threads, algorithm)
+    limits_blas = may_start_threads(largest_gemm(tiling))
     batched = len(x_shape) == len(weight_shape)
     return Call(
         geometry,
@@ -124,8 +127,9 @@ def _prepare_product(
         geometry.out_shape if batched else geometry.out_shape[1:],
         Problem(computed, itemsize, tiling, options.activation == "relu"),
         tiling,
-        may_start_threads(largest_gemm(tiling)),
+        limits_blas,
         threads,
+        is_direct=extension is None and not limits_blas,
     )
 
 

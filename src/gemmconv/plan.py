@@ -180,6 +180,22 @@ class Plan:
         TypeError, ValueError
             If `x` or `out` does not fit.
         """
+        if type(x) is np.ndarray:
+            call = self._calls.get((x.shape, x.dtype, get_num_threads()))
+            if call is not None and call.is_direct:
+                laid_out = self._weights.get(x.dtype)
+                result = np.empty(call.out_shape, x.dtype) if out is None else out
+                usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
+                if (
+                    laid_out
+                    and usable
+                    and call.problem.run_directly(x, laid_out.weight_memory, laid_out.bias_memory, result, call.threads)
+                ):
+                    return result
+        return self._convolve(x, out)
+
+    def _convolve(self, x: ArrayLike, out: Array | None) -> Array:
+        """Convolve whatever arrays come; `__call__` has tried those that need no work."""
         x = as_array("x", x)
         weights = self._weights
         dtype = computing_dtype(x.dtype, next(iter(weights)))
