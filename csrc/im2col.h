@@ -181,7 +181,12 @@ static inline int find_spans(const struct conv_problem *problem, const struct pa
 /* im2col and col2im as operations of their own, on the whole of P, of problems of one group. Tasks write whole rows,
  * so that they do not meet in lines of the cache: those of im2col the rows of one tap for a block of channels, and
  * those of col2im a block of channels of the image. */
-enum { IM2COL_CHANNELS = 32, COL2IM_CHANNELS = 8 };
+enum { IM2COL_CHANNELS = 32 };
+
+static inline ptrdiff_t col2im_channels(const struct conv_problem *problem)
+{
+    return problem->in_channels < 16 ? 1 : 8;
+}
 
 static inline ptrdiff_t im2col_task_count(const struct conv_problem *problem)
 {
@@ -190,7 +195,7 @@ static inline ptrdiff_t im2col_task_count(const struct conv_problem *problem)
 
 static inline ptrdiff_t col2im_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * ceil_div(problem->in_channels, COL2IM_CHANNELS);
+    return problem->batch * ceil_div(problem->in_channels, col2im_channels(problem));
 }
 
 /* The convolution that has tap t alone: its P is every so manieth row of the whole. */

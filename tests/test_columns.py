@@ -9,6 +9,7 @@ from guarded import guarded
 
 import gemmconv
 from gemmconv import col2im, im2col, num_threads, reference
+from gemmconv.calls import Options, prepare_columns
 
 NOT_EMPTY = [name for name in CASES if 0 not in CASES[name].x]
 FEATURES = integers((2, 3, 9, 8), "float32")
@@ -68,9 +69,13 @@ def test_kernel_matrix_times_columns_is_the_convolution(name, dtype):
         np.testing.assert_array_equal(K @ columns, image)
 
 
-@pytest.mark.parametrize("name", ["several_tiles", "several_panels", "large_kernel", "3d_everything", "same_3x3"])
+@pytest.mark.parametrize("name", ["several_tiles", "several_panels", "several_blocks_of_taps", "first_layer"])
 def test_same_bits_with_any_number_of_threads(name, dtype):
     case = CASES[name]
+    with num_threads(8):
+        layout = prepare_columns(case.x, case.weight[2:], 4, Options(None, 1, 0, 1, 1, "zeros", "auto"))
+    assert layout.threads > 1
+    assert layout.problem.column_task_counts > (2, 2)
     rng = np.random.default_rng(1)
     x = rng.standard_normal(case.x).astype(dtype)
     kernel, options = case.weight[2:], spatial_options(case)
@@ -143,7 +148,12 @@ def test_lists_are_float64():
 def test_out_may_overlap_and_be_of_another_type():
     x = integers((4, 6), "float64")
     expected = im2col(x, (1,))
-    np.testing.assert_array_equal(im2col(x, (1,), out=x[::-1]), expected)
+    np.testing.assert_array_equal(im2col(x, (1,), out=x), expected)
+    square = integers((1, 2, 9), "float64")
+    expected_rows = im2col(square, (2,), stride=4)  # (1, 4, 2) in the memory of (1, 2, 9)
+    np.testing.assert_array_equal(
+        im2col(square, (2,), stride=4, out=square.ravel()[3:11].reshape(1, 4, 2)), expected_rows
+    )
     out = np.empty((4, 6), np.float32)
     np.testing.assert_array_equal(im2col(expected, (1,), out=out), expected)
     columns = integers((8, 5), "float64")
@@ -182,6 +192,7 @@ P = np.ones((2, 27, 42))
             ValueError,
             r"out has shape \(2, 27, 41\), but the result",
         ),
+        (im2col, (np.ones((0, 1, 1)), (2**30,)), {"padding": 2**30}, ValueError, "the patch matrix would have 92"),
         (col2im, (P, (9, 8), 3), {}, TypeError, "kernel_size must be a sequence"),
         (
             col2im,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -107,6 +109,38 @@ def test_too_large_a_matrix_is_refused_before_it_is_built():
         convolution_matrix(np.ones((1, 1, 2), np.float32), (5,), max_bytes=size - 1)
 
 
+def test_very_large_ones_are_refused_at_once():
+    # their pointers alone, or the windows that are counted, would fill the memory
+    for options in ({}, {"padding": 1, "padding_mode": "wrap"}):
+        for function, weight in ((convolution_matrix, np.ones((1, 1, 3))), (tied_weights, (1, 1, 3))):
+            with pytest.raises(ValueError, match=r"at least [0-9]+ bytes, but max_bytes is .*ConvolutionOperator"):
+                function(weight, (2**30,), **options)
+    assert convolution_matrix_size((1, 1, 3), (2**30,), padding=1).entries == 3 * 2**30 - 2
+    assert convolution_matrix_size((1, 1, 10**6), (4,), padding="full").entries == 4 * 10**6
+
+
+def test_building_takes_little_more_than_the_matrix():
+    # most taps of most windows are in the padding; a table of all would have 300**4 entries
+    tracemalloc.start()
+    M = convolution_matrix(np.ones((1, 1, 301, 301), np.float32), (4, 4), padding="full")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert M.nnz == 16 * 301**2
+    assert peak < 4 * (M.data.nbytes + M.indices.nbytes + M.indptr.nbytes) + 2**25
+    assert M.sum() == M.nnz
+    tracemalloc.start()
+    convolution_matrix(np.ones((1, 1, 3, 3), np.float32), (500, 500), padding=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * convolution_matrix_size((1, 1, 3, 3), (500, 500), padding=1).nbytes + 2**25
+
+
+def test_types_of_sizes():
+    for dtype, itemsize in (("uint8", 4), (np.float32, 4), ("f8", 8), (int, 8)):
+        size = convolution_matrix_size((1, 1, 2), (5,), dtype=dtype)
+        assert size.nbytes == 8 * (itemsize + 4) + 5 * 4
+
+
 # --- where it has a name -----------------------------------------------------------------------------------------
 
 
@@ -157,6 +191,7 @@ def test_kernel_matrix(name, dtype):
     if options.get("groups", 1) > 1:
         assert K.has_canonical_format
         assert K.nnz == weight.size
+        assert not np.may_share_memory(K.data, weight)
         K = K.toarray()
     elif "flip" not in options:
         assert np.may_share_memory(K, weight)
@@ -235,6 +270,28 @@ W = np.ones((4, 3, 2, 2))
         (convolution_matrix_size, (W, (5, 5)), {}, TypeError, "weight_shape must be a sequence of ints, not array"),
         (convolution_matrix_size, (4, (5, 5)), {}, TypeError, "weight_shape must be a sequence of ints, not 4"),
         (convolution_matrix_size, ((4, 3, 0, 2), (5, 5)), {}, ValueError, "no axis may be empty"),
+        (
+            convolution_matrix_size,
+            ((4, 3, 2, 2), (5, 5)),
+            {"dtype": complex},
+            TypeError,
+            "dtype is .*complex.*; gemmconv",
+        ),
+        (
+            convolution_matrix_size,
+            ((4, 3, 2, 2), (5, 5)),
+            {"dtype": None},
+            TypeError,
+            "dtype is None; gemmconv computes",
+        ),
+        (
+            convolution_matrix_size,
+            ((4, 3, 2, 2), (5, 5)),
+            {"dtype": "nope"},
+            TypeError,
+            "dtype must be a type of NumPy",
+        ),
+        (tied_weights, ((4, 3, 2, 2), (5, 5)), {"max_bytes": 100}, ValueError, "but max_bytes is 100"),
         (tied_weights, ((4, 3), (5, 5)), {}, ValueError, r"weight has shape \(4, 3\), but a convolution needs"),
         (tied_weights, ((4, -3, 2, 2), (5, 5)), {}, ValueError, "weight_shape must be at least 0, not -3"),
         (kernel_matrix, (W,), {"groups": 3}, ValueError, "groups=3 does not divide the 4 output channels of weight"),

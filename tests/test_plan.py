@@ -146,9 +146,8 @@ def test_several_threads_call_one_plan():
     wrong = []
 
     def call(seed):
-        for i in np.random.default_rng(seed).integers(0, len(inputs), 40):
-            if not np.array_equal(planned(inputs[i]), expected[i]):
-                wrong.append(i)
+        order = np.random.default_rng(seed).integers(0, len(inputs), 40)
+        wrong.extend([i for i in order if not np.array_equal(planned(inputs[i]), expected[i])])
 
     threads = [threading.Thread(target=call, args=(seed,)) for seed in range(4)]
     for thread in threads:

@@ -382,6 +382,11 @@ cdef class Problem:
         return gemm_conv_task_count(&self.problem)
 
     @property
+    def column_task_counts(self):
+        """The numbers of tasks of `im2col` and of `col2im`."""
+        return im2col_task_count(&self.problem), col2im_task_count(&self.problem)
+
+    @property
     def scratch_bytes(self):
         """The memory that a call needs beside its arrays."""
         return gemm_conv_scratch_size(&self.problem) * self.itemsize

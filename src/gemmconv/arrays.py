@@ -7,7 +7,7 @@ The C layer takes contiguous, aligned arrays of one native type. The computing d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +34,26 @@ def as_array(name: str, value: object) -> Array:
         except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's tensors raise all of them
             raise type(error)(f"{name} cannot be made an array: {error}") from None
     if array.dtype.char not in COMPUTABLE:
-        hint = "; convolve the real and the imaginary part apart" if array.dtype.kind == "c" else ""
-        raise TypeError(
-            f"{name} has dtype {array.dtype}; gemmconv computes in float32 or float64 and takes "
-            f"booleans, integers and floats of up to 64 bits{hint}"
-        )
+        raise_for_dtype(f"{name} has dtype {array.dtype}", array.dtype)
     return array
+
+
+def raise_for_dtype(what: str, dtype: np.dtype[Any]) -> NoReturn:
+    """Raise for a type that is not computable."""
+    hint = "; convolve the real and the imaginary part apart" if dtype.kind == "c" else ""
+    kinds = "booleans, integers and floats of up to 64 bits"
+    raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
+
+
+def check_dtype(name: str, value: object) -> np.dtype[Any]:
+    """Return the computing dtype of weights of some type, or raise naming the argument."""
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None
+    if value is None or dtype.char not in COMPUTABLE:
+        raise_for_dtype(f"{name} is {value!r}", dtype)
+    return computing_dtype(dtype, dtype)
 
 
 @lru_cache(maxsize=256)
@@ -89,11 +103,24 @@ def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[
 def fold(extended: Array, geometry: Geometry, mode: str) -> Array:
     """Return the transpose of `extend`: every element is added to the one that it repeats."""
     sizes = geometry.in_size[3 - geometry.rank :]
-    for axis, (size, pads) in enumerate(zip(sizes, geometry.pads), start=extended.ndim - geometry.rank):
-        folded = np.zeros((size, *np.delete(extended.shape, axis)), extended.dtype)
-        np.add.at(folded, extension_indices(size, *pads, mode), np.moveaxis(extended, axis, 0))
-        extended = np.moveaxis(folded, 0, axis)
-    return extended
+    for axis, (size, (before, after)) in enumerate(zip(sizes, geometry.pads), start=extended.ndim - geometry.rank):
+        if before or after:
+            extended = np.moveaxis(fold_first(np.moveaxis(extended, axis, 0), size, before, after, mode), 0, axis)
+    return np.ascontiguousarray(extended)
+
+
+def fold_first(extended: Array, size: int, before: int, after: int, mode: str) -> Array:
+    """Return the transpose of `extend` along the first axis."""
+    indices = extension_indices(size, before, after, mode)
+    folded = np.zeros((size, *extended.shape[1:]), extended.dtype)
+    # what is not in the padding stands in one piece
+    first, end = max(-before, 0), size - max(-after, 0)
+    start = max(before, 0) if first < end else 0
+    stop = start + max(end - first, 0)
+    folded[first : first + stop - start] = extended[start:stop]
+    for border in (slice(0, start), slice(stop, None)):
+        np.add.at(folded, indices[border], extended[border])
+    return folded
 
 
 def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:

@@ -15,8 +15,8 @@ from .options import Sizes, check_group_count, check_padding_mode, freeze
 from .threads import get_num_threads, threads_worth
 from .tiling import Tiling, choose_input_gradient_tiling, largest_gemm
 
-# To move an element takes as long as so many operations.
-OPERATIONS_PER_ELEMENT = 16
+# To move an element, which counts as two operations, takes as long as so many.
+OPERATIONS_PER_MOVE = 32
 
 
 class Options(NamedTuple):
@@ -149,7 +149,7 @@ def _prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options
         Problem(computed, itemsize),
         tiling=None,
         limits_blas=False,
-        threads=min(threads, threads_worth(OPERATIONS_PER_ELEMENT * computed.operations)),
+        threads=min(threads, threads_worth(OPERATIONS_PER_MOVE / 2 * computed.operations)),
     )
 
 

@@ -38,7 +38,8 @@ def im2col(
     stride, padding, dilation, padding_mode : optional
         As in `gemmconv.conv`.
     out : ndarray, optional
-        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``).
+        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``). It may
+        overlap the input.
 
     Returns
     -------
@@ -111,7 +112,8 @@ def col2im(
         As in `gemmconv.conv`. What would be read from the padding is dropped, or with another `padding_mode` than
         ``"zeros"`` added to the element that is repeated there.
     out : ndarray, optional
-        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``).
+        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``). It may
+        overlap the input.
 
     Returns
     -------

@@ -240,7 +240,10 @@ class Geometry:
         kernel = check_kernel_size(kernel_size)
         check_x_shape(x_shape, len(kernel), f"kernel_size {kernel}")
         weight_shape = (1, x_shape[-len(kernel) - 1], *kernel)
-        return cls.from_shapes(x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation)
+        geometry = cls.from_shapes(x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation)
+        size = 8 * max(geometry.batch, 1) * geometry.reduction_length * geometry.out_pixels
+        check_limits({"the patch matrix": (size, LARGEST_ARRAY, "bytes")})
+        return geometry
 
     @property
     def reduction_length(self) -> int:
@@ -334,10 +337,10 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
 
 def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size, whose length is the number of spatial axes."""
-    size = as_shape("kernel_size", kernel_size)
+    size = as_shape("kernel_size", kernel_size, minimum=1)
     if not 1 <= len(size) <= 3:
         raise ValueError(f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}")
-    return per_axis("kernel_size", size, len(size))
+    return size
 
 
 def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
@@ -406,6 +409,11 @@ def check_representable(geometry: Geometry) -> None:
         "the output": (8 * prod(geometry.out_shape), LARGEST_ARRAY, "bytes"),
         "the padded input": (8 * prod(geometry.padded_size), LARGEST_ARRAY, "bytes"),
     }
+    check_limits(limits)
+
+
+def check_limits(limits: dict[str, tuple[int, int, str]]) -> None:
+    """Raise for the first of several numbers that is above its limit."""
     for what, (number, largest, unit) in limits.items():
         if number > largest:
             raise ValueError(f"{what} would have {number} {unit}, but at most {largest} are possible")

@@ -39,8 +39,8 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
     shape : tuple of int
         ``(O * prod(output), C * prod(input))``.
     dtype : numpy.dtype
-        That of the weight, float32 or float64. Products are of type ``numpy.result_type(dtype, x)``, or float64 for
-        what neither holds.
+        That of the weight, float32 or float64. Products are of type ``numpy.result_type(dtype, x)``; vectors may be of
+        any real or complex type of up to 64 bits a number.
     input_shape, output_shape : tuple of int
         ``(C, *input_size)`` and ``(O, *output_size)``: what the vectors are flattened from.
 
@@ -98,13 +98,13 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
 
     def _matmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
-            return self._matmat(x.real) + 1j * self._matmat(x.imag)
+            return _complex(self._matmat(x.real), self._matmat(x.imag))
         images, weight = self._images(x, self.input_shape)
         return convolve(images, weight, None, self._options, False, None).reshape(len(images), self.shape[0]).T
 
     def _rmatmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
-            return self._rmatmat(x.real) + 1j * self._rmatmat(x.imag)
+            return _complex(self._rmatmat(x.real), self._rmatmat(x.imag))
         images, weight = self._images(x, self.output_shape)
         gradient = input_gradient(images, weight, (len(images), *self.input_shape), self._options)
         return gradient.reshape(len(images), self.shape[1]).T
@@ -117,3 +117,10 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
 
     def _transpose(self) -> LinearOperator:
         return self._adjoint()  # all entries are real
+
+
+def _complex(real: Array, imaginary: Array) -> Array:
+    # not real + 1j * imaginary, which makes NaN of infinity
+    result = np.empty(real.shape, np.result_type(real, np.complex64))
+    result.real, result.imag = real, imaginary
+    return result

@@ -7,17 +7,18 @@ reads there, and zeros elsewhere: entries that are the same weight are tied.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array, sparray
 
-from .arrays import Array, as_array, computing_dtype, contiguous, extension_indices, flipped
+from .arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
 from .geometry import Geometry, check_channels, check_weight_shape, x_shape_of
 from .options import LARGEST_INT, Ints, Padding, Sizes, as_shape, check_group_count, check_padding_mode
+from .windows import count_read, pattern
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
 
@@ -41,8 +42,8 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     Returns
     -------
     ndarray or scipy.sparse.csr_array of shape (O, C * prod(kernel))
-        Dense for one group, a view of `weight` where possible. For several it is sparse, with a block for each group on
-        its diagonal; it multiplies the P of one image at a time. Of type float32 or float64.
+        Dense for one group, a view of `weight` where possible. For several it is a sparse copy, with a block for each
+        group on its diagonal; it multiplies the P of one image at a time. Of type float32 or float64.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     index = _index_dtype(kernels.size, length * count)
     indices = (first[:, np.newaxis] + np.arange(length)).astype(index)
     indptr = (np.arange(rows + 1) * length).astype(index)
-    return csr_array((kernels.ravel(), indices.ravel(), indptr), shape=(rows, length * count))
+    return csr_array((kernels.ravel().copy(), indices.ravel(), indptr), shape=(rows, length * count))
 
 
 class MatrixSize(NamedTuple):
@@ -110,7 +111,7 @@ def convolution_matrix_size(
     stride, padding, dilation, groups, padding_mode : optional
         As in `gemmconv.conv`.
     dtype : dtype_like, optional
-        The type of the entries.
+        The type of the weight: the entries are of type ``numpy.result_type(dtype, numpy.float32)``.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def convolution_matrix_size(
     geometry, mode = _geometry(
         as_shape("weight_shape", weight_shape), input_size, stride, padding, dilation, groups, padding_mode
     )
-    return _size(geometry, mode, np.dtype(dtype).itemsize)
+    return _size(geometry, mode, check_dtype("dtype", dtype).itemsize)
 
 
 def convolution_matrix(
@@ -151,9 +152,9 @@ def convolution_matrix(
     r"""Return the sparse matrix M of a convolution (cross-correlation): ``M @ x.ravel() == conv(x, weight).ravel()``.
 
     For one channel, stride 1, ``padding="full"`` and ``flip=True`` this is the Toeplitz matrix that
-    `scipy.linalg.convolution_matrix` gives for a sequence. With ``padding="same"`` and ``padding_mode="wrap"`` it is
-    circulant (of circulant blocks in two dimensions): its eigenvectors are Fourier's, its eigenvalues the discrete
-    Fourier transform of its first column.
+    `scipy.linalg.convolution_matrix` gives for a sequence. For one channel, stride 1, ``padding="same"`` and
+    ``padding_mode="wrap"`` it is circulant (of circulant blocks in two dimensions): its eigenvectors are Fourier's, its
+    eigenvalues the discrete Fourier transform of its first column, as an image.
 
     Parameters
     ----------
@@ -207,10 +208,10 @@ def convolution_matrix(
     """
     weight = as_array("weight", weight)
     dtype = computing_dtype(weight.dtype, weight.dtype)
-    if format not in FORMATS:
+    if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
     geometry, mode = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
-    _check_bytes(_size(geometry, mode, dtype.itemsize), max_bytes)
+    _check_bytes(geometry, max_bytes, lambda: _size(geometry, mode, dtype.itemsize))
     matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, mode)
     if mode != "constant":
         matrix.sum_duplicates()
@@ -280,7 +281,9 @@ def tied_weights(
     """
     shape = as_shape("weight_shape", weight_shape)
     geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
-    _check_bytes(_size(geometry, mode, np.dtype(np.intp).itemsize), max_bytes)
+    # both weights of an element that is read twice are stored
+    every = geometry.out_channels * geometry.out_pixels * geometry.reduction_length if mode != "constant" else None
+    _check_bytes(geometry, max_bytes, lambda: _size(geometry, mode, np.dtype(np.intp).itemsize, every))
     ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
     ties.sort_indices()
     return ties
@@ -304,39 +307,35 @@ def _geometry(
     return geometry, mode if any(map(any, geometry.pads)) else "constant"
 
 
-def _axis_tables(geometry: Geometry, mode: str) -> list[NDArray[np.intp]]:
-    """Return for each axis which input position each output position (row) reads by each tap (column); -1 is zero."""
-    tables = []
-    for axis in range(3):
-        extended = extension_indices(geometry.in_size[axis], geometry.pad_before[axis], geometry.pad_after[axis], mode)
-        outputs = np.arange(geometry.out_size[axis])[:, np.newaxis] * geometry.stride[axis]
-        tables.append(extended[outputs + np.arange(geometry.kernel[axis]) * geometry.dilation[axis]])
-    return tables
-
-
 def _index_dtype(entries: int, columns: int) -> type[np.signedinteger[Any]]:
     return np.int32 if max(entries, columns) <= LARGEST_INT else np.int64
 
 
-def _size(geometry: Geometry, mode: str, itemsize: int) -> MatrixSize:
-    # Windows are products of their axes, and so are the distinct elements that they read.
-    read = [sum(len(set(row) - {-1}) for row in table.tolist()) for table in _axis_tables(geometry, mode)]
-    entries = geometry.out_channels * (geometry.in_channels // geometry.groups) * prod(read)
+def _size(geometry: Geometry, mode: str, itemsize: int, entries: int | None = None) -> MatrixSize:
+    if entries is None:
+        channels = geometry.in_channels // geometry.groups
+        entries = geometry.out_channels * channels * prod([count_read(geometry, axis, mode) for axis in range(3)])
     rows, columns = geometry.out_channels * geometry.out_pixels, geometry.in_channels * prod(geometry.in_size)
     index = np.dtype(_index_dtype(entries, columns)).itemsize
     return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
 
 
-def _check_bytes(size: MatrixSize, max_bytes: int) -> None:
+def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], MatrixSize]) -> None:
+    """Raise where the matrix would be too large; the pointers to the rows alone tell of the very large ones."""
     try:
         limit = operator.index(max_bytes)
     except TypeError:
         raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
-    if size.nbytes > limit:
+    rows = geometry.out_channels * geometry.out_pixels
+    size = None if 4 * rows > limit else size_of()
+    if size is None or size.nbytes > limit:
+        amount = (
+            f"at least {4 * rows} bytes" if size is None else f"{size.entries} entries and take {size.nbytes} bytes"
+        )
+        shape = (rows, geometry.in_channels * prod(geometry.in_size))
         raise ValueError(
-            f"the convolution matrix of shape {size.shape} would have {size.entries} entries and take {size.nbytes} "
-            f"bytes, but max_bytes is {max_bytes}; gemmconv.ConvolutionOperator is the same linear map without the "
-            "matrix"
+            f"the convolution matrix of shape {shape} would have {amount}, but max_bytes is {max_bytes}; "
+            "gemmconv.ConvolutionOperator is the same linear map without the matrix"
         )
 
 
@@ -344,36 +343,22 @@ def _sparse(values: Array, geometry: Geometry, mode: str) -> csr_array:
     """Return the matrix of a convolution with one value per weight.
 
     All output channels of a group have the same pattern, and the next group has it further right: so the rows of one
-    output channel are worked out, and repeated. Within a row the order is that of the weights, channel by channel and
-    tap by tap, which with zeros as padding is also that of the columns.
+    output channel are worked out, and repeated.
     """
-    tables = _axis_tables(geometry, mode)
-    depth, height, width = np.ix_(*[np.arange(table.size) for table in tables])
-    _, in_height, in_width = geometry.in_size
-    flat = [table.ravel() for table in tables]
-    position = (flat[0][depth] * in_height + flat[1][height]) * in_width + flat[2][width]
-    stored = (flat[0][depth] >= 0) & (flat[1][height] >= 0) & (flat[2][width] >= 0)
-    # (od, kd, oh, kh, ow, kw) -> (outputs, taps)
-    axes = [size for table in tables for size in table.shape]
-    position, stored = [
-        array.reshape(axes).transpose(0, 2, 4, 1, 3, 5).reshape(geometry.out_pixels, 1, -1)
-        for array in (position, stored)
-    ]
+    group_columns = geometry.in_channels // geometry.groups * prod(geometry.in_size)
+    indptr, chunks = pattern(geometry, mode)
+    length = int(indptr[-1])
+    index = _index_dtype(geometry.out_channels * length, geometry.groups * group_columns)
+    columns, sources = np.empty(length, index), np.empty(length, index)
+    for where, positions, taps in chunks:
+        columns[where], sources[where] = positions, taps
 
-    channels = geometry.in_channels // geometry.groups
-    in_pixels = prod(geometry.in_size)
-    columns = position + np.arange(channels)[:, np.newaxis] * in_pixels
-    stored = np.broadcast_to(stored, columns.shape)
-    counts = np.count_nonzero(stored, axis=(1, 2))
-    sources = np.broadcast_to(np.arange(columns[0].size).reshape(columns[0].shape), columns.shape)[stored]
-    pattern = columns[stored]
-
-    entries = geometry.out_channels * pattern.size
-    index = _index_dtype(entries, geometry.in_channels * in_pixels)
-    indptr = np.zeros(geometry.out_channels * geometry.out_pixels + 1, index)
-    np.cumsum(np.tile(counts, geometry.out_channels), out=indptr[1:])
-    indices = np.empty((geometry.groups, geometry.out_channels // geometry.groups, pattern.size), index)
+    all_indptr = np.zeros(geometry.out_channels * geometry.out_pixels + 1, index)
+    np.cumsum(np.tile(np.diff(indptr), geometry.out_channels), out=all_indptr[1:])
+    indices = np.empty((geometry.groups, geometry.out_channels // geometry.groups, length), index)
     for group in range(geometry.groups):
-        indices[group] = pattern + group * channels * in_pixels
+        np.add(columns, index(group * group_columns), out=indices[group])
     data = np.take(values.reshape(geometry.out_channels, -1), sources, axis=1)
-    return csr_array((data.ravel(), indices.ravel(), indptr), shape=(len(indptr) - 1, geometry.in_channels * in_pixels))
+    return csr_array(
+        (data.ravel(), indices.ravel(), all_indptr), shape=(len(all_indptr) - 1, geometry.groups * group_columns)
+    )

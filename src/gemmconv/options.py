@@ -66,14 +66,14 @@ def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {shown(value)}")
 
 
-def as_shape(name: str, value: object) -> Sizes:
-    """Return the shape of an array as a tuple of ints of at least 0."""
+def as_shape(name: str, value: object, minimum: int = 0) -> Sizes:
+    """Return the shape of an array as a tuple of ints."""
     try:
         shape = tuple([operator.index(item) for item in value])  # type: ignore[attr-defined]
     except TypeError:
         raise TypeError(f"{name} must be a sequence of ints, not {shown(value)}") from None
     for item in shape:
-        check_range(name, item, 0)
+        check_range(name, item, minimum)
     return shape
 
 

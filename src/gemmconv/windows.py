@@ -1,0 +1,122 @@
+"""Windows: which elements of the input each output reads, and by which taps, as ragged rows.
+
+A window is the product of one window along each axis, and of the channels; so is everything here. In the padding of
+zeros nothing is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import extension_indices
+from .geometry import Geometry
+
+Indices = NDArray[np.int64]
+
+# What is worked out at a time, in elements: some MiB of intermediate arrays.
+CHUNK = 1 << 18
+
+
+class Windows(NamedTuple):
+    """Row i reads the `positions` from ``indptr[i]`` to ``indptr[i + 1]`` by the `taps` there, in the order of taps."""
+
+    indptr: Indices
+    positions: Indices
+    taps: Indices
+
+
+def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
+    """Return the windows along one axis."""
+    size, before, after = geometry.in_size[axis], geometry.pad_before[axis], geometry.pad_after[axis]
+    kernel, dilation = geometry.kernel[axis], geometry.dilation[axis]
+    begins = np.arange(geometry.out_size[axis]) * geometry.stride[axis]
+    if mode != "constant":
+        read = extension_indices(size, before, after, mode)[begins[:, np.newaxis] + np.arange(kernel) * dilation]
+        return Windows(np.arange(len(begins) + 1) * kernel, read.ravel(), np.tile(np.arange(kernel), len(begins)))
+    # taps of which the first is the smallest t with begin - before + t * dilation >= 0
+    first = np.clip(-((begins - before) // dilation), 0, kernel)
+    end = np.clip((size - 1 - begins + before) // dilation + 1, first, kernel)
+    indptr = np.concatenate([[0], np.cumsum(end - first)])
+    row = np.repeat(np.arange(len(begins)), end - first)
+    taps = np.arange(indptr[-1]) - (indptr[:-1] - first)[row]
+    return Windows(indptr, begins[row] - before + taps * dilation, taps)
+
+
+def count_read(geometry: Geometry, axis: int, mode: str) -> int:
+    """Return how many elements the windows along one axis read together, each once per window."""
+    size, before = geometry.in_size[axis], geometry.pad_before[axis]
+    kernel, stride, dilation = geometry.kernel[axis], geometry.stride[axis], geometry.dilation[axis]
+    outputs = geometry.out_size[axis]
+    if mode == "constant":
+        # of each tap, the outputs for which it reads from 0 to size - 1
+        offsets = np.arange(kernel) * dilation - before
+        first = np.maximum(-(offsets // stride), 0)
+        end = np.minimum((size - 1 - offsets) // stride + 1, outputs)
+        return int(np.maximum(end - first, 0).sum())
+    extended = extension_indices(size, before, geometry.pad_after[axis], mode)
+    taps, total, rows = np.arange(kernel) * dilation, 0, max(CHUNK // kernel, 1)
+    for begin in range(0, outputs, rows):
+        begins = np.arange(begin, min(begin + rows, outputs)) * stride
+        read = np.sort(extended[begins[:, np.newaxis] + taps], axis=1)
+        total += len(read) + int(np.count_nonzero(np.diff(read, axis=1)))
+    return total
+
+
+def product_of_rows(outer: Windows, inner: Windows, sizes: tuple[int, int], rows: range) -> tuple[Indices, Indices]:
+    """Return positions and taps of some rows of the product of two windows; `sizes` are those of the inner axis.
+
+    Row ``i * len(inner) + j`` is the product of row i of `outer` and row j of `inner`.
+    """
+    of_outer, of_inner = np.divmod(np.arange(rows.start, rows.stop), len(inner.indptr) - 1)
+    inner_counts = np.diff(inner.indptr)[of_inner]
+    counts = np.diff(outer.indptr)[of_outer] * inner_counts
+    row = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    i, j = np.divmod(within, inner_counts[row])
+    i, j = i + outer.indptr[of_outer][row], j + inner.indptr[of_inner][row]
+    size, taps = sizes
+    return outer.positions[i] * size + inner.positions[j], outer.taps[i] * taps + inner.taps[j]
+
+
+def product(outer: Windows, inner: Windows, sizes: tuple[int, int]) -> Windows:
+    """Return the product of two windows; `sizes` are the numbers of elements and taps of the inner axis."""
+    counts = np.diff(outer.indptr)[:, np.newaxis] * np.diff(inner.indptr)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return Windows(indptr, *product_of_rows(outer, inner, sizes, range(counts.size)))
+
+
+class Pattern(NamedTuple):
+    """The windows of all outputs of one channel: where its rows begin, and their columns and weights in chunks."""
+
+    indptr: Indices
+    chunks: Iterator[tuple[slice, Indices, Indices]]
+    """Which entries, their positions in ``(C/groups, *input)`` and their taps in ``(C/groups, *kernel)``, flattened."""
+
+
+def pattern(geometry: Geometry, mode: str) -> Pattern:
+    """Return the windows of the outputs of one channel of the first group, in the order of the outputs.
+
+    Within a window the order is that of the weights, which with zeros as padding is also that of the positions.
+    """
+    channels = np.arange(geometry.in_channels // geometry.groups)
+    outer = Windows(np.array([0, len(channels)]), channels, channels)
+    for axis in (0, 1):
+        sizes = geometry.in_size[axis], geometry.kernel[axis]
+        outer = product(outer, along_axis(geometry, axis, mode), sizes)
+    inner, sizes = along_axis(geometry, 2, mode), (geometry.in_size[2], geometry.kernel[2])
+    indptr = np.concatenate([[0], np.cumsum(np.diff(outer.indptr)[:, np.newaxis] * np.diff(inner.indptr))])
+
+    def chunks() -> Iterator[tuple[slice, Indices, Indices]]:
+        row, rows = 0, prod(geometry.out_size)
+        while row < rows:
+            end = max(int(np.searchsorted(indptr, indptr[row] + CHUNK, "right")) - 1, row + 1)
+            positions, taps = product_of_rows(outer, inner, sizes, range(row, end))
+            yield slice(int(indptr[row]), int(indptr[end])), positions, taps
+            row = end
+
+    return Pattern(indptr, chunks())
