@@ -12,6 +12,9 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``session.py``      one worker per library, one of them active at a time, rounds interleaved
 ``results.py``      what came out: medians, ratios, totals, JSON
 ``report.py``       the same as tables
+``comparison.py``   a run beside an earlier one
+``plots.py``        the ratios and a roofline as a picture
+``scaling.py``      time against threads, batch and sizes
 ``terminal.py``     tables and progress, with rich or as plain text
 ``machine.py``      facts about the machine, its peak above all
 ``command.py``      the command `gemmconv bench`

@@ -86,7 +86,7 @@ class WorkerProcess:
         """Whether the process still runs."""
         return self.process.poll() is None
 
-    def prepare(self, line: str, dtype: str) -> None:
+    def prepare(self, line: str, dtype: str, reuse: bool = False) -> None:
         """Have the worker make its data and get ready.
 
         Parameters
@@ -95,6 +95,8 @@ class WorkerProcess:
             The problem.
         dtype : str
             ``"float32"`` or ``"float64"``.
+        reuse : bool, optional
+            Whether all calls may write to the same output.
 
         Raises
         ------
@@ -103,11 +105,11 @@ class WorkerProcess:
         WorkerError
             If it failed.
         """
-        reply = self._ask({"do": "prepare", "problem": line, "dtype": dtype})
+        reply = self._ask({"do": "prepare", "problem": line, "dtype": dtype, "reuse": reuse})
         if "unsupported" in reply:
             raise UnsupportedError(reply["unsupported"])
 
-    def check(self, expected: Path) -> str | None:
+    def check(self, expected: Path) -> tuple[str | None, float | None]:
         """Have the worker compute once and compare.
 
         Parameters
@@ -117,11 +119,13 @@ class WorkerProcess:
 
         Returns
         -------
-        str or None
+        wrong : str or None
             What is wrong with the output, None if nothing is.
+        error : float or None
+            Its largest error over its root mean square.
         """
-        wrong: str | None = self._ask({"do": "check", "expected": str(expected)})["wrong"]
-        return wrong
+        reply = self._ask({"do": "check", "expected": str(expected)})
+        return reply["wrong"], reply["off"]
 
     def time(self, seconds: float) -> list[float]:
         """Have the worker compute for a while.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import platform
 import re
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from .peers import LOADERS
+from .comparison import read_results
+from .peers import OURS, PEERS
 from .problems import SUITES, Problem, load_suite
 from .results import Results
 
 ALL = "all"
 DTYPE_SIZES = {"float32": 4, "float64": 8}
 STANDARD_OUTPUT = "-"
+OTHERS = tuple(name for name in PEERS if name not in OURS.values())
+
+SLOWER = 3
 
 # 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
@@ -55,6 +60,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads of each library (default 1)",
     )
+    parser.add_argument(
+        "--peers",
+        type=_peers,
+        default=tuple(PEERS),
+        metavar="NAMES",
+        help=f"libraries to compare with, with commas between (default {','.join(OTHERS)}; those that are not installed"
+        " are left out)",
+    )
+    outputs = parser.add_mutually_exclusive_group()
+    outputs.add_argument("--reuse", action="store_true", help="write to the same output again and again")
+    outputs.add_argument("--fresh", dest="reuse", action="store_false", help="a fresh output for every call (default)")
+    parser.add_argument("--quick", action="store_true", help="gemmconv alone, 3 rounds of 0.02 seconds")
+    parser.add_argument(
+        "--compare",
+        metavar="FILE",
+        help="show how fast gemmconv is beside the run whose --json is FILE; exit code 3 if it is slower in the mean",
+    )
+    parser.add_argument("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
+    parser.add_argument("--scaling", action="store_true", help="time gemmconv against threads, batch and sizes instead")
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
     parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")
 
@@ -64,6 +88,14 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in OTHERS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OTHERS)}")
+    return (*OURS.values(), *names)
 
 
 def _positive_integer(text: str) -> int:
@@ -94,8 +126,15 @@ def run(arguments: argparse.Namespace) -> int:
     -------
     int
         0; 1 if gemmconv computed something wrongly or not at all; 2 if the arguments make no sense;
-        130 if interrupted.
+        3 if it is slower than in the run to compare with; 130 if interrupted.
     """
+    if arguments.scaling:
+        from .scaling import run_scaling
+
+        run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
+        return 0
+    if arguments.quick:
+        arguments.peers, arguments.rounds, arguments.seconds = tuple(OURS.values()), 3, 0.02
     problems = select_problems(arguments.suite, arguments.match)
     if not problems:
         return _refuse(
@@ -105,14 +144,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         print_problems(problems, sys.stdout)
         return 0
-    to_file = arguments.json not in (None, STANDARD_OUTPUT)
-    if to_file:
-        try:
-            # Better now than after the run. Appending keeps what is there until then.
-            Path(arguments.json).open("a", encoding="utf-8").close()
-        except OSError as error:
-            return _refuse(f"cannot write to {arguments.json}: {error.strerror}")
+    try:
+        earlier = read_results(arguments.compare) if arguments.compare else None
+        check_files(arguments)
+    except ValueError as error:
+        return _refuse(str(error))
     results = measure_all(problems, arguments)
+    to_file = arguments.json not in (None, STANDARD_OUTPUT)
     if to_file:
         with Path(arguments.json).open("w", encoding="utf-8") as file:
             write_json(results, file)
@@ -120,9 +158,60 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(results, sys.stdout)
     else:
         print_report(results, sys.stdout)
+    if arguments.plot and results.rows:
+        from .plots import plot_results
+
+        plot_results(results, arguments.plot)
     if not results.complete:
         return INTERRUPTED
-    return 0 if results.ours_is_right else 1
+    if not results.ours_is_right:
+        return 1
+    return compare_with(earlier, results) if earlier else 0
+
+
+def check_files(arguments: argparse.Namespace) -> None:
+    """Raise ValueError unless the files to be written can be: better now than after the run.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        What the options became.
+    """
+    if arguments.plot:
+        if not arguments.plot.endswith(".svg"):
+            raise ValueError(f"--plot writes SVG: the name of its file must end in .svg, not {arguments.plot!r}")
+        if importlib.util.find_spec("matplotlib") is None:
+            raise ValueError('--plot needs matplotlib: pip install "gemmconv[peers]"')
+    for file in (arguments.json, arguments.plot):
+        if file not in (None, STANDARD_OUTPUT):
+            try:
+                Path(file).open("a", encoding="utf-8").close()  # which keeps what is there until then
+            except OSError as error:
+                raise ValueError(f"cannot write to {file}: {error.strerror}") from error
+
+
+def compare_with(earlier: dict[str, Any], results: Results) -> int:
+    """Print the run beside an earlier one.
+
+    Parameters
+    ----------
+    earlier : dict
+        The JSON of that.
+    results : Results
+        The run.
+
+    Returns
+    -------
+    int
+        0, or 3 if gemmconv is slower now.
+    """
+    from .comparison import changes, is_slower, make_table
+    from .terminal import show_table
+
+    found = changes(earlier, results)
+    print(file=sys.stdout)
+    show_table(make_table(found), sys.stdout)
+    return SLOWER if is_slower(found) else 0
 
 
 def _refuse(message: str) -> int:
@@ -186,7 +275,9 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     from .session import Session, Settings
     from .terminal import show_progress
 
-    settings = Settings(tuple(LOADERS), arguments.dtype, arguments.rounds, arguments.seconds, arguments.threads)
+    settings = Settings(
+        arguments.peers, arguments.dtype, arguments.rounds, arguments.seconds, arguments.threads, arguments.reuse
+    )
     results = Results(
         machine={},
         versions={},
@@ -197,6 +288,7 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
             "rounds": settings.rounds,
             "seconds": settings.seconds,
             "threads": settings.threads,
+            "reuse": settings.reuse,
         },
     )
     try:
@@ -229,7 +321,7 @@ def describe_machine(results: Results, dtype: str, threads: int) -> None:
     """
     from gemmconv import _gemmconv
 
-    from .machine import cpu_name, measure_peak, usable_processors, versions
+    from .machine import cpu_name, measure_bandwidth, measure_peak, usable_processors, versions
 
     results.versions = versions()
     results.machine = {
@@ -238,6 +330,7 @@ def describe_machine(results: Results, dtype: str, threads: int) -> None:
         "processors": usable_processors(),
         "instruction_set": _gemmconv.isa(),
         "peak_gflops": threads * measure_peak(DTYPE_SIZES[dtype]) / 1e9,
+        "bandwidth_gbytes": measure_bandwidth(threads) / 1e9,
     }
 
 
@@ -275,5 +368,5 @@ def print_report(results: Results, stream: TextIO) -> None:
         print(file=stream)
         show_table(table, stream)
     print(file=stream)
-    for line in (*make_notes(results), make_legend(results)):
+    for line in (*make_notes(results), make_legend()):
         print(line, file=stream)

@@ -7,7 +7,10 @@ import os
 import platform
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 import gemmconv
 from gemmconv import _gemmconv
@@ -16,6 +19,7 @@ from gemmconv import _gemmconv
 BURSTS = 7
 SECONDS_PER_BURST = 0.05
 FIRST_ROUNDS = 100_000
+BYTES_TO_COPY = 2**27
 
 
 def cpu_name() -> str:
@@ -93,6 +97,30 @@ def measure_peak(itemsize: int) -> float:
     speed, seconds = _burst(itemsize, FIRST_ROUNDS)
     rounds = max(1, round(FIRST_ROUNDS * SECONDS_PER_BURST / seconds))
     return max(speed, *(_burst(itemsize, rounds)[0] for _ in range(BURSTS)))
+
+
+def measure_bandwidth(threads: int) -> float:
+    """Measure how fast memory is read and written.
+
+    Parameters
+    ----------
+    threads : int
+        How many threads copy.
+
+    Returns
+    -------
+    float
+        Bytes per second, read and written, of copying arrays that no cache holds; the best of several copies.
+    """
+    source, target = np.ones(BYTES_TO_COPY // 8), np.zeros(BYTES_TO_COPY // 8)
+    parts = list(zip(np.array_split(target, threads), np.array_split(source, threads)))
+    seconds = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(BURSTS):
+            begin = time.perf_counter()
+            list(pool.map(lambda part: np.copyto(*part), parts))
+            seconds.append(time.perf_counter() - begin)
+    return 2 * source.nbytes / min(seconds)
 
 
 def _burst(itemsize: int, rounds: int) -> tuple[float, float]:

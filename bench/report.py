@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .peers import OURS, RIVAL
-from .results import Measurement, Results, Row, Total
+from .peers import FUNCTIONAL, KINDS, OURS, PREPARED, kind_of
+from .results import Results, Row, Total
 from .terminal import Cell, Table
 
 NOTHING = Cell("-")
@@ -57,6 +57,21 @@ def format_ratio(ratio: float | None) -> Cell:
     return Cell(f"{ratio:.2f}x", "green" if round(ratio, 2) >= 1 else "red")
 
 
+def format_error(error: float | None) -> Cell:
+    """Write an error to one digit.
+
+    Parameters
+    ----------
+    error : float or None
+        Over the root mean square of the output.
+
+    Returns
+    -------
+    Cell
+    """
+    return NOTHING if error is None else Cell(f"{error:.0e}".replace("e-0", "e-"))
+
+
 def make_tables(results: Results) -> list[Table]:
     """Make one table per suite.
 
@@ -73,23 +88,23 @@ def make_tables(results: Results) -> list[Table]:
 
 
 def _make_table(results: Results, total: Total) -> Table:
-    shown = [name for name, library in results.libraries.items() if not library.failure]
-    if OURS not in shown:
-        shown.insert(0, OURS)
+    shown = [name for name, library in results.libraries.items() if not library.failure or name in OURS.values()]
+    kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in set(shown) - set(OURS.values()))]
     peak = results.machine["peak_gflops"]
     headers = ["\nlayer", "\nx"]
     for name in shown:
-        headers += [f"{name}\nms", "\nGFLOP/s", *(["of\npeak"] if name == OURS else [])]
-    versus = RIVAL in shown
-    if versus:
-        headers.append(f"vs\n{RIVAL}")
+        headers += [f"{name}\nms", *(["\nGFLOP/s", "of\npeak"] if name in OURS.values() else []), "\nerror"]
+    for kind in kinds:
+        headers += [f"{OURS[kind]} vs\nthe best", f"{kind}\nother"]
     rows = []
     for row in total.rows:
         cells = [Cell(row.problem.name), Cell(str(row.problem.count or "-"))]
         for name in shown:
-            cells += _measurement_cells(row.measurements[name], row.gflops(name), name, peak)
-        rows.append([*cells, format_ratio(row.ratio)] if versus else cells)
-    return Table(_title(total), headers, rows, _footer(total, shown, peak, versus))
+            measurement = row.measurements[name]
+            time = INSTEAD_OF_TIME.get(measurement.status, Cell(format_milliseconds(measurement.median)))
+            cells += [time, *_speed_cells(row.gflops(name), name, peak), format_error(measurement.error)]
+        rows.append([*cells, *_comparison_cells(row, kinds)])
+    return Table(_title(total), headers, rows, _footer(total, shown, kinds, peak))
 
 
 def _title(total: Total) -> str:
@@ -98,33 +113,36 @@ def _title(total: Total) -> str:
     return f"{total.suite}: {total.layers} of {total.layers_of_network} layers"
 
 
-def _measurement_cells(measurement: Measurement, gflops: float | None, name: str, peak: float) -> list[Cell]:
-    """Time, speed and, for our own library, the part of the peak."""
-    time = INSTEAD_OF_TIME.get(measurement.status, Cell(format_milliseconds(measurement.median)))
-    return [time, *_speed_cells(gflops, name, peak)]
-
-
 def _speed_cells(gflops: float | None, name: str, peak: float) -> list[Cell]:
-    speed = NOTHING if gflops is None else Cell(f"{gflops:.1f}")
-    part = NOTHING if gflops is None else Cell(f"{100 * gflops / peak:.0f}%")
-    return [speed, part] if name == OURS else [speed]
+    """Speed and the part of the peak, for our own library."""
+    if name not in OURS.values():
+        return []
+    return [NOTHING, NOTHING] if gflops is None else [Cell(f"{gflops:.1f}"), Cell(f"{100 * gflops / peak:.0f}%")]
 
 
-def _footer(total: Total, shown: list[str], peak: float, versus: bool) -> list[list[Cell]]:
+def _comparison_cells(compared: Row | Total, kinds: list[str]) -> list[Cell]:
+    """Our ratio to the fastest other library of each kind, and its name."""
+    cells = []
+    for kind in kinds:
+        found = compared.comparison(kind)
+        cells += [NOTHING, NOTHING] if found is None else [format_ratio(found.ratio), Cell(found.peer)]
+    return cells
+
+
+def _footer(total: Total, shown: list[str], kinds: list[str], peak: float) -> list[list[Cell]]:
     """Make the lines for the sum over the network, if it is one, and the mean of the ratios."""
     footer = []
-    width = 2 + sum(len(_speed_cells(None, name, peak)) + 1 for name in shown)
     if total.layers:
         cells = [Cell("total"), Cell(str(total.layers))]
         for name in shown:
             seconds = total.seconds(name)
             gflops = total.flops / seconds / 1e9 if seconds else None
-            cells += [Cell(format_milliseconds(seconds)), *_speed_cells(gflops, name, peak)]
-        footer.append([*cells, format_ratio(total.ratio)] if versus else cells)
-    if versus:
-        blank = [Cell("")] * (width - 1)
-        mean = format_ratio(total.geometric_mean_ratio)
-        footer.append([Cell("geometric mean"), *blank, mean])
+            cells += [Cell(format_milliseconds(seconds)), *_speed_cells(gflops, name, peak), Cell("")]
+        footer.append([*cells, *_comparison_cells(total, kinds)])
+    if kinds:
+        blank = [Cell("")] * (1 + sum(2 + len(_speed_cells(None, name, peak)) for name in shown))
+        means = [cell for kind in kinds for cell in (format_ratio(total.geometric_mean_ratio(kind)), Cell(""))]
+        footer.append([Cell("geometric mean"), *blank, *means])
     return footer
 
 
@@ -139,14 +157,16 @@ def make_heading(results: Results) -> str:
     Returns
     -------
     str
-        Two lines.
+        Three lines.
     """
     machine, arguments = results.machine, results.arguments
     libraries = [f"{name} {found.version}" for name, found in results.libraries.items() if found.version]
     return (
         f"{machine['cpu']}, {machine['instruction_set']}, peak of {arguments['threads']} core(s), {arguments['dtype']}:"
         f" {machine['peak_gflops']:.1f} GFLOP/s\n"
-        f"{', '.join(libraries)}; threads: {arguments['threads']}, rounds: {arguments['rounds']}"
+        f"{', '.join(libraries)}\n"
+        f"threads: {arguments['threads']}, rounds: {arguments['rounds']}, "
+        f"outputs: {'reused where the library can' if arguments['reuse'] else 'fresh'}"
     )
 
 
@@ -176,25 +196,19 @@ def _row_notes(row: Row) -> Iterator[str]:
             yield f"{name} {measurement.status} {row.problem.name}: {measurement.why}"
 
 
-def make_legend(results: Results) -> str:
+def make_legend() -> str:
     """Explain the columns.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
 
     Returns
     -------
     str
         A few lines.
     """
-    lines = [
-        "Every output was compared, whole, with that of gemmconv.reference before it was timed.",
-        "x: how often the network has it. ms: median of all calls. GFLOP/s: operations of the direct sum over ms.",
-    ]
-    if RIVAL in results.libraries and not results.libraries[RIVAL].failure:
-        lines.append(
-            f"vs {RIVAL}: time of {RIVAL} over time of {OURS}, median of the rounds; below 1.00x {OURS} is slower."
-        )
-    return "\n".join(lines)
+    return (
+        "Every output was compared, whole, with that of gemmconv.reference before it was timed; error: the largest of\n"
+        "an element over the root mean square of the output.\n"
+        "x: how often the network has it. ms: median of all calls. GFLOP/s: operations of the direct sum over ms.\n"
+        f"Functional libraries get plain arrays on every call, as {OURS[FUNCTIONAL]} does; the others have weights\n"
+        f"and layouts prepared, as {OURS[PREPARED]} has. vs the best: the time of the fastest other over ours, median\n"
+        "of the rounds; below 1.00x we are slower."
+    )

@@ -4,22 +4,24 @@ The JSON object of `Results.as_json` has these members. Times are in seconds, sp
 what could not be determined is ``null``.
 
 ``schema``
-    1; another number if the meaning of a member changes.
+    2; another number if the meaning of a member changes.
 ``machine``
-    ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses)
-    and ``peak_gflops`` (of as many cores as threads, for the dtype of the run).
+    ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses),
+    ``peak_gflops`` (of as many cores as threads, for the dtype of the run) and ``bandwidth_gbytes``
+    (10**9 bytes per second that as many threads read and write in copying).
 ``versions``
     Name of the software -> version.
 ``arguments``
-    ``suite``, ``match``, ``dtype``, ``rounds``, ``seconds``, ``threads``.
+    ``suite``, ``match``, ``dtype``, ``rounds``, ``seconds``, ``threads``, ``reuse``.
 ``complete``
     False if the run was interrupted: then rows are missing.
 ``libraries``
     Name -> ``version``, and ``failure``: why it could not be loaded.
 ``rows``
     One object per problem: ``name``, ``suite``, ``count`` (how often the network has the layer),
-    ``problem`` (as in the suite), ``output_shape``, ``flops``, ``ratio`` (time of torch over time of
-    gemmconv, median of the rounds) and ``libraries``: name -> object with
+    ``problem`` (as in the suite), ``output_shape``, ``flops``, ``comparisons`` (kind -> ``ours``, ``peer``:
+    the fastest other library of that kind, and ``ratio``: its time over ours, median of the rounds) and
+    ``libraries``: name -> object with
 
     ``status``
         "timed", "wrong" (output), "failed", "skipped" or "missing" (library).
@@ -27,15 +29,17 @@ what could not be determined is ``null``.
         True: the whole output is right; false: it is not; null: there is none.
     ``why``
         Why it is not timed.
+    ``error``
+        The largest error of an element, against float64, over the root mean square of the output.
     ``median_seconds``, ``minimum_seconds``, ``rounds``
-        Of all calls; and the seconds of every call, by round.
+        Of all calls; and the median of each round.
     ``gflops``, ``fraction_of_peak``
         Of the median.
 ``totals``
     One object per suite: ``suite``, ``layers`` (measured, counted as often as the network has them),
     ``layers_of_network``, ``seconds`` (name of library -> sum of its medians times their counts, null
-    if a layer that counts is not timed, or none counts), ``ratio`` of those sums, and
-    ``geometric_mean_ratio`` over all rows of the suite.
+    if a layer that counts is not timed, or none counts), and by kind the ``comparisons`` of those sums
+    with the least of the others', and the ``geometric_mean_ratios`` over all rows of the suite.
 """
 
 from __future__ import annotations
@@ -43,9 +47,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from .peers import OURS, RIVAL
+from .peers import KINDS, OURS, kind_of
 from .problems import Problem, load_suite
 
 #: Status of a measurement -> whether the whole output is right.
@@ -70,12 +74,15 @@ class Measurement:
         A key of `CHECKED`.
     why : str, optional
         Why it is not timed.
+    error : float, optional
+        The largest error of an element over the root mean square of the output.
     rounds : sequence of sequences of float
         The seconds of every call, by round.
     """
 
     status: str
     why: str | None = None
+    error: float | None = None
     rounds: Sequence[Sequence[float]] = ()
 
     @property
@@ -90,6 +97,20 @@ class Measurement:
         return min((min(calls) for calls in self.rounds), default=None)
 
 
+class Comparison(NamedTuple):
+    """Our library and the fastest other: the time of `peer` over that of `ours`; above 1 we are faster."""
+
+    ours: str
+    peer: str
+    ratio: float
+
+
+def fastest(seconds: dict[str, float | None]) -> str | None:
+    """Return the name with the least time; None if nothing is timed."""
+    timed = {name: time for name, time in seconds.items() if time is not None}
+    return min(timed, key=lambda name: timed[name]) if timed else None
+
+
 @dataclass(frozen=True)
 class Row:
     """One problem, computed by every library."""
@@ -97,15 +118,30 @@ class Row:
     problem: Problem
     measurements: dict[str, Measurement]
 
-    @property
-    def ratio(self) -> float | None:
-        """Time of the rival over our own: of each round the medians, of their quotients the median."""
-        ours, rival = (self.measurements.get(name) for name in (OURS, RIVAL))
-        if ours is None or rival is None or not (ours.rounds and rival.rounds):
+    def comparison(self, kind: str) -> Comparison | None:
+        """Compare our library with the fastest other one of a kind.
+
+        Parameters
+        ----------
+        kind : str
+            One of `KINDS`.
+
+        Returns
+        -------
+        Comparison or None
+            None where we or all others are not timed. Its ratio is of each round that of the medians, and of
+            those the median.
+        """
+        ours = self.measurements.get(OURS[kind])
+        medians = {name: found.median for name, found in self.measurements.items() if name != OURS[kind]}
+        peer = fastest({name: median for name, median in medians.items() if kind_of(name) == kind})
+        if ours is None or not ours.rounds or peer is None:
             return None
-        return statistics.median(
-            statistics.median(theirs) / statistics.median(own) for own, theirs in zip(ours.rounds, rival.rounds)
+        ratio = statistics.median(
+            statistics.median(theirs) / statistics.median(own)
+            for own, theirs in zip(ours.rounds, self.measurements[peer].rounds)
         )
+        return Comparison(OURS[kind], peer, ratio)
 
     def gflops(self, library: str) -> float | None:
         """Speed of a library.
@@ -173,17 +209,16 @@ class Total:
         known = [count * median for count, median in times if median is not None]
         return sum(known) if known and len(known) == len(times) else None
 
-    @property
-    def ratio(self) -> float | None:
-        """Total time of the rival over our own."""
-        measured = self.rows[0].measurements
-        ours, rival = (self.seconds(name) if name in measured else None for name in (OURS, RIVAL))
-        return rival / ours if ours and rival else None
+    def comparison(self, kind: str) -> Comparison | None:
+        """Compare our total time with the least of the other libraries of a kind."""
+        totals = {name: self.seconds(name) for name in self.rows[0].measurements if kind_of(name) == kind}
+        ours = totals.pop(OURS[kind], None)
+        peer = fastest(totals)
+        return Comparison(OURS[kind], peer, (totals[peer] or 0) / ours) if ours and peer else None
 
-    @property
-    def geometric_mean_ratio(self) -> float | None:
+    def geometric_mean_ratio(self, kind: str) -> float | None:
         """Geometric mean of the ratios of the rows."""
-        ratios = [ratio for row in self.rows if (ratio := row.ratio) is not None]
+        ratios = [found.ratio for row in self.rows if (found := row.comparison(kind)) is not None]
         return statistics.geometric_mean(ratios) if ratios else None
 
 
@@ -219,7 +254,8 @@ class Results:
     @property
     def ours_is_right(self) -> bool:
         """Whether gemmconv computed every problem, and rightly."""
-        return all(row.measurements[OURS].status == "timed" for row in self.rows)
+        ours = [name for name in OURS.values() if name in self.libraries]
+        return bool(ours) and all(row.measurements[name].status == "timed" for row in self.rows for name in ours)
 
     def as_json(self) -> dict[str, Any]:
         """Put the results into what `json.dump` takes.
@@ -230,7 +266,7 @@ class Results:
             See the head of this module.
         """
         return {
-            "schema": 1,
+            "schema": 2,
             "machine": self.machine,
             "versions": self.versions,
             "arguments": self.arguments,
@@ -249,7 +285,7 @@ class Results:
             "problem": problem.line,
             "output_shape": list(problem.output_shape),
             "flops": problem.flops,
-            "ratio": row.ratio,
+            "comparisons": comparisons_as_json(row),
             "libraries": {name: self._measurement_as_json(row, name) for name in row.measurements},
         }
 
@@ -260,9 +296,10 @@ class Results:
             "status": measurement.status,
             "checked": CHECKED[measurement.status],
             "why": measurement.why,
+            "error": measurement.error,
             "median_seconds": measurement.median,
             "minimum_seconds": measurement.minimum,
-            "rounds": [list(calls) for calls in measurement.rounds],
+            "rounds": [statistics.median(calls) for calls in measurement.rounds],
             "gflops": gflops,
             "fraction_of_peak": None if gflops is None else gflops / self.machine["peak_gflops"],
         }
@@ -273,6 +310,12 @@ class Results:
             "layers": total.layers,
             "layers_of_network": total.layers_of_network,
             "seconds": {name: total.seconds(name) for name in self.libraries},
-            "ratio": total.ratio,
-            "geometric_mean_ratio": total.geometric_mean_ratio,
+            "comparisons": comparisons_as_json(total),
+            "geometric_mean_ratios": {kind: total.geometric_mean_ratio(kind) for kind in KINDS},
         }
+
+
+def comparisons_as_json(compared: Row | Total) -> dict[str, Any]:
+    """Return the comparisons of a row or a total by kind."""
+    found = {kind: compared.comparison(kind) for kind in KINDS}
+    return {kind: None if comparison is None else comparison._asdict() for kind, comparison in found.items()}

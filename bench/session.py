@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -41,6 +41,8 @@ class Settings:
         How long each turn is.
     threads : int
         How many threads each library may use.
+    reuse : bool
+        Whether calls may write to the same output again and again.
     """
 
     peers: tuple[str, ...]
@@ -48,6 +50,7 @@ class Settings:
     rounds: int = 7
     seconds: float = 0.05
     threads: int = 1
+    reuse: bool = False
 
 
 class Session:
@@ -101,13 +104,10 @@ class Session:
         Row
         """
         expected = self._write_expected(problem)
-        failures = {
-            peer: failure
-            for peer in self.settings.peers
-            if (failure := self._check(peer, problem, expected)) is not None
-        }
+        checks = {peer: self._check(peer, problem, expected) for peer in self.settings.peers}
         expected.unlink()
-        rounds: dict[str, list[list[float]]] = {peer: [] for peer in self.settings.peers if peer not in failures}
+        failures = {peer: check for peer, check in checks.items() if check.status != "timed"}
+        rounds: dict[str, list[list[float]]] = {peer: [] for peer in checks if peer not in failures}
         for _ in range(self.settings.rounds):
             for peer in [peer for peer in rounds if peer not in failures]:
                 try:
@@ -115,7 +115,7 @@ class Session:
                 except WorkerError as why:
                     failures[peer] = Measurement("failed", str(why))
         measurements = {
-            peer: failures[peer] if peer in failures else Measurement("timed", rounds=rounds[peer])
+            peer: failures[peer] if peer in failures else replace(checks[peer], rounds=rounds[peer])
             for peer in self.settings.peers
         }
         return Row(problem, measurements)
@@ -130,19 +130,19 @@ class Session:
         np.save(path, expected)
         return path
 
-    def _check(self, peer: str, problem: Problem, expected: Path) -> Measurement | None:
-        """Have a library get ready and compare its output: None if all is well."""
+    def _check(self, peer: str, problem: Problem, expected: Path) -> Measurement:
+        """Have a library get ready and compare its output: "timed", without times yet, if all is well."""
         if failure := self.libraries[peer].failure:
             return Measurement("missing", failure)
         try:
             worker = self._worker(peer)
-            worker.prepare(problem.line, self.settings.dtype)
-            wrong = worker.check(expected)
+            worker.prepare(problem.line, self.settings.dtype, self.settings.reuse)
+            wrong, error = worker.check(expected)
         except UnsupportedError as why:
             return Measurement("skipped", str(why))
         except WorkerError as why:
             return Measurement("failed", str(why))
-        return None if wrong is None else Measurement("wrong", wrong)
+        return Measurement("timed" if wrong is None else "wrong", wrong, error)
 
     def _worker(self, peer: str) -> WorkerProcess:
         """Return the worker of a library: a new one if the last has died."""

@@ -8,8 +8,9 @@ request                                           reply
 ================================================  =============================================
 (none: the library is imported)                   ``{"version": "2.13.0"}``
 ``{"do": "prepare", "problem": LINE,``            ``{}``, or ``{"unsupported": WHY}``
-``"dtype": "float32"}``
-``{"do": "check", "expected": FILE}``             ``{"wrong": null}``, or ``{"wrong": WHAT}``
+``"dtype": "float32", "reuse": false}``
+``{"do": "check", "expected": FILE}``             ``{"wrong": null, "off": 2e-7}``,
+                                                  or ``{"wrong": WHAT, "off": null}``
 ``{"do": "time", "seconds": 0.1}``                ``{"seconds": [0.00123, 0.00119, ...]}``
 ================================================  =============================================
 
@@ -41,8 +42,12 @@ Message = dict[str, Any]
 LEAST_CALLS = 3
 LONG_CALL = 1.0
 
+# Of an element, over the root mean square of the output: ten times what Winograd's algorithm makes of
+# the sums of the suites, and far below what a wrong border makes.
+LARGEST_ERROR = {"float32": 1e-3, "float64": 1e-11}
 
-def compare(output: Array, expected: Array, dtype: str) -> str | None:
+
+def compare(output: Array, expected: Array, dtype: str) -> tuple[str | None, float | None]:
     """Compare the whole of an output with the oracle's.
 
     Parameters
@@ -50,25 +55,31 @@ def compare(output: Array, expected: Array, dtype: str) -> str | None:
     output : ndarray
         What the library returned.
     expected : ndarray
-        What it should have returned, in float64. The data are whole numbers, so the two are equal.
+        What it should have returned, in float64.
     dtype : str
         What the dtype of `output` should be.
 
     Returns
     -------
-    str or None
-        What is wrong, None if nothing is.
+    wrong : str or None
+        What is wrong, None if nothing is: no element is off by more than rounding can explain, even that of
+        Winograd's algorithm.
+    error : float or None
+        The largest error over the root mean square of the output; None for another shape or dtype.
     """
     if output.shape != expected.shape or output.dtype != dtype:
-        return f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
-    different = output != expected
+        what = f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
+        return what, None
+    errors = abs(output - expected) / np.sqrt(np.mean(expected**2))
+    different = ~(errors <= LARGEST_ERROR[dtype])
     number = int(np.count_nonzero(different))
     if not number:
-        return None
+        return None, float(errors.max())
     first = tuple(int(index) for index in np.argwhere(different)[0])
-    return (
+    what = (
         f"{number} of {output.size} elements differ, the first at {first}: {output[first]} instead of {expected[first]}"
     )
+    return what, float(errors.max()) if np.isfinite(errors).all() else None
 
 
 def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
@@ -121,12 +132,13 @@ class Worker:
         problem = parse_problem(request["problem"])
         self.dtype = request["dtype"]
         x, weight = problem.arrays(self.dtype)
-        self.call = self.peer.prepare(problem, x, weight)
+        self.call = self.peer.prepare(problem, x, weight, request["reuse"])
         return {}
 
     def check(self, request: Message) -> Message:
         """Compute once and compare every element."""
-        return {"wrong": compare(self.prepared()(), np.load(request["expected"]), self.dtype)}
+        wrong, error = compare(self.prepared()(), np.load(request["expected"]), self.dtype)
+        return {"wrong": wrong, "off": error}
 
     def time(self, request: Message) -> Message:
         """Compute for a while."""

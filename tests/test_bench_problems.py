@@ -96,7 +96,6 @@ def test_line_leaves_defaults_out():
         ("a x1 c1 w5 o1 kw3 sw0", "sw0 is less than 1"),
         ("a x1 c3 g2 w5 o2 kw3", "g2 does not divide c3 and o2"),
         ("a x1 c1 w5 o1 kw3 dw3", "padded input has 5"),
-        ("a x1 c1048577 w5 o1 kw1", "would not be exact"),
     ],
 )
 def test_malformed_lines_are_refused(tmp_path, line, message):
@@ -113,14 +112,14 @@ def test_names_given_twice_are_refused(tmp_path):
         read_suite(tmp_path / "some.txt")
 
 
-def test_data_are_small_whole_numbers_that_depend_on_the_name_alone(dtype):
+def test_data_depend_on_the_name_alone(dtype):
     x, weight = parse_problem(TINY).arrays(dtype.name)
     assert x.shape == (2, 4, 7, 6)
     assert weight.shape == (6, 2, 3, 2)
     for array in (x, weight):
         assert array.dtype == dtype
-        assert np.array_equal(array, np.rint(array))
-        assert np.abs(array).max() == problems.LARGEST_VALUE
+        assert abs(array.mean()) < 0.5
+        assert 0.5 < array.std() < 1.5
     again, _ = parse_problem(TINY.replace("x2", "x5"), "another").arrays(dtype.name)
     assert np.array_equal(again, x)
     other, _ = parse_problem(TINY.replace("tiny", "other")).arrays(dtype.name)

@@ -12,7 +12,7 @@ import pytest
 import gemmconv.reference
 from gemmconv.bench import worker
 from gemmconv.bench.client import WorkerError, WorkerProcess
-from gemmconv.bench.peers import LOADERS, UnsupportedError, load_peer, numpy_windows
+from gemmconv.bench.peers import UnsupportedError, load_peer, numpy_windows
 from gemmconv.bench.problems import parse_problem
 from gemmconv.bench.session import Session, Settings
 
@@ -30,12 +30,12 @@ class Peer:
         self.change, self.get_ready = change, get_ready
     def version(self):
         return "1.0"
-    def prepare(self, problem, x, weight):
+    def prepare(self, problem, x, weight, reuse):
         self.get_ready()
         return lambda: self.change(convolve(problem, x, weight))
 
 def spoil(output):
-    output[1, 2, 3, 4] += 1
+    output[1, 2, 3, 4] += 100
     return output
 
 def refuse():
@@ -85,13 +85,16 @@ def start(tmp_path, faulty):
 def test_compare_finds_what_is_wrong():
     right = np.arange(6.0).reshape(2, 3)
     output = right.astype("float32")
-    assert worker.compare(output, right, "float32") is None
+    assert worker.compare(output, right, "float32") == (None, 0)
+    rms = np.sqrt(np.mean(right**2))
+    assert worker.compare(output + np.float32(2**-12), right, "float32") == (None, pytest.approx(2**-12 / rms))
     output[1, 0:2] = 7, np.nan
-    assert worker.compare(output, right, "float32") == (
-        "2 of 6 elements differ, the first at (1, 0): 7.0 instead of 3.0"
-    )
-    assert "dtype float64" in worker.compare(right, right, "float32")
-    assert "shape (3, 2)" in worker.compare(output.T, right, "float32")
+    what, error = worker.compare(output, right, "float32")
+    assert what == "2 of 6 elements differ, the first at (1, 0): 7.0 instead of 3.0"
+    assert error is None
+    assert worker.compare(right + 1e-9, right, "float64")[0].startswith("6 of 6 elements differ")
+    assert "dtype float64" in worker.compare(right, right, "float32")[0]
+    assert "shape (3, 2)" in worker.compare(output.T, right, "float32")[0]
 
 
 @pytest.mark.parametrize(("step", "seconds", "calls"), [(0.25, 1.0, 4), (0.5, 0.1, 3), (2.0, 0.1, 1), (2.0, 5.0, 3)])
@@ -119,14 +122,14 @@ def test_numpy_peer_is_right(line):
     x, weight = problem.arrays("float64")
     output = numpy_windows.convolve(problem, x, weight)
     assert output.flags.c_contiguous
-    assert np.array_equal(output, gemmconv.reference.conv(x, weight, **problem.options))
+    assert worker.compare(output, gemmconv.reference.conv(x, weight, **problem.options), "float64")[0] is None
 
 
 def test_numpy_peer_refuses_huge_matrices():
     problem = parse_problem("a x1 c1 h2048 w2048 o1 kh31 kw31 ph15 pw15")
     x, weight = np.empty((1, 1), "float32"), np.empty((1, 1), "float32")
     with pytest.raises(UnsupportedError, match=r"would need 15\.0 GiB"):
-        numpy_windows.NumpyWindows().prepare(problem, x, weight)
+        numpy_windows.NumpyWindows().prepare(problem, x, weight, False)
 
 
 def test_gemmconv_peer_sets_the_threads():
@@ -148,7 +151,7 @@ def test_protocol(tmp_path):
     np.save(expected, gemmconv.reference.conv(x, weight, **problem.options))
     requests = [
         {"do": "check", "expected": str(expected)},
-        {"do": "prepare", "problem": problem.line, "dtype": "float32"},
+        {"do": "prepare", "problem": problem.line, "dtype": "float32", "reuse": False},
         {"do": "check", "expected": str(expected)},
         {"do": "time", "seconds": 1e-9},
         {"do": "nonsense"},
@@ -164,7 +167,8 @@ def test_protocol(tmp_path):
     assert greeting == {"version": gemmconv.__version__}
     assert unprepared == {"error": "RuntimeError: no problem is prepared"}
     assert prepared == {}
-    assert checked == {"wrong": None}
+    assert checked["wrong"] is None
+    assert 0 < checked["off"] < 1e-5
     assert len(timed["seconds"]) == worker.LEAST_CALLS
     assert all(seconds > 0 for seconds in timed["seconds"])
     assert refused == {"error": "KeyError: 'nonsense'"}
@@ -236,12 +240,15 @@ def test_a_library_that_is_not_installed_is_missing():
 def test_every_library_computes_every_rank():
     pytest.importorskip("torch")
     lines = (TINY, "a x1 n2 c3 w20 o4 kw3 sw2 pw1 dw2", "b x1 c2 d4 h5 w6 o3 kd2 kh3 kw1 sd2 ph1 dd2")
-    libraries, rows = measure_with(*LOADERS, lines=lines)
-    assert {name: library.failure for name, library in libraries.items()} == dict.fromkeys(LOADERS)
+    names = ("gemmconv", "plan", "torch", "numpy")
+    libraries, rows = measure_with(*names, lines=lines)
+    assert {name: library.failure for name, library in libraries.items()} == dict.fromkeys(names)
     for row in rows:
-        assert row.ratio > 0
+        assert row.comparison("functional").ratio > 0
+        assert row.comparison("prepared") is None
         for measurement in row.measurements.values():
             assert (measurement.status, measurement.why) == ("timed", None)
+            assert 0 < measurement.error < 1e-5
             assert [len(calls) for calls in measurement.rounds] == [worker.LEAST_CALLS] * 2
 
 

@@ -30,7 +30,7 @@ def exit_code(*arguments):
 @pytest.fixture
 def only_gemmconv(monkeypatch):
     """Run the benchmark without the other libraries, which take long to import."""
-    monkeypatch.setattr(command, "LOADERS", {"gemmconv": command.LOADERS["gemmconv"]})
+    monkeypatch.setattr(command, "PEERS", {name: command.PEERS[name] for name in command.OURS.values()})
 
 
 @pytest.fixture
@@ -114,6 +114,9 @@ def test_blas_in_one_line():
         (["bench", "--match", "("], "'(' is no regular expression"),
         (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
         (["bench", "--suite", "audio", "--match", "vgg"], "matches no problem of --suite audio"),
+        (["bench", "--peers", "torch,tensorflow"], "'tensorflow' is none of torch, torch_cl"),
+        (["bench", "--reuse", "--fresh"], "not allowed with"),
+        (["bench", "--plot", "plot.png"], "the name of its file must end in .svg, not 'plot.png'"),
         (["bench", "--rounds", "0"], "not a whole number of at least 1"),
         (["bench", "--rounds", "1.5"], "not a whole number of at least 1"),
         (["bench", "--seconds", "-1"], "not a number above 0"),
@@ -157,14 +160,65 @@ def test_bench(capsys, tmp_path):
     assert captured.err.splitlines()[-1] == "[0/1] inc_1x7"
     written = json.loads(file.read_text())
     assert written["arguments"] == {
-        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1,
+        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1, "reuse": False,
     }  # fmt: skip
     assert written["versions"]["gemmconv"] == gemmconv.__version__
     assert written["machine"]["peak_gflops"] > 0
-    assert written["libraries"] == {"gemmconv": {"version": gemmconv.__version__, "failure": None}}
+    assert written["machine"]["bandwidth_gbytes"] > 0
+    ours = {"version": gemmconv.__version__, "failure": None}
+    assert written["libraries"] == {"gemmconv": ours, "plan": ours}
     (row,) = written["rows"]
-    assert row["ratio"] is None
-    assert row["libraries"]["gemmconv"]["checked"] is True
+    assert row["comparisons"] == {"functional": None, "prepared": None}
+    for name in ("gemmconv", "plan"):
+        assert row["libraries"][name]["checked"] is True
+
+
+def test_choice_of_the_libraries(capsys, fake_session):
+    fake_session.append(TIMED)
+    assert exit_code(*QUICK, "--peers", "torch,ncnn", "--reuse") == 0
+    printed = capsys.readouterr().out
+    assert "gemmconv 1.0, plan 1.0, torch 1.0, ncnn 1.0\n" in printed
+    assert "outputs: reused where the library can" in printed
+    fake_session.append(TIMED)
+    assert exit_code("bench", "--match", "^inc_1x7$", "--quick") == 0
+    assert "gemmconv 1.0, plan 1.0\nthreads: 1, rounds: 3, outputs: fresh" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(1e-4, 0), (1e-2, 3)])
+def test_comparison_with_an_earlier_run(capsys, fake_session, tmp_path, seconds, code):
+    # ten times as fast and as slow: the peak is measured in each run, and not so different
+    file = str(tmp_path / "earlier.json")
+    fake_session += [TIMED, Measurement("timed", rounds=[[seconds], [seconds]])]
+    assert exit_code(*QUICK, "--json", file) == 0
+    capsys.readouterr()
+    assert exit_code(*QUICK, "--compare", file) == code
+    printed = capsys.readouterr().out
+    assert "geometric mean" in printed.split("part of the peak, earlier and now")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.json", None, "cannot read"),
+        ("text.json", "text", "is not JSON"),
+        ("other.json", "[]", "is not the JSON of a run"),
+        ("old.json", '{"schema": 1}', "is not the JSON of a run"),
+    ],
+)
+@pytest.mark.usefixtures("fake_session")
+def test_what_is_no_earlier_run_is_refused(capsys, tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert exit_code(*QUICK, "--compare", str(tmp_path / name)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_plot(fake_session, tmp_path):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "plot.svg"
+    fake_session.append(TIMED)
+    assert exit_code(*QUICK, "--plot", str(file)) == 0
+    assert file.read_text().startswith("<?xml")
 
 
 @pytest.mark.usefixtures("only_gemmconv")

@@ -1,28 +1,56 @@
 """The libraries that are measured, one small module each, behind one interface.
 
 To add a library, write a module with a function ``load(threads)`` that imports it, limits its
-threads and returns a `Peer`, and enter it in `LOADERS`. A variant (weights laid out beforehand, another
-algorithm) is another function and another entry.
+threads and returns a `Peer`, and enter it in `PEERS`. A variant (weights laid out beforehand, another
+layout) is another function and another entry.
 """
 
 from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..problems import Array, Problem
 
-#: The library under test, and the one its ratio is taken against.
-OURS = "gemmconv"
-RIVAL = "torch"
+#: What a library gets: plain arrays and weights on every call, or weights (and layouts) beforehand.
+FUNCTIONAL, PREPARED = KINDS = ("functional", "prepared")
 
-#: Name of a peer -> where its loader is; the order of the names is that of the columns.
-LOADERS = {
-    OURS: f"{__name__}.gemmconv_functions:load",
-    RIVAL: f"{__name__}.pytorch:load",
-    "numpy": f"{__name__}.numpy_windows:load",
+#: Our own entries, which are compared with the others of their kind.
+OURS = {FUNCTIONAL: "gemmconv", PREPARED: "plan"}
+
+
+class Entry(NamedTuple):
+    """One way to use one library."""
+
+    loader: str
+    kind: str
+
+
+def _entry(loader: str, kind: str) -> Entry:
+    return Entry(f"{__name__}.{loader}", kind)
+
+
+#: Name of a peer -> how it is loaded; the order of the names is that of the columns.
+PEERS = {
+    OURS[FUNCTIONAL]: _entry("gemmconv_functions:load", FUNCTIONAL),
+    OURS[PREPARED]: _entry("gemmconv_functions:load_plan", PREPARED),
+    "torch": _entry("pytorch:load", FUNCTIONAL),
+    "torch_cl": _entry("pytorch:load_channels_last", PREPARED),
+    "torch_pp": _entry("pytorch:load_prepacked", PREPARED),
+    "onnxruntime": _entry("onnx_runtime:load", PREPARED),
+    "openvino": _entry("openvino_runtime:load", PREPARED),
+    "ncnn": _entry("ncnn_network:load", PREPARED),
+    "jax": _entry("jax_lax:load", FUNCTIONAL),
+    "opencv": _entry("opencv_filter:load", FUNCTIONAL),
+    "scipy": _entry("scipy_signal:load", FUNCTIONAL),
+    "numpy": _entry("numpy_windows:load", FUNCTIONAL),
 }
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of a peer; ``module:function`` is functional."""
+    return PEERS[name].kind if name in PEERS else FUNCTIONAL
 
 
 class UnsupportedError(Exception):
@@ -35,7 +63,7 @@ class Peer(Protocol):
     def version(self) -> str:
         """Return the version of the library."""
 
-    def prepare(self, problem: Problem, x: Array, weight: Array) -> Callable[[], Array]:
+    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
         """Do everything that is not to be timed.
 
         Parameters
@@ -44,12 +72,14 @@ class Peer(Protocol):
             The geometry.
         x, weight : ndarray
             The data, C-contiguous, of the dtype to compute in.
+        reuse : bool
+            Whether all calls may write to the same output, where the library can do that.
 
         Returns
         -------
         callable
-            Each call computes the convolution once and returns it as a fresh array of shape
-            `problem.output_shape`.
+            Each call computes the convolution once and returns it as an array of shape
+            `problem.output_shape`, a fresh one unless `reuse`.
 
         Raises
         ------
@@ -64,7 +94,7 @@ def load_peer(name: str, threads: int) -> Peer:
     Parameters
     ----------
     name : str
-        A key of `LOADERS`, or any ``module:function``.
+        A key of `PEERS`, or any ``module:function``.
     threads : int
         How many threads the library may use.
 
@@ -72,5 +102,5 @@ def load_peer(name: str, threads: int) -> Peer:
     -------
     Peer
     """
-    loader: Callable[[int], Peer] = pkgutil.resolve_name(LOADERS.get(name, name))
+    loader: Callable[[int], Peer] = pkgutil.resolve_name(PEERS[name].loader if name in PEERS else name)
     return loader(threads)

@@ -1,8 +1,10 @@
-"""gemmconv's function `conv`."""
+"""gemmconv: its function `conv`, and its `Plan`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import numpy as np
 
 import gemmconv
 
@@ -17,12 +19,27 @@ class GemmconvFunctions:
         """Return the version of gemmconv."""
         return gemmconv.__version__
 
-    def prepare(self, problem: Problem, x: Array, weight: Array) -> Callable[[], Array]:
+    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
         """Bind the arguments."""
         options = problem.options
+        out = np.empty(problem.output_shape, x.dtype) if reuse else None
 
         def call() -> Array:
-            return gemmconv.conv(x, weight, **options)
+            return gemmconv.conv(x, weight, **options, out=out)
+
+        return call
+
+
+class GemmconvPlan(GemmconvFunctions):
+    """`gemmconv.Plan`."""
+
+    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
+        """Make the plan."""
+        plan = gemmconv.Plan(weight, input_size=problem.input_size, **problem.options)
+        out = np.empty(problem.output_shape, x.dtype) if reuse else None
+
+        def call() -> Array:
+            return plan(x, out)
 
         return call
 
@@ -31,3 +48,9 @@ def load(threads: int) -> Peer:
     """Set the number of threads."""
     gemmconv.set_num_threads(threads)
     return GemmconvFunctions()
+
+
+def load_plan(threads: int) -> Peer:
+    """Set the number of threads."""
+    gemmconv.set_num_threads(threads)
+    return GemmconvPlan()

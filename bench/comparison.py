@@ -1,0 +1,120 @@
+"""A run beside an earlier one: which of our own layers have become slower or faster.
+
+Machines drift and differ: what is compared is the part of the peak, which every run measures at its start.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .peers import OURS
+from .results import Results
+from .terminal import Cell, Table
+
+# Of one layer, a difference below this is noise; of the geometric mean, one above it is none.
+LAYER_NOISE = 0.15
+MEAN_NOISE = 0.05
+
+
+class Change(NamedTuple):
+    """The part of the peak of a layer, earlier and now."""
+
+    layer: str
+    library: str
+    earlier: float
+    now: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast as earlier."""
+        return self.now / self.earlier
+
+
+def read_results(file: str) -> dict[str, Any]:
+    """Read the JSON of an earlier run.
+
+    Parameters
+    ----------
+    file : str
+        What ``gemmconv bench --json`` wrote.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If it is no such file; the message says why.
+    """
+    try:
+        results = json.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
+    if not isinstance(results, dict) or results.get("schema") != 2:
+        raise ValueError(f"{file} is not the JSON of a run of this benchmark")
+    return results
+
+
+def changes(earlier: dict[str, Any], results: Results) -> list[Change]:
+    """Compare the layers that both runs timed.
+
+    Parameters
+    ----------
+    earlier : dict
+        The JSON of a run.
+    results : Results
+        The run of now.
+
+    Returns
+    -------
+    list of Change
+    """
+    rows = {(row["suite"], row["name"]): row["libraries"] for row in earlier["rows"]}
+    found = []
+    for row in results.rows:
+        before = rows.get((row.problem.suite, row.problem.name), {})
+        for name in OURS.values():
+            speed = row.gflops(name) if name in row.measurements else None
+            part = before.get(name, {}).get("fraction_of_peak")
+            if speed and part:
+                found.append(Change(row.problem.name, name, part, speed / results.machine["peak_gflops"]))
+    return found
+
+
+def mean_ratio(found: list[Change]) -> float:
+    """Return how many times as fast as earlier the layers are in the geometric mean; 1 for none."""
+    return statistics.geometric_mean([change.ratio for change in found]) if found else 1.0
+
+
+def is_slower(found: list[Change]) -> bool:
+    """Return whether the layers are slower than earlier in the mean, beyond noise."""
+    return mean_ratio(found) < 1 - MEAN_NOISE
+
+
+def make_table(found: list[Change]) -> Table:
+    """Make the table of all changes, those beyond noise in colour.
+
+    Parameters
+    ----------
+    found : list of Change
+        The changes.
+
+    Returns
+    -------
+    Table
+    """
+    rows = []
+    for change in found:
+        style = "" if abs(change.ratio - 1) < LAYER_NOISE else "green" if change.ratio > 1 else "red"
+        ratio = Cell(f"{change.ratio:.2f}x", style)
+        parts = [Cell(f"{100 * part:.0f}%") for part in (change.earlier, change.now)]
+        rows.append([Cell(change.layer), Cell(change.library), *parts, ratio])
+    mean = [Cell("geometric mean"), Cell(""), Cell(""), Cell(""), Cell(f"{mean_ratio(found):.2f}x")]
+    headers = ["layer", "", "earlier", "now", "speed"]
+    return Table("part of the peak, earlier and now", headers, rows, [mean])
