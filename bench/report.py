@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from .peers import FUNCTIONAL, KINDS, OURS, PREPARED, kind_of
 from .results import Results, Row, Total
 from .terminal import Cell, Table
@@ -88,7 +86,8 @@ def make_tables(results: Results) -> list[Table]:
 
 
 def _make_table(results: Results, total: Total) -> Table:
-    shown = [name for name, library in results.libraries.items() if not library.failure or name in OURS.values()]
+    loaded = [name for name, library in results.libraries.items() if not library.failure and _takes_part(name, total)]
+    shown = list(dict.fromkeys([*(name for name in OURS.values() if name in results.libraries), *loaded]))
     kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in set(shown) - set(OURS.values()))]
     peak = results.machine["peak_gflops"]
     headers = ["\nlayer", "\nx"]
@@ -105,6 +104,11 @@ def _make_table(results: Results, total: Total) -> Table:
             cells += [time, *_speed_cells(row.gflops(name), name, peak), format_error(measurement.error)]
         rows.append([*cells, *_comparison_cells(row, kinds)])
     return Table(_title(total), headers, rows, _footer(total, shown, kinds, peak))
+
+
+def _takes_part(name: str, total: Total) -> bool:
+    """Whether a library has anything to show for a suite."""
+    return any(row.measurements[name].status not in ("missing", "skipped") for row in total.rows)
 
 
 def _title(total: Total) -> str:
@@ -184,16 +188,23 @@ def make_notes(results: Results) -> list[str]:
         One line each: wrong outputs, failures, what was skipped, libraries that are missing.
     """
     notes = [f"{name} is missing: {library.failure}" for name, library in results.libraries.items() if library.failure]
-    notes += [note for row in results.rows for note in _row_notes(row)]
+    notes += _row_notes(results.rows)
     if not results.complete:
         notes.append("interrupted: some problems are missing")
     return notes
 
 
-def _row_notes(row: Row) -> Iterator[str]:
-    for name, measurement in row.measurements.items():
-        if measurement.why and measurement.status != "missing":
-            yield f"{name} {measurement.status} {row.problem.name}: {measurement.why}"
+def _row_notes(rows: list[Row]) -> list[str]:
+    """Say once what a library says of several problems."""
+    problems: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        for name, measurement in row.measurements.items():
+            if measurement.why and measurement.status != "missing":
+                problems.setdefault((name, measurement.status, measurement.why), []).append(row.problem.name)
+    return [
+        f"{name} {status} {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {why}"
+        for (name, status, why), names in problems.items()
+    ]
 
 
 def make_legend() -> str:

@@ -22,7 +22,7 @@ class NumpyWindows:
         """Return the version of NumPy."""
         return np.__version__
 
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
+    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
         """Refuse patch matrices that are too large."""
         pixels = problem.batch * math.prod(problem.output_size)
         size = problem.reduction * pixels * x.itemsize

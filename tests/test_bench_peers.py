@@ -1,0 +1,98 @@
+"""The libraries of the benchmark: each computes what it should, and nothing wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+from fresh import run_python
+
+from gemmconv.bench.peers import PEERS
+
+PROBLEMS = {
+    "image": "c16 h13 w11 o24 kh3 kw3 ph1 pw1",
+    "pointwise": "c8 h9 w10 o12 kh1 kw1",
+    "stem": "c3 h23 w21 o16 kh7 kw7 sh2 sw2 ph3 pw3",
+    "oblong": "c8 h17 w14 o6 kh3 kw2 sh2 ph1 pw2 dh2 dw3",
+    "grouped": "c12 h9 w8 o8 g4 kh3 kw3 ph1 pw1",
+    "depthwise": "c16 h12 w11 o16 g16 kh3 kw3 ph1 pw1",
+    "multiplied": "c4 h7 w9 o8 g4 kh3 kw3 sh2 sw2",
+    "batch": "n3 c4 h8 w9 o5 kh3 kw3 ph1 pw1",
+    "sound": "c6 w50 o8 kw5 sw2 pw3 dw2",
+    "volume": "c2 d5 h6 w7 o3 kd2 kh3 kw1 sd2 ph1 dd2",
+    "picture": "c1 h33 w30 o1 kh5 kw3 ph2 pw1",
+    "signal": "c1 w60 o1 kw9 pw2",
+}
+EVERYTHING = set(PROBLEMS)
+
+# Name of a peer -> its library, the least it computes in float32, and whether it computes that in float64.
+EXPECTED = {
+    "gemmconv": ("gemmconv", EVERYTHING, True),
+    "plan": ("gemmconv", EVERYTHING, True),
+    "torch": ("torch", EVERYTHING, True),
+    "torch_cl": ("torch", EVERYTHING, True),
+    "torch_pp": ("torch", EVERYTHING, False),
+    "onnxruntime": ("onnxruntime", EVERYTHING, False),
+    "openvino": ("openvino", EVERYTHING, False),
+    "ncnn": ("ncnn", EVERYTHING - {"batch", "volume"}, False),
+    "jax": ("jax", EVERYTHING, True),
+    "opencv": ("cv2", {"depthwise", "picture"}, True),
+    "scipy": ("scipy", {"picture", "signal"}, True),
+    "numpy": ("numpy", EVERYTHING, True),
+}
+
+# In a process of its own: a library keeps its threads and processors to itself.
+COMPUTE_ALL = """
+import json, sys
+import numpy as np
+import gemmconv.reference
+from gemmconv.bench.peers import UnsupportedError, load_peer
+from gemmconv.bench.problems import parse_problem
+from gemmconv.bench.worker import compare
+
+def compute(dtype, problem, reuse):
+    random = np.random.default_rng(1)
+    x, weight = (random.standard_normal(shape).astype(dtype) for shape in (problem.input_shape, problem.weight_shape))
+    try:
+        call = peer.prepare(problem, x, weight, reuse)
+    except UnsupportedError as why:
+        return f"unsupported: {why}"
+    expected = gemmconv.reference.conv(x, weight, **problem.options)
+    first = call()
+    wrong, _ = compare(first, expected, dtype)
+    if wrong:
+        return wrong
+    if first.flags.writeable:
+        first.fill(np.nan)
+    second = call()
+    if not reuse and np.may_share_memory(first, second):
+        return "both outputs are in the same memory"
+    return compare(second, expected, dtype)[0]
+
+peer = load_peer(sys.argv[1], 1)
+assert peer.version()[0].isdigit()
+problems = [parse_problem(f"{name} x1 {line}") for name, line in json.loads(sys.argv[2]).items()]
+results = [
+    (dtype, problem.name, reuse, compute(dtype, problem, reuse))
+    for dtype in ("float32", "float64") for problem in problems for reuse in (False, True)
+]
+print(json.dumps(results))
+"""
+
+
+def test_every_peer_is_expected_to_do_something():
+    assert EXPECTED.keys() == PEERS.keys()
+
+
+@pytest.mark.parametrize("peer", EXPECTED)
+def test_peer_is_right(peer):
+    library, least, both_types = EXPECTED[peer]
+    if importlib.util.find_spec(library) is None:  # imported here, it would change this process
+        pytest.skip(f"{library} is not installed")
+    output = run_python(COMPUTE_ALL, peer, json.dumps(PROBLEMS))
+    results = json.loads(output.splitlines()[-1])  # libraries may print, too
+    unsupported = [result for result in results if (result[-1] or "").startswith("unsupported: ")]
+    assert [result for result in results if result[-1] and result not in unsupported] == []
+    required = [result for result in unsupported if result[1] in least and (both_types or result[0] == "float32")]
+    assert required == []
