@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 
-from gemmconv.bench import problems
 from gemmconv.bench.problems import SUITES, load_suite, parse_problem, read_suite
 
 TINY = "tiny x2 n2 c4 h7 w6 o6 g2 kh3 kw2 sh2 ph1 pw2 dw2"

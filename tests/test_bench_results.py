@@ -94,8 +94,8 @@ def test_json_is_as_documented():
     assert ours["rounds"] == [1e-3, 4e-3, 3e-3]
     assert ours["fraction_of_peak"] == pytest.approx(ours["gflops"] / 200)
     assert row["libraries"]["numpy"] == {
-        "status": "skipped", "checked": None, "why": "it is too large", "error": None, "rounds": [], "median_seconds": None,
-        "minimum_seconds": None, "gflops": None, "fraction_of_peak": None,
+        "status": "skipped", "checked": None, "why": "it is too large", "error": None, "rounds": [],
+        "median_seconds": None, "minimum_seconds": None, "gflops": None, "fraction_of_peak": None,
     }  # fmt: skip
     assert written["totals"][0]["seconds"]["numpy"] is None
     assert all(

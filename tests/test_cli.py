@@ -160,7 +160,8 @@ def test_bench(capsys, tmp_path):
     assert captured.err.splitlines()[-1] == "[0/1] inc_1x7"
     written = json.loads(file.read_text())
     assert written["arguments"] == {
-        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1, "reuse": False,
+        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1,
+        "reuse": False,
     }  # fmt: skip
     assert written["versions"]["gemmconv"] == gemmconv.__version__
     assert written["machine"]["peak_gflops"] > 0
