@@ -33,6 +33,10 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+# By default glibc hands large arrays back to the system when they are freed, or keeps them, depending on what was freed
+# before: whether a fresh output costs page faults would depend on the library's habits. Here all keep them.
+MEMORY_VARIABLES = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+
 
 class WorkerError(Exception):
     """The worker could not do what it was asked; the message says why."""
@@ -72,7 +76,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | MEMORY_VARIABLES,
             )
         try:
             self.version = str(self._receive(longest_reply)["version"])

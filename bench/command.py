@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from .comparison import read_results
+from .comparison import check_arguments, read_results
 from .peers import OURS, PEERS
 from .problems import SUITES, Problem, load_suite
 from .results import Results
@@ -144,8 +144,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         print_problems(problems, sys.stdout)
         return 0
+    earlier = None
     try:
-        earlier = read_results(arguments.compare) if arguments.compare else None
+        if arguments.compare:
+            earlier = read_results(arguments.compare)
+            check_arguments(earlier, vars(arguments))
         check_files(arguments)
     except ValueError as error:
         return _refuse(str(error))
@@ -203,12 +206,14 @@ def compare_with(earlier: dict[str, Any], results: Results) -> int:
     Returns
     -------
     int
-        0, or 3 if gemmconv is slower now.
+        0; 2 if they have no problem in common; 3 if gemmconv is slower now.
     """
     from .comparison import changes, is_slower, make_table
     from .terminal import show_table
 
     found = changes(earlier, results)
+    if not found:
+        return _refuse("the run to compare with has none of these problems")
     print(file=sys.stdout)
     show_table(make_table(found), sys.stdout)
     return SLOWER if is_slower(found) else 0

@@ -18,6 +18,9 @@ from .terminal import Cell, Table
 LAYER_NOISE = 0.15
 MEAN_NOISE = 0.05
 
+# Arguments that both runs must share.
+ALIKE = ("dtype", "threads", "reuse")
+
 
 class Change(NamedTuple):
     """The part of the peak of a layer, earlier and now."""
@@ -61,6 +64,22 @@ def read_results(file: str) -> dict[str, Any]:
     return results
 
 
+def check_arguments(earlier: dict[str, Any], arguments: dict[str, Any]) -> None:
+    """Raise ValueError unless a run is measured as an earlier one was.
+
+    Parameters
+    ----------
+    earlier : dict
+        The JSON of that.
+    arguments : dict
+        Of the run of now, as in the JSON.
+    """
+    for name in ALIKE:
+        before, now = earlier["arguments"].get(name), arguments[name]
+        if before != now:
+            raise ValueError(f"the run to compare with has {name} {before}, this one {now}")
+
+
 def changes(earlier: dict[str, Any], results: Results) -> list[Change]:
     """Compare the layers that both runs timed.
 
@@ -75,10 +94,10 @@ def changes(earlier: dict[str, Any], results: Results) -> list[Change]:
     -------
     list of Change
     """
-    rows = {(row["suite"], row["name"]): row["libraries"] for row in earlier["rows"]}
+    rows = {row["problem"]: row["libraries"] for row in earlier["rows"]}
     found = []
     for row in results.rows:
-        before = rows.get((row.problem.suite, row.problem.name), {})
+        before = rows.get(row.problem.line, {})
         for name in OURS.values():
             speed = row.gflops(name) if name in row.measurements else None
             part = before.get(name, {}).get("fraction_of_peak")

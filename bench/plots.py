@@ -208,10 +208,9 @@ def _our_speed(row: Row) -> float:
 
 
 def _peer_speed(row: Row) -> float:
-    """Return the speed of the best prepared peer, or else of the best functional one; NaN if there is none."""
-    found = row.comparison(PREPARED) or row.comparison(FUNCTIONAL)
-    speed = row.gflops(found.peer) if found else None
-    return math.nan if speed is None else speed
+    """Return the speed of the fastest other library, functional or prepared; NaN if there is none."""
+    peers = [found.peer for kind in KINDS if (found := row.comparison(kind)) is not None]
+    return max((speed for peer in peers if (speed := row.gflops(peer)) is not None), default=math.nan)
 
 
 def _draw_roofs(axes: Axes, places: list[float], peak: float, bandwidth: float) -> None:

@@ -105,10 +105,10 @@ class Comparison(NamedTuple):
     ratio: float
 
 
-def fastest(seconds: dict[str, float | None]) -> str | None:
-    """Return the name with the least time; None if nothing is timed."""
-    timed = {name: time for name, time in seconds.items() if time is not None}
-    return min(timed, key=lambda name: timed[name]) if timed else None
+def least(numbers: dict[str, float | None]) -> str | None:
+    """Return the name with the least number; None if there is none."""
+    known = {name: number for name, number in numbers.items() if number is not None}
+    return min(known, key=lambda name: known[name]) if known else None
 
 
 @dataclass(frozen=True)
@@ -129,19 +129,21 @@ class Row:
         Returns
         -------
         Comparison or None
-            None where we or all others are not timed. Its ratio is of each round that of the medians, and of
-            those the median.
+            None where we or all others are not timed. A ratio is of each round that of the medians, and of those
+            the median; the fastest is the one with the least.
         """
         ours = self.measurements.get(OURS[kind])
-        medians = {name: found.median for name, found in self.measurements.items() if name != OURS[kind]}
-        peer = fastest({name: median for name, median in medians.items() if kind_of(name) == kind})
-        if ours is None or not ours.rounds or peer is None:
+        if ours is None or not ours.rounds:
             return None
-        ratio = statistics.median(
-            statistics.median(theirs) / statistics.median(own)
-            for own, theirs in zip(ours.rounds, self.measurements[peer].rounds)
-        )
-        return Comparison(OURS[kind], peer, ratio)
+        ratios: dict[str, float | None] = {
+            name: statistics.median(
+                statistics.median(theirs) / statistics.median(own) for own, theirs in zip(ours.rounds, found.rounds)
+            )
+            for name, found in self.measurements.items()
+            if kind_of(name) == kind and name != OURS[kind] and found.rounds
+        }
+        peer = least(ratios)
+        return Comparison(OURS[kind], peer, ratios[peer] or 0) if peer else None
 
     def gflops(self, library: str) -> float | None:
         """Speed of a library.
@@ -213,7 +215,7 @@ class Total:
         """Compare our total time with the least of the other libraries of a kind."""
         totals = {name: self.seconds(name) for name in self.rows[0].measurements if kind_of(name) == kind}
         ours = totals.pop(OURS[kind], None)
-        peer = fastest(totals)
+        peer = least(totals)
         return Comparison(OURS[kind], peer, (totals[peer] or 0) / ours) if ours and peer else None
 
     def geometric_mean_ratio(self, kind: str) -> float | None:

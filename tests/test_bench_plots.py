@@ -122,5 +122,5 @@ def test_speed_is_that_of_the_plan_if_it_is_timed(tmp_path):
     flops = MIXED[0].problem.flops
     assert plots._our_speed(MIXED[1]) == pytest.approx(flops / 1e-3 / 1e9)
     assert plots._our_speed(MIXED[2]) == pytest.approx(flops / 2e-3 / 1e9)
-    assert plots._peer_speed(MIXED[1]) == pytest.approx(flops / 4e-3 / 1e9)
+    assert plots._peer_speed(MIXED[1]) == pytest.approx(flops / 1e-3 / 1e9), "torch is faster than onnxruntime"
     assert plots._peer_speed(MIXED[2]) == pytest.approx(flops / 2e-3 / 1e9)

@@ -197,6 +197,16 @@ def test_comparison_with_an_earlier_run(capsys, fake_session, tmp_path, seconds,
     assert "geometric mean" in printed.split("part of the peak, earlier and now")[1]
 
 
+def test_runs_that_cannot_be_compared(capsys, fake_session, tmp_path):
+    file = str(tmp_path / "earlier.json")
+    fake_session += [TIMED, TIMED]
+    assert exit_code(*QUICK, "--json", file) == 0
+    assert exit_code(*QUICK, "--compare", file, "--threads", "2") == 2
+    assert "the run to compare with has threads 1, this one 2" in capsys.readouterr().err
+    assert exit_code("bench", "--match", "^inc_7x1$", "--quick", "--compare", file) == 2
+    assert "has none of these problems" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

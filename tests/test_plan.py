@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -157,6 +158,37 @@ def test_several_threads_call_one_plan():
     assert not wrong
 
 
+def test_several_threads_with_both_types_update_and_pickle():
+    weight = integers((4, 3, 3), "float32")
+    planned = Plan(weight, input_size=(20,))
+    inputs = [integers((n, 3, 20), dtype) for n in (1, 2) for dtype in ("float32", "float64")]
+    expected = [conv(x, weight) for x in inputs]
+    failures = []
+
+    def use(seed):
+        random = np.random.default_rng(seed)
+        try:
+            for _ in range(60):
+                i = random.integers(len(inputs))
+                np.testing.assert_array_equal(planned(inputs[i]), expected[i])
+                if random.integers(8) == 0:
+                    planned.update(weight)
+                if random.integers(8) == 0:
+                    np.testing.assert_array_equal(pickle.loads(pickle.dumps(planned))(inputs[i]), expected[i])
+        except Exception as failure:
+            failures.append(failure)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=use, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert not failures
+
+
 def test_what_it_remembers_is_bounded():
     planned = Plan(np.ones((1, 1, 2)), input_size=(3,))
     for n in range(3 * plan.MOST_CALLS):
@@ -180,6 +212,7 @@ def test_tuning_takes_the_fastest(monkeypatch):
     assert Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True).algorithm == "gemm"
     seconds["slow"] = 0.5
     assert Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True).algorithm == "slow"
+    assert Plan(np.ones((1, 1, 2)), input_size=(3,), tune=True, algorithm="gemm").algorithm == "gemm"
 
 
 def test_describe():

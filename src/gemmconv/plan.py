@@ -14,11 +14,12 @@ from .arrays import Array, as_array, check_out, computing_dtype, contiguous, del
 from .calls import Call, Options, hashable, prepare_convolution
 from .geometry import check_array_shape, check_plan_input, x_shape_of
 from .options import Ints, Padding, Sizes, check_activation
-from .threads import get_num_threads
+from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
 
 LEAST_ITEMSIZE = 4
+FLOAT64 = np.dtype(np.float64)
 
 # A plan remembers how it computed so many shapes of input and numbers of threads.
 MOST_CALLS = 64
@@ -40,6 +41,30 @@ class _LaidOut(NamedTuple):
         weight = contiguous(weight, dtype)
         cast = None if bias is None else contiguous(bias, dtype)
         return cls(weight, bias, Memory(weight), None if cast is None else Memory(cast))
+
+
+class _Weights:
+    """What one `update` brought, laid out in its computing dtype and, once that is asked for, in the other.
+
+    Threads share it: the only thing that changes is one attribute, which they may set twice to the same.
+    """
+
+    __slots__ = ("dtype", "first", "other")
+
+    def __init__(self, weight: Array, bias: Array | None) -> None:
+        self.dtype = weight.dtype
+        self.first = _LaidOut.of(weight, bias, weight.dtype)
+        self.other: _LaidOut | None = None
+
+    def laid_out(self, dtype: np.dtype[Any]) -> _LaidOut:
+        if dtype == self.dtype:
+            return self.first
+        if self.other is None:
+            self.other = _LaidOut.of(self.first.weight, self.first.bias, dtype)
+        return self.other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Weights, (self.first.weight, self.first.bias)
 
 
 class Plan:
@@ -120,9 +145,10 @@ class Plan:
         self.output_shape = call.geometry.out_shape[1:]
         self.update(weight, bias)
         self._chosen_by = "asked for"
+        self.algorithm = choose(call.computed, str(self._options.algorithm))
         if self._options.algorithm == "auto":
-            self._chosen_by = "the fastest of all on this machine" if tune else ALGORITHMS[choose(call.computed)].why
-        self.algorithm = choose(call.computed, self._fastest() if tune else str(self._options.algorithm))
+            self._chosen_by = "the fastest of all on this machine" if tune else ALGORITHMS[self.algorithm].why
+            self.algorithm = self._fastest() if tune else self.algorithm
         self._options = self._options._replace(algorithm=self.algorithm)
         self._calls.clear()
 
@@ -158,7 +184,7 @@ class Plan:
             self._geometry.check_bias(bias.shape)
         array = np.array(array, dtype=dtype, order="C", subok=False)
         # One assignment: a thread that computes meanwhile has all of the old or all of the new.
-        self._weights = {dtype: _LaidOut.of(array, bias, dtype)}
+        self._weights = _Weights(array, bias)
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         r"""Convolve.
@@ -182,15 +208,14 @@ class Plan:
         """
         if type(x) is np.ndarray:
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
-            if call is not None and call.is_direct:
-                laid_out = self._weights.get(x.dtype)
+            weights = self._weights
+            # with weights of float64, arrays of float32 are computed in float64
+            if call is not None and call.is_direct and (x.dtype == weights.dtype or x.dtype == FLOAT64):
+                laid_out = weights.laid_out(x.dtype)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
-                if (
-                    laid_out
-                    and usable
-                    and call.problem.run_directly(x, laid_out.weight_memory, laid_out.bias_memory, result, call.threads)
-                ):
+                memory = laid_out.weight_memory, laid_out.bias_memory
+                if usable and call.problem.run_directly(x, *memory, result, call.threads):
                     return result
         return self._convolve(x, out)
 
@@ -198,9 +223,9 @@ class Plan:
         """Convolve whatever arrays come; `__call__` has tried those that need no work."""
         x = as_array("x", x)
         weights = self._weights
-        dtype = computing_dtype(x.dtype, next(iter(weights)))
-        laid_out = weights.get(dtype) or self._lay_out(weights, dtype)
-        call = self._calls.get((x.shape, dtype, get_num_threads())) or self._prepare(x.shape, dtype)
+        dtype = computing_dtype(x.dtype, weights.dtype)
+        laid_out = weights.laid_out(dtype)
+        call = self._call_for(x.shape, dtype)
         if out is not None:
             check_out(out, call.out_shape, dtype)
         if call.extension:
@@ -226,8 +251,8 @@ class Plan:
         >>> print(plan.describe().splitlines()[0])
         x (N, 64, 56, 56), weight (64, 64, 3, 3), y (N, 64, 56, 56), float32
         """
-        dtype = next(iter(self._weights))
-        call = self._calls.get((self.input_shape, dtype, get_num_threads())) or self._prepare(self.input_shape, dtype)
+        dtype = self._weights.dtype
+        call = self._call_for(self.input_shape, dtype)
         tiling, geometry = call.tiling, call.computed
         assert tiling is not None
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
@@ -242,33 +267,25 @@ class Plan:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but what points into memory."""
-        arrays = {dtype: (laid_out.weight, laid_out.bias) for dtype, laid_out in self._weights.items()}
-        return {**vars(self), "_weights": arrays, "_calls": {}}
+        """Return all but the calls, which point into memory."""
+        return {**vars(self), "_calls": {}}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Lay the weight out again."""
-        vars(self).update(state)
-        self._weights = {dtype: _LaidOut.of(weight, bias, dtype) for dtype, (weight, bias) in state["_weights"].items()}
-
-    def _lay_out(self, weights: dict[np.dtype[Any], _LaidOut], dtype: np.dtype[Any]) -> _LaidOut:
-        """Enter the weight in another computing dtype."""
-        first = next(iter(weights.values()))
-        weights[dtype] = _LaidOut.of(first.weight, first.bias, dtype)
-        return weights[dtype]
-
-    def _prepare(self, x_shape: Sizes, dtype: np.dtype[Any]) -> Call:
-        """Enter how inputs of this shape and type are computed."""
-        check_plan_input(x_shape, self.input_shape)
-        call = prepare_convolution(x_shape, self._weight_shape, dtype.itemsize, self._options)
-        if len(self._calls) >= MOST_CALLS:
-            self._calls.clear()
-        self._calls[(x_shape, dtype, get_num_threads())] = call
+    def _call_for(self, x_shape: Sizes, dtype: np.dtype[Any]) -> Call:
+        """Return how inputs of this shape are computed in this type."""
+        key = (x_shape, dtype, get_num_threads())
+        call = self._calls.get(key)
+        if call is None:
+            check_plan_input(x_shape, self.input_shape)
+            with num_threads(key[2]):
+                call = prepare_convolution(x_shape, self._weight_shape, dtype.itemsize, self._options)
+            if len(self._calls) >= MOST_CALLS:
+                self._calls.clear()
+            self._calls[key] = call
         return call
 
     def _fastest(self) -> str:
         """Time every algorithm on one image."""
-        x = np.zeros(self.input_shape, next(iter(self._weights)))
+        x = np.ones(self.input_shape, self._weights.dtype)
         times = {}
         for name in ALGORITHMS:
             self._options = self._options._replace(algorithm=name)
