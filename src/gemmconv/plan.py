@@ -57,7 +57,7 @@ class _Weights:
         self.other: _LaidOut | None = None
 
     def laid_out(self, dtype: np.dtype[Any]) -> _LaidOut:
-        if dtype == self.dtype:
+        if dtype is self.dtype or dtype == self.dtype:
             return self.first
         if self.other is None:
             self.other = _LaidOut.of(self.first.weight, self.first.bias, dtype)
@@ -210,7 +210,7 @@ class Plan:
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             weights = self._weights
             # with weights of float64, arrays of float32 are computed in float64
-            if call is not None and call.is_direct and (x.dtype == weights.dtype or x.dtype == FLOAT64):
+            if call is not None and call.is_direct and (x.dtype is weights.dtype or x.dtype is FLOAT64):
                 laid_out = weights.laid_out(x.dtype)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
