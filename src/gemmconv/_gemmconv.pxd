@@ -1,0 +1,109 @@
+# cython: language_level=3
+"""What the C headers declare, as Cython needs it."""
+
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+    void free(void *pointer)
+
+
+cdef extern from "<unistd.h>" nogil:
+    int pause()
+
+
+cdef extern from "problem.h" nogil:
+    ctypedef void gemm_int32
+    ctypedef void gemm_int64
+
+    struct tiling:
+        ptrdiff_t pixels, block, panel, channels, taps
+
+    struct blas:
+        gemm_int32 *gemm32
+        gemm_int64 *gemm64
+        const void *zero
+        const void *one
+
+    struct conv_problem:
+        ptrdiff_t batch, in_channels, out_channels, groups
+        ptrdiff_t in_size[3]
+        ptrdiff_t out_size[3]
+        ptrdiff_t kernel[3]
+        ptrdiff_t stride[3]
+        ptrdiff_t dilation[3]
+        ptrdiff_t pad_before[3]
+        tiling tiling
+        blas blas
+        const void *input
+        const void *weight
+        const void *bias
+        void *output
+        int relu
+
+    ptrdiff_t volume(const ptrdiff_t *size)
+    ptrdiff_t reduction_length(const conv_problem *problem)
+
+
+cdef extern from "im2col.h" nogil:
+    struct panel:
+        ptrdiff_t first_tap, end_tap, first_pixel, end_pixel, ld
+
+    ptrdiff_t im2col_task_count(const conv_problem *problem)
+    ptrdiff_t col2im_task_count(const conv_problem *problem)
+
+
+cdef extern from "gemm_conv.h" nogil:
+    bint reads_image_in_place(const conv_problem *problem)
+    ptrdiff_t gemm_conv_task_count(const conv_problem *problem)
+    ptrdiff_t gemm_conv_scratch_size(const conv_problem *problem)
+
+
+cdef extern from "input_gradient.h" nogil:
+    ptrdiff_t input_gradient_task_count(const conv_problem *problem)
+    ptrdiff_t input_gradient_scratch_size(const conv_problem *problem)
+
+
+cdef extern from "dispatch.h" nogil:
+    ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
+
+    struct typed_kernels:
+        task_kernel *gemm_conv_run
+        task_kernel *input_gradient_run
+        task_kernel *im2col_run
+        task_kernel *col2im_run
+        void (*pack_panel)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil
+        void (*add_panel)(const conv_problem *, const panel *, const void *rows, void *image) noexcept nogil
+        double (*fma_burst)(ptrdiff_t rounds) noexcept nogil
+
+    struct kernels:
+        const char *isa
+        typed_kernels float32, float64
+
+    const kernels *supported_kernels(int index)
+    const kernels *active_kernels()
+    int select_kernels(const char *isa)
+
+
+cdef extern from "thread_pool.h" nogil:
+    struct job:
+        void (*run)(const void *context, ptrdiff_t task, int thread) noexcept nogil
+        int (*keep_going)(void *state) noexcept nogil
+        const void *context
+        void *state
+        ptrdiff_t task_count
+        int outlives_closing
+
+    void thread_pool_close()
+    int thread_pool_is_closed()
+    int thread_pool_run(const job *job, int threads)
+    int gemmconv_get_num_threads()
+    void gemmconv_set_num_threads(int threads)
+    void thread_pool_set_processors(int count)
+    int MAX_THREADS_IN_C "MAX_THREADS"
+
+
+# Without Cython's "except": an exception stays set until the call has come back from C.
+cdef extern from "Python.h":
+    ptrdiff_t PY_SSIZE_T_MAX
+    int PyErr_CheckSignals()
+    unsigned long PyThread_get_thread_ident()
