@@ -61,7 +61,10 @@ def test_total_counts_layers_and_is_silent_where_one_is_missing():
 def test_only_libraries_of_a_kind_are_compared():
     first = make_results().rows[0]
     fast = Measurement("timed", rounds=[[1e-6]] * 3)
-    row = Row(first.problem, {**first.measurements, "plan": fast, "ncnn": Measurement("timed", rounds=[[2e-6]] * 3)})
+    others = {
+        name: Measurement("timed", rounds=[[seconds]] * 3) for name, seconds in (("torch_cl", 5e-6), ("ncnn", 2e-6))
+    }
+    row = Row(first.problem, {**first.measurements, "plan": fast, **others})
     assert row.comparison("functional").peer == "torch"
     assert row.comparison("prepared") == ("plan", "ncnn", pytest.approx(2))
     assert row.comparison("prepared").ratio == pytest.approx(2)
