@@ -4,6 +4,22 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "direct_channels.h"
+#include "gemm_conv.h"
+
+static ptrdiff_t none(const struct conv_problem *problem)
+{
+    (void)problem;
+    return 0;
+}
+
+#define CUTTING(stem) {#stem, stem##_task_count, stem##_scratch_size, stem##_layout_size, stem##_layout_task_count}
+
+const struct cutting cuttings[CONV_KERNELS] = {
+    [GEMM_CONV] = {"gemm_conv", gemm_conv_task_count, gemm_conv_scratch_size, none, none},
+    [DIRECT_CHANNELS] = CUTTING(direct_channels),
+};
+
 static int always(void)
 {
     return 1;

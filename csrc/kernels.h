@@ -8,9 +8,29 @@
 /* Computes one task of a problem; `scratch` is for this task alone, as large as the operation's scratch_size says. */
 typedef void task_kernel(const struct conv_problem *, ptrdiff_t task, void *scratch);
 
+/* The ways to compute a convolution. */
+enum conv_kernel { GEMM_CONV, DIRECT_CHANNELS, CONV_KERNELS };
+
+/* How each cuts a problem: its tasks, the elements of scratch of a task, and the elements of its layout of the weights,
+ * which is made by tasks of its own; without a layout it takes the weights as they are. */
+struct cutting {
+    const char *name;
+    ptrdiff_t (*task_count)(const struct conv_problem *), (*scratch_size)(const struct conv_problem *);
+    ptrdiff_t (*layout_size)(const struct conv_problem *), (*layout_task_count)(const struct conv_problem *);
+};
+
+extern const struct cutting cuttings[CONV_KERNELS];
+
+/* Its two kernels: run reads the layout as problem->weight; lay_out reads the weights there and writes the layout to
+ * problem->output. */
+struct conv_kernels {
+    task_kernel *run, *lay_out;
+};
+
 /* The kernels for one type; `void` stands for float or double. */
 struct typed_kernels {
-    task_kernel *gemm_conv_run, *input_gradient_run, *im2col_run, *col2im_run;
+    struct conv_kernels conv[CONV_KERNELS];
+    task_kernel *input_gradient_run, *im2col_run, *col2im_run;
     void (*pack_panel)(const struct conv_problem *, const struct panel *, const void *image, void *rows);
     void (*add_panel)(const struct conv_problem *, const struct panel *, const void *rows, void *image);
     double (*fma_burst)(ptrdiff_t rounds);

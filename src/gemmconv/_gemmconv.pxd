@@ -54,8 +54,6 @@ cdef extern from "im2col.h" nogil:
 
 cdef extern from "gemm_conv.h" nogil:
     bint reads_image_in_place(const conv_problem *problem)
-    ptrdiff_t gemm_conv_task_count(const conv_problem *problem)
-    ptrdiff_t gemm_conv_scratch_size(const conv_problem *problem)
 
 
 cdef extern from "input_gradient.h" nogil:
@@ -66,8 +64,23 @@ cdef extern from "input_gradient.h" nogil:
 cdef extern from "dispatch.h" nogil:
     ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
 
+    int CONV_KERNELS
+
+    struct cutting:
+        const char *name
+        ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
+        ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil
+        ptrdiff_t (*layout_size)(const conv_problem *problem) noexcept nogil
+        ptrdiff_t (*layout_task_count)(const conv_problem *problem) noexcept nogil
+
+    const cutting *cuttings
+
+    struct conv_kernels:
+        task_kernel *run
+        task_kernel *lay_out
+
     struct typed_kernels:
-        task_kernel *gemm_conv_run
+        conv_kernels *conv
         task_kernel *input_gradient_run
         task_kernel *im2col_run
         task_kernel *col2im_run

@@ -158,6 +158,14 @@ cdef struct operation:
     ptrdiff_t scratch_size
 
 
+cdef const cutting *cutting_of(str name) except NULL:
+    """Return how the kernel of that name cuts problems; its place in the table is that of the kernel."""
+    for i in range(CONV_KERNELS):
+        if cuttings[i].name == name.encode():
+            return &cuttings[i]
+    raise ValueError(f"there is no kernel {name!r}")
+
+
 cdef struct call:
     # What the tasks of one call share; scratch_size is in bytes.
     const conv_problem *problem
@@ -237,14 +245,17 @@ def _close():
 cdef class Problem:
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
 
-    What multiplies needs a tiling; im2col and col2im do not. With `relu`, `run` replaces what is below zero by zero.
+    What multiplies needs a tiling; im2col and col2im do not. `run` computes by the named kernel; with `relu` it replaces
+    what is below zero by zero.
     """
 
     cdef conv_problem problem
+    cdef const cutting *cutting
     cdef readonly Py_ssize_t itemsize
 
-    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False):
+    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False, str kernel="gemm_conv"):
         self.itemsize = itemsize
+        self.cutting = cutting_of(kernel)
         self.problem.batch = geometry.batch
         self.problem.in_channels = geometry.in_channels
         self.problem.out_channels = geometry.out_channels
@@ -272,7 +283,7 @@ cdef class Problem:
     @property
     def task_count(self):
         """The number of tasks of one call."""
-        return gemm_conv_task_count(&self.problem)
+        return self.cutting.task_count(&self.problem)
 
     @property
     def column_task_counts(self):
@@ -281,17 +292,35 @@ cdef class Problem:
 
     @property
     def scratch_bytes(self):
-        """The memory that a call needs beside its arrays."""
-        return gemm_conv_scratch_size(&self.problem) * self.itemsize
+        """The memory that a thread needs beside the arrays."""
+        return self.cutting.scratch_size(&self.problem) * self.itemsize
+
+    @property
+    def layout_bytes(self):
+        """The size of the laid-out weights; 0 if the kernel takes them as they are."""
+        return self.cutting.layout_size(&self.problem) * self.itemsize
+
+    def lay_out(self, weight, layout, int threads=1):
+        """Write the weights to `layout`, `layout_bytes` from a cache line on, as `run` reads them."""
+        cdef conv_problem problem = self.problem
+        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
+        cdef Memory layout_memory = target_of(layout, self.layout_bytes)
+        problem.weight = weight_memory.view.buf
+        problem.output = layout_memory.view.buf
+        cdef operation lay_out = operation(self.kernels().lay_out, self.cutting.layout_task_count(&problem), 0)
+        run_tasks(&problem, &lay_out, self.itemsize, threads)
 
     def run(self, x, weight, bias, out, int threads=1):
-        """Compute ``out = conv(x, weight) + bias`` on so many threads; `bias` may be None. All of `out` is written."""
+        """Compute ``out = conv(x, weight) + bias`` on so many threads; all of `out` is written.
+
+        `bias` may be None. Where there is a layout, `weight` is it.
+        """
         cdef Memory bias_memory = None
         if bias is not None:
             bias_memory = memory_of(bias, self.problem.out_channels * self.itemsize)
         self.convolve(
             memory_of(x, self.x_bytes()),
-            memory_of(weight, self.weight_bytes()),
+            memory_of(weight, self.layout_bytes or self.weight_bytes()),
             bias_memory,
             target_of(out, self.y_bytes()),
             threads,
@@ -322,10 +351,10 @@ cdef class Problem:
         problem.weight = weight.view.buf
         problem.bias = bias.view.buf if bias is not None else NULL
         problem.output = out.view.buf
-        cdef operation gemm_conv = operation(
-            kernels_of(self.itemsize).gemm_conv_run, gemm_conv_task_count(&problem), gemm_conv_scratch_size(&problem)
+        cdef operation convolution = operation(
+            self.kernels().run, self.cutting.task_count(&problem), self.cutting.scratch_size(&problem)
         )
-        return run_tasks(&problem, &gemm_conv, self.itemsize, threads)
+        return run_tasks(&problem, &convolution, self.itemsize, threads)
 
     def input_gradient(self, grad_output, weight, out, int threads=1):
         """Compute the gradient of the input from that of the output. All of `out` is written."""
@@ -379,6 +408,9 @@ cdef class Problem:
         cdef Memory target = target_of(image, self.image_bytes())
         with nogil:
             kernels_of(self.itemsize).add_panel(&self.problem, &panel, source.view.buf, target.view.buf)
+
+    cdef const conv_kernels *kernels(self):
+        return &kernels_of(self.itemsize).conv[self.cutting - cuttings]
 
     cdef panel panel_of(self, block) except *:
         cdef panel panel

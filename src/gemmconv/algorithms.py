@@ -7,31 +7,64 @@ bits in any batch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple
 
 from .geometry import Geometry
-from .tiling import Tiling, choose_tiling
+from .tiling import Tiling, choose_direct_tiling, choose_tiling
 
 
-class Algorithm(NamedTuple):
-    """One way to compute a convolution."""
+class Method(NamedTuple):
+    """One kernel of the C layer, and when to take it."""
 
-    wins: Callable[[Geometry], bool]
-    """Whether "auto" takes it, where no algorithm above it in the table wins."""
+    algorithm: str
+    """Its name for users, which several kernels may share."""
+    kernel: str
+    """Its name in C."""
+    defined: Callable[[Geometry], bool]
+    """Whether it can compute a convolution."""
+    wins: Callable[[Geometry, bool], bool]
+    """Whether "auto" takes it, where no method above it in the table wins; the second argument tells whether the
+    weights are laid out once for many calls."""
     why: str
     """What speaks for it."""
     tiling: Callable[[Geometry, int, int], Tiling]
     """How it cuts a geometry, for elements of so many bytes and so many threads."""
 
 
-ALGORITHMS = {
-    # The product K @ P by BLAS, in tiles: defined for every geometry.
-    "gemm": Algorithm(
-        wins=lambda _geometry: True,
+def _group_channels(geometry: Geometry) -> int:
+    return geometry.out_channels // geometry.groups
+
+
+def _packs_within_scratch(geometry: Geometry) -> bool:
+    """Tell whether what one output row reads of one channel is no larger than what direct_channels packs at a time."""
+    height, width = geometry.kernel[0] * geometry.kernel[1], geometry.kernel[2]
+    columns = min(geometry.out_size[2], 256) * geometry.stride[2] + width * geometry.dilation[2]
+    return 2 * height * columns <= 65536 and prod(geometry.kernel) <= 4096
+
+
+METHODS = (
+    Method(
+        algorithm="direct",
+        kernel="direct_channels",
+        defined=_packs_within_scratch,
+        wins=lambda geometry, prepared: (
+            prod(geometry.kernel) > 1 and _group_channels(geometry) >= 16 and (prepared or geometry.out_pixels >= 128)
+        ),
+        why="the sums of many output channels in registers: for kernels of more than one tap",
+        tiling=choose_direct_tiling,
+    ),
+    Method(
+        algorithm="gemm",
+        kernel="gemm_conv",
+        defined=lambda _geometry: True,
+        wins=lambda _geometry, _prepared: True,
         why="the product of the kernel matrix and patches, tile by tile: for every convolution",
         tiling=choose_tiling,
     ),
-}
+)
+
+ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in reversed(METHODS)))
 
 
 def check_algorithm(algorithm: object) -> str:
@@ -44,8 +77,18 @@ def check_algorithm(algorithm: object) -> str:
     return str(algorithm)
 
 
-def choose(geometry: Geometry, algorithm: str = "auto") -> str:
-    """Return the name of the algorithm that computes a convolution."""
-    if algorithm != "auto":
-        return algorithm
-    return next(name for name, row in ALGORITHMS.items() if row.wins(geometry))
+def defined_algorithms(geometry: Geometry) -> tuple[str, ...]:
+    """Return the names of the algorithms that can compute a convolution."""
+    return tuple(dict.fromkeys(method.algorithm for method in METHODS if method.defined(geometry)))
+
+
+def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) -> Method:
+    """Return how a convolution is computed; `prepared` tells whether weights are laid out once for many calls."""
+    methods = [method for method in METHODS if method.defined(geometry)]
+    if algorithm == "auto":
+        return next(method for method in methods if method.wins(geometry, prepared))
+    for method in methods:
+        if method.algorithm == algorithm:
+            return method
+    others = ", ".join(map(repr, defined_algorithms(geometry)))
+    raise ValueError(f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'")

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ._gemmconv import Memory, Problem
-from .algorithms import ALGORITHMS, check_algorithm, choose
-from .arrays import Array
+from .algorithms import check_algorithm, choose
+from .arrays import Array, aligned_bytes
 from .blas import may_start_threads, single_threaded_blas
 from .geometry import Geometry, check_kernel_size
 from .options import Sizes, check_group_count, check_padding_mode, freeze
@@ -53,6 +53,15 @@ class Call(NamedTuple):
         """Return the shape of an array of this call: without the batch axis, if x has none."""
         return batched_shape if self.batched else batched_shape[1:]
 
+    def lay_out(self, weight: Array) -> Array:
+        """Return the weights as `problem.run` takes them."""
+        size = self.problem.layout_bytes
+        if not size:
+            return weight
+        layout = aligned_bytes(size)
+        self.problem.lay_out(weight, layout, self.threads)
+        return layout
+
     def compute(self, method: Callable[..., None], *arrays: Array | Memory | None) -> None:
         """Call a method of `problem`, with BLAS on one thread where that matters."""
         if self.limits_blas:
@@ -96,15 +105,6 @@ def prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options:
     return _prepare_columns(x_shape, check_kernel_size(kernel_size), itemsize, hashable(options), get_num_threads())
 
 
-# How each product is cut.
-_TILINGS: dict[str, Callable[[Geometry, int, int, str], Tiling]] = {
-    "convolution": lambda geometry, itemsize, threads, algorithm: ALGORITHMS[choose(geometry, algorithm)].tiling(
-        geometry, itemsize, threads
-    ),
-    "input_gradient": lambda geometry, itemsize, _threads, _algorithm: choose_input_gradient_tiling(geometry, itemsize),
-}
-
-
 @lru_cache(maxsize=512)
 def _prepare_product(
     kind: str, x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options, threads: int
@@ -116,7 +116,11 @@ def _prepare_product(
     )
     computed, extension = _extended(geometry, mode)
     threads = min(threads, threads_worth(computed.operations))
-    tiling = _TILINGS[kind](computed, itemsize, threads, algorithm)
+    if kind == "convolution":
+        method = choose(computed, algorithm)
+        kernel, tiling = method.kernel, method.tiling(computed, itemsize, threads)
+    else:
+        kernel, tiling = "gemm_conv", choose_input_gradient_tiling(computed, itemsize)
     limits_blas = may_start_threads(largest_gemm(tiling))
     batched = len(x_shape) == len(weight_shape)
     return Call(
@@ -125,7 +129,7 @@ def _prepare_product(
         extension,
         batched,
         geometry.out_shape if batched else geometry.out_shape[1:],
-        Problem(computed, itemsize, tiling, options.activation == "relu"),
+        Problem(computed, itemsize, tiling, options.activation == "relu", kernel),
         tiling,
         limits_blas,
         threads,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._gemmconv import Memory
-from .algorithms import ALGORITHMS, choose
+from .algorithms import choose, defined_algorithms
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
 from .calls import Call, Options, hashable, prepare_convolution
-from .geometry import check_array_shape, check_plan_input, x_shape_of
+from .geometry import Geometry, check_array_shape, check_plan_input, x_shape_of
 from .options import Ints, Padding, Sizes, check_activation
 from .threads import get_num_threads, num_threads
 
@@ -29,42 +29,35 @@ TUNING_CALLS = 5
 
 
 class _LaidOut(NamedTuple):
-    """Weight and bias in one computing dtype, as arrays and as the C layer takes them."""
+    """Weight and bias in one computing dtype, as the C layer takes them."""
 
-    weight: Array
-    bias: Array | None
-    weight_memory: Memory
-    bias_memory: Memory | None
-
-    @classmethod
-    def of(cls, weight: Array, bias: Array | None, dtype: np.dtype[Any]) -> _LaidOut:
-        weight = contiguous(weight, dtype)
-        cast = None if bias is None else contiguous(bias, dtype)
-        return cls(weight, bias, Memory(weight), None if cast is None else Memory(cast))
+    weight: Memory
+    bias: Memory | None
 
 
 class _Weights:
-    """What one `update` brought, laid out in its computing dtype and, once that is asked for, in the other.
+    """What one `update` brought, and the same laid out in each computing dtype that was asked for.
 
-    Threads share it: the only thing that changes is one attribute, which they may set twice to the same.
+    Threads share it: all that changes are the entries of a dictionary, which they may set twice to the same.
     """
 
-    __slots__ = ("dtype", "first", "other")
+    __slots__ = ("bias", "dtype", "laid_out", "weight")
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
+        self.weight, self.bias = weight, bias
         self.dtype = weight.dtype
-        self.first = _LaidOut.of(weight, bias, weight.dtype)
-        self.other: _LaidOut | None = None
+        self.laid_out: dict[np.dtype[Any], _LaidOut] = {}
 
-    def laid_out(self, dtype: np.dtype[Any]) -> _LaidOut:
-        if dtype is self.dtype or dtype == self.dtype:
-            return self.first
-        if self.other is None:
-            self.other = _LaidOut.of(self.first.weight, self.first.bias, dtype)
-        return self.other
+    def lay_out(self, dtype: np.dtype[Any], call: Call) -> _LaidOut:
+        laid_out = self.laid_out.get(dtype)
+        if laid_out is None:
+            bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
+            laid_out = _LaidOut(Memory(call.lay_out(contiguous(self.weight, dtype))), bias)
+            self.laid_out[dtype] = laid_out
+        return laid_out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Weights, (self.first.weight, self.first.bias)
+        return _Weights, (self.weight, self.bias)
 
 
 class Plan:
@@ -143,14 +136,14 @@ class Plan:
         call = prepare_convolution(self.input_shape, array.shape, LEAST_ITEMSIZE, self._options)
         self._geometry = call.geometry
         self.output_shape = call.geometry.out_shape[1:]
+        method = choose(call.computed, str(self._options.algorithm), prepared=True)
+        asked_for_auto = self._options.algorithm == "auto"
+        self._chosen_by = method.why if asked_for_auto else "asked for"
+        self._set_algorithm(method.algorithm)
         self.update(weight, bias)
-        self._chosen_by = "asked for"
-        self.algorithm = choose(call.computed, str(self._options.algorithm))
-        if self._options.algorithm == "auto":
-            self._chosen_by = "the fastest of all on this machine" if tune else ALGORITHMS[self.algorithm].why
-            self.algorithm = self._fastest() if tune else self.algorithm
-        self._options = self._options._replace(algorithm=self.algorithm)
-        self._calls.clear()
+        if tune and asked_for_auto:
+            self._chosen_by = "the fastest of all on this machine"
+            self._take(self._fastest(call.computed))
 
     def update(self, weight: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Replace weight and bias by others of the same shape.
@@ -183,8 +176,10 @@ class Plan:
             bias = np.array(as_array("bias", bias))
             self._geometry.check_bias(bias.shape)
         array = np.array(array, dtype=dtype, order="C", subok=False)
+        weights = _Weights(array, bias)
+        weights.lay_out(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile has all of the old or all of the new.
-        self._weights = _Weights(array, bias)
+        self._weights = weights
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         r"""Convolve.
@@ -211,11 +206,10 @@ class Plan:
             weights = self._weights
             # with weights of float64, arrays of float32 are computed in float64
             if call is not None and call.is_direct and (x.dtype is weights.dtype or x.dtype is FLOAT64):
-                laid_out = weights.laid_out(x.dtype)
+                laid_out = weights.lay_out(x.dtype, call)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
-                memory = laid_out.weight_memory, laid_out.bias_memory
-                if usable and call.problem.run_directly(x, *memory, result, call.threads):
+                if usable and call.problem.run_directly(x, laid_out.weight, laid_out.bias, result, call.threads):
                     return result
         return self._convolve(x, out)
 
@@ -224,15 +218,15 @@ class Plan:
         x = as_array("x", x)
         weights = self._weights
         dtype = computing_dtype(x.dtype, weights.dtype)
-        laid_out = weights.laid_out(dtype)
         call = self._call_for(x.shape, dtype)
+        laid_out = weights.lay_out(dtype, call)
         if out is not None:
             check_out(out, call.out_shape, dtype)
         if call.extension:
             x = extend(x, call.geometry, call.extension)
         x = contiguous(x, dtype)
         result = result_array(out, call.out_shape, dtype, x)
-        call.compute(call.problem.run, x, laid_out.weight_memory, laid_out.bias_memory, result)
+        call.compute(call.problem.run, x, laid_out.weight, laid_out.bias, result)
         return deliver(result, out)
 
     def describe(self) -> str:
@@ -283,13 +277,22 @@ class Plan:
             self._calls[key] = call
         return call
 
-    def _fastest(self) -> str:
+    def _set_algorithm(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self._options = self._options._replace(algorithm=algorithm)
+        self._calls.clear()
+
+    def _take(self, algorithm: str) -> None:
+        """Compute by another algorithm from now on."""
+        self._set_algorithm(algorithm)
+        self._weights = _Weights(self._weights.weight, self._weights.bias)
+
+    def _fastest(self, computed: Geometry) -> str:
         """Time every algorithm on one image."""
         x = np.ones(self.input_shape, self._weights.dtype)
         times = {}
-        for name in ALGORITHMS:
-            self._options = self._options._replace(algorithm=name)
-            self._calls.clear()
+        for name in defined_algorithms(computed):
+            self._take(name)
             times[name] = min(_seconds(self, x) for _ in range(TUNING_CALLS))
         return min(times, key=lambda name: times[name])
 

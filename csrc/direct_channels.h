@@ -1,0 +1,206 @@
+/* direct_channels: convolution in registers, with output channels in the lanes of vectors.
+ *
+ * A task computes a band of output positions, for some blocks of output channels of one group of one image. The weights
+ * are laid out beforehand, so that a row of vectors belongs to one tap of one channel. Of the input, a slice of the
+ * channels at a time is packed into rows with their padding:
+ *
+ *     layout  [group][block][part][channel, kd, kh, kw][lane]     a part: the channels whose sums fit the registers
+ *     packed  [channel][slot][column]                             a slot: one row of the input, see struct band
+ *     tile    [block][pixel][channel of the block]                the sums
+ *
+ *                                   one tap of one channel
+ *                     part of the layout   w w w w | w w w w | ...      lanes: output channels
+ *                                          -----------------
+ *          packed[pixel 0]   x             + + + +   + + + +
+ *          packed[pixel 1]   x             + + + +   + + + +            sums, in registers for a whole slice
+ *          ...
+ *
+ * Stride and dilation are no more than distances in packed. Taps that find only padding, for all pixels of a block, are
+ * left out. At the end the tile is transposed into the output.
+ *
+ * The sum behind one output is taken in the order of the weights, whatever the band and the block: its bits depend on
+ * neither.
+ */
+#ifndef GEMMCONV_DIRECT_CHANNELS_H
+#define GEMMCONV_DIRECT_CHANNELS_H
+
+#include "problem.h"
+
+enum {
+    CHANNEL_BLOCK = 64, /* a multiple of every part */
+    MOST_LANES = 16,
+    BAND_PIXELS = 256,        /* about so many share what is read of the layout */
+    TILE_ELEMENTS = 96 << 10, /* tile, packed and the weights of a slice share the second-level cache */
+    PACKED_ELEMENTS = 64 << 10,
+    SLICE_TAPS = 1152,
+    PLACE_ELEMENTS = 2 * sizeof(ptrdiff_t) / sizeof(float),
+};
+
+/* How much of the output a band is, and where the rows of the input that it reads lie in packed: output row r reads for
+ * tap (kd, kh) the slot kd * depth_step + kh * tap_step + r * row_step. Rows that several taps read are packed once,
+ * unless the taps are so far apart that the rows between them would be more. */
+struct band {
+    ptrdiff_t rows, columns;
+    ptrdiff_t depth_step, tap_step, row_step;
+    ptrdiff_t slots, pitch;
+    ptrdiff_t channels; /* of a slice */
+};
+
+/* Taps, or positions, first <= i < end. */
+struct interval {
+    ptrdiff_t first, end;
+};
+
+/* Output positions of a row that are computed together, and the taps along the row that they need. */
+struct pixels {
+    ptrdiff_t first, end;
+    struct interval taps;
+};
+
+/* The taps of the kernel that some pixels need. */
+struct taps {
+    struct interval axis[AXES];
+};
+
+/* Where one of them is, in packed and in the layout. */
+struct tap_place {
+    ptrdiff_t packed, layout;
+};
+
+/* The parts when a total is cut into as few as possible, equal ones, of at most `limit`. */
+static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
+{
+    return ceil_div(total, ceil_div(total, max_size(limit, 1)));
+}
+
+static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
+{
+    return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
+}
+
+static inline struct band band_of(const struct conv_problem *problem)
+{
+    const ptrdiff_t *stride = problem->stride, *dilation = problem->dilation, *kernel = problem->kernel;
+    const ptrdiff_t pixels = min_size(BAND_PIXELS, TILE_ELEMENTS / CHANNEL_BLOCK / channel_blocks(problem));
+    const ptrdiff_t columns = equal_part(problem->out_size[2], pixels);
+    /* two rows at least, so that those of a kernel are not all packed again for the next */
+    const ptrdiff_t rows = equal_part(problem->out_size[1], max_size(pixels / columns, 2));
+    const ptrdiff_t shared = (rows - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1, separate = rows * kernel[1];
+    struct band band = {
+        .rows = rows,
+        .columns = columns,
+        .depth_step = min_size(shared, separate),
+        .tap_step = separate < shared ? rows : dilation[1],
+        .row_step = separate < shared ? 1 : stride[1],
+        .slots = kernel[0] * min_size(shared, separate),
+        .pitch = (columns - 1) * stride[2] + (kernel[2] - 1) * dilation[2] + 1,
+    };
+    const ptrdiff_t channels = min_size(PACKED_ELEMENTS / (band.slots * band.pitch), SLICE_TAPS / volume(kernel));
+    band.channels = equal_part(group_in_channels(problem), channels);
+    return band;
+}
+
+/* The blocks of channels that tasks of the same band share. */
+static inline ptrdiff_t blocks_per_task(const struct conv_problem *problem)
+{
+    return ceil_div(problem->tiling.block, CHANNEL_BLOCK);
+}
+
+static inline ptrdiff_t direct_channels_task_count(const struct conv_problem *problem)
+{
+    const struct band band = band_of(problem);
+    return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], band.rows) *
+           ceil_div(problem->out_size[2], band.columns) * ceil_div(channel_blocks(problem), blocks_per_task(problem));
+}
+
+static inline ptrdiff_t packed_size(const struct band *band)
+{
+    return ceil_div(band->channels * band->slots * band->pitch, CHANNEL_BLOCK) * CHANNEL_BLOCK;
+}
+
+/* Of one block of the tile. The rows of its last vectors' transposition may lie beyond the last pixel. */
+static inline ptrdiff_t tile_size(const struct band *band)
+{
+    return (ceil_div(band->rows * band->columns, MOST_LANES) * MOST_LANES) * CHANNEL_BLOCK;
+}
+
+/* What is summed in one slice needs the tile of a single block at a time. */
+static inline ptrdiff_t tile_count(const struct conv_problem *problem, const struct band *band)
+{
+    return band->channels < group_in_channels(problem) ? blocks_per_task(problem) : 1;
+}
+
+static inline ptrdiff_t direct_channels_scratch_size(const struct conv_problem *problem)
+{
+    const struct band band = band_of(problem);
+    return packed_size(&band) + tile_count(problem, &band) * tile_size(&band) +
+           PLACE_ELEMENTS * volume(problem->kernel);
+}
+
+static inline ptrdiff_t direct_channels_layout_size(const struct conv_problem *problem)
+{
+    return problem->groups * channel_blocks(problem) * CHANNEL_BLOCK * reduction_length(problem);
+}
+
+/* One for each block. */
+static inline ptrdiff_t direct_channels_layout_task_count(const struct conv_problem *problem)
+{
+    return problem->groups * channel_blocks(problem);
+}
+
+/* The taps along an axis that find an element of the input for any output position in [first, last]; at least one,
+ * which may find padding. */
+static inline struct interval taps_inside(const struct conv_problem *problem, int axis, ptrdiff_t first, ptrdiff_t last)
+{
+    const ptrdiff_t stride = problem->stride[axis], dilation = problem->dilation[axis];
+    const ptrdiff_t before = problem->pad_before[axis], kernel = problem->kernel[axis];
+    const ptrdiff_t begin = max_size(ceil_div(before - last * stride, dilation), 0);
+    const ptrdiff_t end = min_size(ceil_div(problem->in_size[axis] + before - first * stride, dilation), kernel);
+    return begin < end ? (struct interval){begin, end} : (struct interval){0, 1};
+}
+
+static inline int same_taps(const struct taps *a, const struct taps *b)
+{
+    int same = 1;
+    for (int axis = 0; axis < AXES; axis++)
+        same = same && a->axis[axis].first == b->axis[axis].first && a->axis[axis].end == b->axis[axis].end;
+    return same;
+}
+
+/* The first output position after `at` along the width at which other taps lie inside the input; or out_size. */
+static inline ptrdiff_t end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
+{
+    const ptrdiff_t stride = problem->stride[2], dilation = problem->dilation[2], before = problem->pad_before[2];
+    const ptrdiff_t first = ceil_div(before - at * stride, dilation);
+    const ptrdiff_t end = ceil_div(problem->in_size[2] + before - at * stride, dilation);
+    ptrdiff_t change = problem->out_size[2];
+
+    if (first > 0)
+        change = min_size(change, ceil_div(before - (first - 1) * dilation, stride));
+    if (end > 0)
+        change = min_size(change, ceil_div(problem->in_size[2] + before - (end - 1) * dilation, stride));
+    return max_size(change, at + 1);
+}
+
+/* Cut the positions of a row that a band covers into pixels: at most `most` at a time, all of which need the same taps,
+ * but where these change every few positions. Returns their number. */
+static inline ptrdiff_t find_pixels(const struct conv_problem *problem, ptrdiff_t first, ptrdiff_t end, ptrdiff_t most,
+                                    struct pixels pixels[BAND_PIXELS])
+{
+    const ptrdiff_t few = 4;
+    ptrdiff_t count = 0;
+
+    for (; first < end; first = pixels[count++].end) {
+        ptrdiff_t same = first;
+        while (same < end && same - first < few)
+            same = end_of_same_taps(problem, same);
+        if (end - same < few)
+            same = end;
+        pixels[count].first = first;
+        pixels[count].end = first + equal_part(same - first, most);
+        pixels[count].taps = taps_inside(problem, 2, first, pixels[count].end - 1);
+    }
+    return count;
+}
+
+#endif
