@@ -6,7 +6,7 @@
  *
  *     layout  [group][block][part][channel, kd, kh, kw][lane]     a part: the channels whose sums fit the registers
  *     packed  [channel][slot][column]                             a slot: one row of the input, see struct band
- *     tile    [block][pixel][channel of the block]                the sums
+ *     tiles   [part][pixel][lane]                                 the sums
  *
  *                                   one tap of one channel
  *                     part of the layout   w w w w | w w w w | ...      lanes: output channels
@@ -67,12 +67,6 @@ struct tap_place {
     ptrdiff_t packed, layout;
 };
 
-/* The parts when a total is cut into as few as possible, equal ones, of at most `limit`. */
-static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
-{
-    return ceil_div(total, ceil_div(total, max_size(limit, 1)));
-}
-
 static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
 {
     return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
@@ -118,23 +112,23 @@ static inline ptrdiff_t packed_size(const struct band *band)
     return ceil_div(band->channels * band->slots * band->pitch, CHANNEL_BLOCK) * CHANNEL_BLOCK;
 }
 
-/* Of one block of the tile. The rows of its last vectors' transposition may lie beyond the last pixel. */
-static inline ptrdiff_t tile_size(const struct band *band)
+/* The rows of a tile: of the last squares that are transposed, some may lie beyond the last pixel. */
+static inline ptrdiff_t tile_rows(const struct band *band)
 {
-    return (ceil_div(band->rows * band->columns, MOST_LANES) * MOST_LANES) * CHANNEL_BLOCK;
+    return ceil_div(band->rows * band->columns, MOST_LANES) * MOST_LANES;
 }
 
-/* What is summed in one slice needs the tile of a single block at a time. */
-static inline ptrdiff_t tile_count(const struct conv_problem *problem, const struct band *band)
+/* Sums that are complete after one slice need the tile of no more than one part at a time. */
+static inline ptrdiff_t tiles_size(const struct conv_problem *problem, const struct band *band)
 {
-    return band->channels < group_in_channels(problem) ? blocks_per_task(problem) : 1;
+    const ptrdiff_t blocks = band->channels < group_in_channels(problem) ? blocks_per_task(problem) : 1;
+    return tile_rows(band) * blocks * CHANNEL_BLOCK;
 }
 
 static inline ptrdiff_t direct_channels_scratch_size(const struct conv_problem *problem)
 {
     const struct band band = band_of(problem);
-    return packed_size(&band) + tile_count(problem, &band) * tile_size(&band) +
-           PLACE_ELEMENTS * volume(problem->kernel);
+    return packed_size(&band) + tiles_size(problem, &band) + PLACE_ELEMENTS * volume(problem->kernel);
 }
 
 static inline ptrdiff_t direct_channels_layout_size(const struct conv_problem *problem)

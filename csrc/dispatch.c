@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "direct_channels.h"
+#include "direct_pixels.h"
 #include "gemm_conv.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
@@ -18,6 +19,7 @@ static ptrdiff_t none(const struct conv_problem *problem)
 const struct cutting cuttings[CONV_KERNELS] = {
     [GEMM_CONV] = {"gemm_conv", gemm_conv_task_count, gemm_conv_scratch_size, none, none},
     [DIRECT_CHANNELS] = CUTTING(direct_channels),
+    [DIRECT_PIXELS] = CUTTING(direct_pixels),
 };
 
 static int always(void)

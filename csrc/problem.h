@@ -68,6 +68,12 @@ static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b)
     return a / b + (a % b > 0);
 }
 
+/* The parts when a total is cut into as few as possible, equal ones, of at most `limit`; at least 1. */
+static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
+{
+    return ceil_div(total, ceil_div(total, max_size(limit, 1)));
+}
+
 static inline ptrdiff_t volume(const ptrdiff_t size[AXES])
 {
     return size[0] * size[1] * size[2];

@@ -7,7 +7,7 @@ import pytest
 from cases import CASES
 
 import gemmconv
-from gemmconv.algorithms import ALGORITHMS, choose
+from gemmconv.algorithms import ALGORITHMS, choose, defined_algorithms
 from gemmconv.geometry import Geometry
 
 
@@ -16,9 +16,12 @@ def test_auto_is_one_of_the_table(name):
     case = CASES[name]
     options = {key: value for key, value in case.options.items() if key not in ("flip", "padding_mode")}
     geometry = Geometry.from_shapes(case.x, case.weight, **options)
-    assert choose(geometry) in ALGORITHMS
-    for algorithm in ALGORITHMS:
-        assert choose(geometry, algorithm) == algorithm
+    for prepared in (False, True):
+        method = choose(geometry, prepared=prepared)
+        assert method.algorithm in ALGORITHMS
+        assert choose(geometry, method.algorithm, not prepared) == method, "a plan computes what conv does by its name"
+    for algorithm in defined_algorithms(geometry):
+        assert choose(geometry, algorithm).algorithm == algorithm
 
 
 def test_auto_does_not_see_the_batch():
@@ -29,7 +32,7 @@ def test_auto_does_not_see_the_batch():
 @pytest.mark.parametrize(
     ("algorithm", "error", "message"),
     [
-        ("fast", ValueError, "algorithm must be one of 'auto', 'gemm', not 'fast'"),
+        ("fast", ValueError, "algorithm must be one of 'auto', 'gemm', 'direct', not 'fast'"),
         (None, TypeError, "algorithm must be a string, not None"),
         (["gemm"], TypeError, "algorithm must be a string, not"),
     ],

@@ -90,7 +90,6 @@ def test_each_instruction_set_stays_in_its_own_functions():
     assert "zmm" in registers["kernels_avx512.c"]
     others = [s for s in sources if not s.startswith("kernels_avx")]
     assert [s for s in others if registers[s] - {"xmm"}] == []
-    assert len(sources["kernels_baseline.c"]) == len(sources["kernels_avx2.c"]) == len(sources["kernels_avx512.c"])
 
 
 def test_instruction_sets_can_be_lowered_by_the_environment():

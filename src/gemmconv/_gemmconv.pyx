@@ -245,8 +245,8 @@ def _close():
 cdef class Problem:
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
 
-    What multiplies needs a tiling; im2col and col2im do not. `run` computes by the named kernel; with `relu` it replaces
-    what is below zero by zero.
+    What multiplies needs a tiling; im2col and col2im do not. `run` computes by the named kernel; with `relu` it
+    replaces what is below zero by zero.
     """
 
     cdef conv_problem problem
@@ -279,6 +279,11 @@ cdef class Problem:
     def reads_image_in_place(self):
         """Whether the image itself serves as P."""
         return bool(reads_image_in_place(&self.problem))
+
+    @property
+    def kernel(self):
+        """The name of the kernel that `run` computes by."""
+        return self.cutting.name.decode()
 
     @property
     def task_count(self):

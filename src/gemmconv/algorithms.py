@@ -46,6 +46,14 @@ def _packs_within_scratch(geometry: Geometry) -> bool:
 METHODS = (
     Method(
         algorithm="direct",
+        kernel="direct_pixels",
+        defined=lambda geometry: geometry.reduction_length <= 4096,
+        wins=lambda geometry, _prepared: geometry.in_channels // geometry.groups <= 8,
+        why="the sums of many outputs in registers: for few input channels",
+        tiling=choose_direct_tiling,
+    ),
+    Method(
+        algorithm="direct",
         kernel="direct_channels",
         defined=_packs_within_scratch,
         wins=lambda geometry, prepared: (
@@ -77,18 +85,26 @@ def check_algorithm(algorithm: object) -> str:
     return str(algorithm)
 
 
+def defined_methods(geometry: Geometry) -> list[Method]:
+    """Return the methods that can compute a convolution."""
+    return [method for method in METHODS if method.defined(geometry)]
+
+
 def defined_algorithms(geometry: Geometry) -> tuple[str, ...]:
     """Return the names of the algorithms that can compute a convolution."""
-    return tuple(dict.fromkeys(method.algorithm for method in METHODS if method.defined(geometry)))
+    return tuple(dict.fromkeys(method.algorithm for method in defined_methods(geometry)))
 
 
 def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) -> Method:
-    """Return how a convolution is computed; `prepared` tells whether weights are laid out once for many calls."""
-    methods = [method for method in METHODS if method.defined(geometry)]
+    """Return how a convolution is computed; `prepared` tells whether weights are laid out once for many calls.
+
+    An algorithm by name is the same kernel in both cases: a plan gives what the call that names its algorithm gives.
+    """
+    methods = defined_methods(geometry)
     if algorithm == "auto":
-        return next(method for method in methods if method.wins(geometry, prepared))
-    for method in methods:
-        if method.algorithm == algorithm:
-            return method
+        algorithm = next(method.algorithm for method in methods if method.wins(geometry, prepared))
+    named = [method for method in methods if method.algorithm == algorithm]
+    if named:
+        return next((method for method in named if method.wins(geometry, True)), named[0])
     others = ", ".join(map(repr, defined_algorithms(geometry)))
     raise ValueError(f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'")

@@ -249,13 +249,15 @@ class Plan:
         call = self._call_for(self.input_shape, dtype)
         tiling, geometry = call.tiling, call.computed
         assert tiling is not None
+        calls = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
+        if not tiling.pixels:
+            calls = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]
         return (
             f"x {shapes[0]}, weight {self._weight_shape}, y {shapes[1]}, {dtype}\n"
             f"algorithm {self.algorithm}: {self._chosen_by}\n"
-            f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
-            f"{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
+            f"{calls}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
             f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
             f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image"
         )

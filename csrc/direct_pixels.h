@@ -1,0 +1,274 @@
+/* direct_pixels: convolutions with few input channels per group, multiplied in registers; the lanes of a vector are
+ * outputs.
+ *
+ * A task is a band of output rows (of wide outputs: a piece of one) of one image and group, and usually all its output
+ * channels. It copies what the band reads into planes with their zero padding. For stride s a plane holds every s-th
+ * row and column, so that neighbouring outputs read neighbouring elements:
+ *
+ *     image row, stride 2, padding 1          planes of this row (3 outputs, kernel 3)
+ *
+ *       . a b c d e f                         plane 0   . b d f     taps 0 and 2
+ *                                             plane 1   a c e       tap 1
+ *
+ * All planes have the same pitch from row to row, so that output (r, w) reads the element at r * pitch + w plus an
+ * offset that depends on the tap alone: one table of offsets serves all outputs. Vectors of outputs run across the ends
+ * of rows, where some of their lanes mean nothing and are dropped:
+ *
+ *     plane      r0w0 r0w1 r0w2  --   --  r1w0 r1w1 r1w2  --   --        (3 outputs in a row, kernel 3, pitch 5)
+ *     vector   [  0    1    2    3    4    5    6    7  ]                (8 lanes, of which 6 are written)
+ *
+ * A register block is a few output channels times a few such vectors; it takes the whole sum in one pass. For each
+ * element of the sum it loads its vectors and multiplies each by one weight of each channel. So weights are laid out
+ * block by block of channels, and in each block as (K, channels of the block):
+ *
+ *     weight  (O, K)   a0 a1 a2 ..            layout   a0 b0 c0 d0  a1 b1 c1 d1  a2 ..     (blocks of 4 channels)
+ *                      b0 b1 b2 ..
+ *
+ * The blocks of a group are of nearly equal sizes, and the layout is as large as the weights. How many channels a block
+ * has depends on the instruction set; how tasks are cut does not. All depends on the geometry of one image alone.
+ */
+#ifndef GEMMCONV_DIRECT_PIXELS_H
+#define GEMMCONV_DIRECT_PIXELS_H
+
+#include "im2col.h"
+#include "problem.h"
+
+enum {
+    PIXELS_LINE = 16,         /* elements of the longest vector, which may reach beyond the end of a plane */
+    PIXELS_CHANNELS = 8,      /* output channels of the largest register block */
+    PIXELS_VECTORS = 96,      /* the vectors of a task are listed so many at a time */
+    PIXELS_PLANES = 1 << 16,  /* elements that the planes of a task should have at most */
+    PIXELS_LITTLE = 1 << 20,  /* multiplications that a task should have: this, or a share of the image's, */
+    PIXELS_SHARES = 16,       /* which is cut into so many, */
+    PIXELS_MUCH = 1 << 22,    /* but not more than this; */
+    PIXELS_ROWS = 4,          /* but at least so many rows, which share what they read, */
+    PIXELS_OUTPUTS = 192,     /* and so many outputs, or too many lanes are wasted */
+    PIXELS_PIECE = 1920,      /* the longest piece of a row, */
+    PIXELS_LONG_PIECE = 8192, /* and where there is one row only */
+};
+
+/* What `count` outputs read along an axis: `planes`, each `length` elements. Plane i begins at what tap i reads and
+ * takes every stride-th element; tap t reads plane t % period, t / period * shift elements further on. */
+struct pixels_axis {
+    ptrdiff_t period, shift, planes, length;
+};
+
+/* How the output of an image and group is cut: `rows` and `columns` of a task, and parts of the channels. */
+struct pixels_cut {
+    ptrdiff_t rows, columns, parts;
+    ptrdiff_t row_period, column_period;
+};
+
+/* The part of the output that a task computes, and the planes it reads. */
+struct pixels_task {
+    ptrdiff_t image, group, part;
+    ptrdiff_t depth, row, column; /* of the first output */
+    ptrdiff_t rows, columns;
+    struct pixels_axis height, width;
+    ptrdiff_t plane_size;
+};
+
+/* Blocks of the channels of a group: from first to end, of `count` altogether. */
+struct pixels_blocks {
+    ptrdiff_t first, end, count;
+};
+
+/* A vector of outputs: where its first lane reads in a plane, where it writes, counted from the task's first output,
+ * and which lanes are written, one after the other. */
+struct pixels_vector {
+    int from, to;
+    unsigned lanes;
+};
+
+/* The output at which the next vector of a task begins. */
+struct pixels_place {
+    ptrdiff_t row, column;
+};
+
+static inline ptrdiff_t greatest_divisor(ptrdiff_t a, ptrdiff_t b)
+{
+    while (b) {
+        const ptrdiff_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static inline struct pixels_axis pixels_axis_of(const struct conv_problem *problem, int axis, ptrdiff_t period,
+                                                ptrdiff_t count)
+{
+    const ptrdiff_t taps = problem->kernel[axis], dilation = problem->dilation[axis];
+    const ptrdiff_t shift = dilation / greatest_divisor(problem->stride[axis], dilation);
+    return (struct pixels_axis){period, shift, min_size(taps, period), count + (taps - 1) / period * shift};
+}
+
+/* After so many taps the planes repeat. Where dilation makes planes much longer than their outputs, one for each tap
+ * takes less room than shared ones. */
+static inline ptrdiff_t pixels_period(const struct conv_problem *problem, int axis, ptrdiff_t count)
+{
+    const ptrdiff_t taps = problem->kernel[axis], stride = problem->stride[axis];
+    const ptrdiff_t period = stride / greatest_divisor(stride, problem->dilation[axis]);
+    const struct pixels_axis shared = pixels_axis_of(problem, axis, period, count);
+    return shared.planes * shared.length <= taps * count ? period : taps;
+}
+
+/* The elements of one plane: with room for a vector that begins at its last element, and an odd number of lines of the
+ * cache, so that planes do not share its sets. */
+static inline ptrdiff_t pixels_plane_size(const struct pixels_axis *height, const struct pixels_axis *width)
+{
+    return ceil_div(height->length * width->length + PIXELS_LINE - 1, PIXELS_LINE) * PIXELS_LINE | PIXELS_LINE;
+}
+
+/* The elements of all planes of a task of so many outputs. */
+static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
+{
+    const struct pixels_axis height = pixels_axis_of(problem, 1, pixels_period(problem, 1, rows), rows);
+    const struct pixels_axis width = pixels_axis_of(problem, 2, pixels_period(problem, 2, columns), columns);
+    return group_in_channels(problem) * problem->kernel[0] * height.planes * width.planes *
+           pixels_plane_size(&height, &width);
+}
+
+/* The rows of which the planes have about PIXELS_PLANES elements; at least one. */
+static inline ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem, ptrdiff_t columns)
+{
+    const ptrdiff_t one = pixels_planes_size(problem, 1, columns);
+    const ptrdiff_t many = pixels_planes_size(problem, 101, columns);
+    return max_size(1 + (PIXELS_PLANES - one) * 100 / (many - one), 1);
+}
+
+static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem)
+{
+    const ptrdiff_t *out = problem->out_size, channels = group_out_channels(problem);
+    const ptrdiff_t work = reduction_length(problem) * channels; /* for one output */
+    const ptrdiff_t share = problem->groups * volume(out) * work / PIXELS_SHARES;
+    const ptrdiff_t outputs = max_size(min_size(max_size(share, PIXELS_LITTLE), PIXELS_MUCH) / work, PIXELS_OUTPUTS);
+    const ptrdiff_t longest =
+        out[1] > 1 ? PIXELS_PIECE : min_size(max_size(outputs, PIXELS_PIECE / 2), PIXELS_LONG_PIECE);
+    struct pixels_cut cut = {.columns = equal_part(out[2], longest), .parts = 1};
+
+    while (cut.columns > PIXELS_LINE && pixels_planes_size(problem, min_size(2, out[1]), cut.columns) > PIXELS_PLANES)
+        cut.columns = equal_part(out[2], cut.columns / 2);
+    cut.rows = equal_part(out[1], min_size(max_size(ceil_div(outputs, cut.columns), PIXELS_ROWS),
+                                           pixels_rows_that_fit(problem, cut.columns)));
+    if (problem->groups * out[0] * ceil_div(out[1], cut.rows) * ceil_div(out[2], cut.columns) < PIXELS_SHARES)
+        cut.parts = min_size(ceil_div(cut.rows * cut.columns * work, PIXELS_MUCH), ceil_div(channels, PIXELS_CHANNELS));
+    cut.row_period = pixels_period(problem, 1, cut.rows);
+    cut.column_period = pixels_period(problem, 2, cut.columns);
+    return cut;
+}
+
+static inline ptrdiff_t direct_pixels_task_count(const struct conv_problem *problem)
+{
+    const struct pixels_cut cut = pixels_cut_of(problem);
+    return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], cut.rows) *
+           ceil_div(problem->out_size[2], cut.columns) * cut.parts;
+}
+
+/* The elements of scratch that a task needs: its planes and the table of offsets. */
+static inline ptrdiff_t direct_pixels_scratch_size(const struct conv_problem *problem)
+{
+    const struct pixels_cut cut = pixels_cut_of(problem);
+    return pixels_planes_size(problem, cut.rows, cut.columns) + reduction_length(problem);
+}
+
+static inline ptrdiff_t direct_pixels_layout_size(const struct conv_problem *problem)
+{
+    return problem->out_channels * reduction_length(problem);
+}
+
+/* The parts of a group's weights that are laid out independently of each other. */
+static inline ptrdiff_t pixels_layout_parts(const struct conv_problem *problem)
+{
+    return ceil_div(group_out_channels(problem), PIXELS_CHANNELS);
+}
+
+static inline ptrdiff_t direct_pixels_layout_task_count(const struct conv_problem *problem)
+{
+    return problem->groups * pixels_layout_parts(problem);
+}
+
+static inline struct pixels_task pixels_task_at(const struct conv_problem *problem, const struct pixels_cut *cut,
+                                                ptrdiff_t number)
+{
+    const ptrdiff_t *out = problem->out_size;
+    const ptrdiff_t pieces = ceil_div(out[2], cut->columns), bands = ceil_div(out[1], cut->rows);
+    const ptrdiff_t piece = number / cut->parts, band = piece / pieces, depth = band / bands, group = depth / out[0];
+    struct pixels_task task = {
+        .image = group / problem->groups,
+        .group = group % problem->groups,
+        .part = number % cut->parts,
+        .depth = depth % out[0],
+        .row = band % bands * cut->rows,
+        .column = piece % pieces * cut->columns,
+    };
+
+    task.rows = min_size(cut->rows, out[1] - task.row);
+    task.columns = min_size(cut->columns, out[2] - task.column);
+    task.height = pixels_axis_of(problem, 1, cut->row_period, task.rows);
+    task.width = pixels_axis_of(problem, 2, cut->column_period, task.columns);
+    task.plane_size = pixels_plane_size(&task.height, &task.width);
+    return task;
+}
+
+/* The blocks of one of several parts of the channels, where a block has `most` channels at most. */
+static inline struct pixels_blocks pixels_blocks_of(ptrdiff_t channels, ptrdiff_t most, ptrdiff_t part, ptrdiff_t parts)
+{
+    const ptrdiff_t count = ceil_div(channels, most);
+    return (struct pixels_blocks){count * part / parts, count * (part + 1) / parts, count};
+}
+
+/* The planes are stored as (column planes, channels, depth taps, row planes). */
+static inline void pixels_offsets(const struct conv_problem *problem, const struct pixels_task *task, int *offsets)
+{
+    const struct pixels_axis *height = &task->height, *width = &task->width;
+    const ptrdiff_t slices = group_in_channels(problem) * problem->kernel[0];
+
+    for (ptrdiff_t slice = 0; slice < slices; slice++)
+        for (ptrdiff_t kh = 0; kh < problem->kernel[1]; kh++)
+            for (ptrdiff_t kw = 0; kw < problem->kernel[2]; kw++) {
+                const ptrdiff_t plane = (kw % width->period * slices + slice) * height->planes + kh % height->period;
+                const ptrdiff_t row = kh / height->period * height->shift, column = kw / width->period * width->shift;
+                *offsets++ = (int)(plane * task->plane_size + row * width->length + column);
+            }
+}
+
+/* What a row of a plane, `count` elements, reads of a row of the image, from `start` of it (or before it) on. */
+static inline struct span pixels_span(const struct conv_problem *problem, ptrdiff_t start, ptrdiff_t count)
+{
+    const ptrdiff_t stride = problem->stride[2], width = problem->in_size[2];
+    const ptrdiff_t lead = start >= 0 ? 0 : ceil_div(-start, stride);
+    const ptrdiff_t end = start >= width ? 0 : min_size(ceil_div(width - start, stride), count);
+
+    if (lead >= end)
+        return (struct span){.count = count, .lead = count};
+    return (struct span){.count = count, .lead = lead, .inside = end - lead, .from = start + lead * stride};
+}
+
+/* List the next vectors of a task; returns their number, 0 at the end. Each begins at an output and has what its lanes
+ * meet in this row and, where the next row of the task follows it in y, in the rows after it. */
+static inline int pixels_list(const struct conv_problem *problem, const struct pixels_task *task, ptrdiff_t lanes,
+                              struct pixels_place *next, struct pixels_vector vectors[PIXELS_VECTORS])
+{
+    const ptrdiff_t pitch = task->width.length, width = problem->out_size[2];
+    int count = 0;
+
+    for (; count < PIXELS_VECTORS && next->row < task->rows; count++) {
+        struct pixels_vector *vector = &vectors[count];
+        *vector =
+            (struct pixels_vector){(int)(next->row * pitch + next->column), (int)(next->row * width + next->column), 0};
+        for (ptrdiff_t lane = 0; lane < lanes && next->row < task->rows;) {
+            const ptrdiff_t run = min_size(lanes - lane, task->columns - next->column);
+            vector->lanes |= ((1u << run) - 1) << lane;
+            next->column += run;
+            if (next->column < task->columns)
+                break;
+            lane += task->columns < width ? lanes : run + pitch - task->columns;
+            next->column = 0;
+            next->row++;
+        }
+    }
+    return count;
+}
+
+#endif
