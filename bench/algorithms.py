@@ -17,7 +17,8 @@ import numpy as np
 import gemmconv
 from gemmconv._gemmconv import Problem as Kernel
 from gemmconv.algorithms import Method, choose, defined_methods
-from gemmconv.arrays import Array, aligned_bytes
+from gemmconv.arrays import Array
+from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 
 from .problems import SUITES, Problem, load_suite, parse_problem
@@ -83,15 +84,8 @@ def bind(method: Method, geometry: Geometry, x: Array, weight: Array, prepared: 
     problem = Kernel(geometry, itemsize, tiling, kernel=method.kernel)
     out = np.empty(geometry.out_shape, x.dtype)
 
-    def lay_out() -> Array:
-        layout = aligned_bytes(problem.layout_bytes)
-        problem.lay_out(weight, layout, threads)
-        return layout
-
-    if not problem.layout_bytes:
-        return lambda: problem.run(x, weight, None, out, threads)
-    laid_out = lay_out()
-    return lambda: problem.run(x, laid_out if prepared else lay_out(), None, out, threads)
+    laid_out = problem.lay_out(weight, threads) if prepared else weight
+    return lambda: problem.run(x, laid_out, None, out, threads)
 
 
 def time_kernels(problem: Problem, dtype: str, prepared: bool, rounds: int) -> Timing:
@@ -135,7 +129,7 @@ def main() -> None:
         problem for suite in arguments.suite or SUITES for problem in load_suite(suite)
     ]
     timings = []
-    with gemmconv.num_threads(arguments.threads):
+    with gemmconv.num_threads(arguments.threads), single_threaded_blas:
         for problem in problems:
             timings.append(time_kernels(problem, arguments.dtype, not arguments.functional, arguments.rounds))
             print(timings[-1].line(), flush=True)

@@ -32,7 +32,7 @@ enum {
     BAND_PIXELS = 256,        /* about so many share what is read of the layout */
     TILE_ELEMENTS = 96 << 10, /* tile, packed and the weights of a slice share the second-level cache */
     PACKED_ELEMENTS = 64 << 10,
-    SLICE_TAPS = 1152,
+    SLICE_TAPS = 576,
     PLACE_ELEMENTS = 2 * sizeof(ptrdiff_t) / sizeof(float),
 };
 

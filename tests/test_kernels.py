@@ -15,7 +15,6 @@ from test_properties import geometries
 from gemmconv import conv, reference
 from gemmconv._gemmconv import Problem
 from gemmconv.algorithms import METHODS, Method, choose
-from gemmconv.arrays import aligned_bytes
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 
@@ -56,11 +55,6 @@ def compute(
 ) -> np.ndarray:
     """Return the result of one kernel, cut for so many threads, into an output full of NaN."""
     problem = Problem(geometry, x.itemsize, method.tiling(geometry, x.itemsize, threads), relu, method.kernel)
-    if problem.layout_bytes:
-        layout = aligned_bytes(problem.layout_bytes)
-        layout.fill(255)  # NaN
-        problem.lay_out(weight, layout, threads)
-        weight = layout
     out = guarded(np.full(geometry.out_shape, np.nan, x.dtype))
     with single_threaded_blas:
         problem.run(x, weight, bias, out, threads)

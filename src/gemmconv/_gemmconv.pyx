@@ -30,6 +30,8 @@ os.register_at_fork(after_in_child=_after_fork)
 cdef size_t CACHE_LINE = 64
 # The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 5e8
+# Weights of fewer are laid out by the caller alone.
+cdef Py_ssize_t BYTES_WORTH_THREADS = 1 << 18
 
 cdef float[2] ZERO_ONE_FLOAT32 = [0, 1]
 cdef double[2] ZERO_ONE_FLOAT64 = [0, 1]
@@ -119,6 +121,21 @@ cdef class Memory:
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
+
+
+@cython.final
+cdef class Layout:
+    """Weights as a kernel reads them, in memory of its own on a cache line."""
+
+    cdef void *data
+    cdef readonly Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        self.data = allocate(size)
+        self.size = size
+
+    def __dealloc__(self):
+        free(self.data)
 
 
 cdef Memory memory_of(array, Py_ssize_t size):
@@ -305,36 +322,42 @@ cdef class Problem:
         """The size of the laid-out weights; 0 if the kernel takes them as they are."""
         return self.cutting.layout_size(&self.problem) * self.itemsize
 
-    def lay_out(self, weight, layout, int threads=1):
-        """Write the weights to `layout`, `layout_bytes` from a cache line on, as `run` reads them."""
+    cpdef lay_out(self, weight, int threads=1):
+        """Return the weights as the kernel reads them: `weight` itself or a Layout. It serves any batch."""
+        cdef Memory memory = memory_of(weight, self.weight_bytes())
+        cdef Py_ssize_t size = self.cutting.layout_size(&self.problem) * self.itemsize
+        if size == 0:
+            return memory
+        cdef Layout layout = Layout(size)
         cdef conv_problem problem = self.problem
-        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
-        cdef Memory layout_memory = target_of(layout, self.layout_bytes)
-        problem.weight = weight_memory.view.buf
-        problem.output = layout_memory.view.buf
+        problem.weight = memory.view.buf
+        problem.output = layout.data
         cdef operation lay_out = operation(self.kernels().lay_out, self.cutting.layout_task_count(&problem), 0)
+        if size < BYTES_WORTH_THREADS:
+            threads = 1
         run_tasks(&problem, &lay_out, self.itemsize, threads)
+        return layout
 
     def run(self, x, weight, bias, out, int threads=1):
         """Compute ``out = conv(x, weight) + bias`` on so many threads; all of `out` is written.
 
-        `bias` may be None. Where there is a layout, `weight` is it.
+        `bias` may be None; `weight` may be laid out already.
         """
         cdef Memory bias_memory = None
         if bias is not None:
             bias_memory = memory_of(bias, self.problem.out_channels * self.itemsize)
         self.convolve(
             memory_of(x, self.x_bytes()),
-            memory_of(weight, self.layout_bytes or self.weight_bytes()),
+            weight if isinstance(weight, Layout) else self.lay_out(weight, threads),
             bias_memory,
             target_of(out, self.y_bytes()),
             threads,
         )
 
-    def run_directly(self, x, Memory weight, Memory bias, out, int threads=1):
-        """Do as `run` does and return True; or nothing, and return False, where `run` must not have these arrays.
+    def run_directly(self, x, weight, Memory bias, out, int threads=1):
+        """Do as `run` does with a result of `lay_out`, and return True; or return False, where it must not be done.
 
-        That is where they are not contiguous, aligned and writable, or overlap. Their types have been checked.
+        That is where arrays are not contiguous, aligned and writable, or overlap. Their types have been checked.
         """
         cdef Memory x_memory, out_memory
         try:
@@ -349,11 +372,11 @@ cdef class Problem:
         self.convolve(x_memory, weight, bias, out_memory, threads)
         return True
 
-    cdef int convolve(self, Memory x, Memory weight, Memory bias, Memory out, int threads) except -1:
+    cdef int convolve(self, Memory x, weight, Memory bias, Memory out, int threads) except -1:
         cdef conv_problem problem = self.problem
         problem.blas = gemm_of(self.itemsize)
         problem.input = x.view.buf
-        problem.weight = weight.view.buf
+        problem.weight = (<Layout>weight).data if isinstance(weight, Layout) else (<Memory?>weight).view.buf
         problem.bias = bias.view.buf if bias is not None else NULL
         problem.output = out.view.buf
         cdef operation convolution = operation(

@@ -1,7 +1,7 @@
 """Algorithms: what ``algorithm=`` may name, and what ``"auto"`` takes for which geometry.
 
-The rules see the geometry of one image, never the batch size or the number of threads, so that an image gives the same
-bits in any batch.
+The costs (costs.py) see the geometry of one image, never the batch size or the number of threads, so that an image
+gives the same bits in any batch.
 """
 
 from __future__ import annotations
@@ -10,30 +10,28 @@ from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
+from . import costs
 from .geometry import Geometry
 from .tiling import Tiling, choose_direct_tiling, choose_tiling
 
 
 class Method(NamedTuple):
-    """One kernel of the C layer, and when to take it."""
+    """One kernel of the C layer, and what decides about taking it."""
 
     algorithm: str
     """Its name for users, which several kernels may share."""
     kernel: str
     """Its name in C."""
-    defined: Callable[[Geometry], bool]
-    """Whether it can compute a convolution."""
-    wins: Callable[[Geometry, bool], bool]
-    """Whether "auto" takes it, where no method above it in the table wins; the second argument tells whether the
-    weights are laid out once for many calls."""
     why: str
     """What speaks for it."""
+    defined: Callable[[Geometry], bool]
+    """Whether it can compute a convolution."""
+    cost: Callable[[costs.Counts], float]
+    """How long it takes; see costs.py."""
     tiling: Callable[[Geometry, int, int], Tiling]
     """How it cuts a geometry, for elements of so many bytes and so many threads."""
-
-
-def _group_channels(geometry: Geometry) -> int:
-    return geometry.out_channels // geometry.groups
+    lays_out: bool
+    """Whether it lays the weights out: once in a plan, and in every other call."""
 
 
 def _packs_within_scratch(geometry: Geometry) -> bool:
@@ -45,34 +43,35 @@ def _packs_within_scratch(geometry: Geometry) -> bool:
 
 METHODS = (
     Method(
-        algorithm="direct",
-        kernel="direct_pixels",
-        defined=lambda geometry: geometry.reduction_length <= 4096,
-        wins=lambda geometry, _prepared: geometry.in_channels // geometry.groups <= 8,
-        why="the sums of many outputs in registers: for few input channels",
-        tiling=choose_direct_tiling,
+        algorithm="gemm",
+        kernel="gemm_conv",
+        why="the product of the kernel matrix and patches, tile by tile",
+        defined=lambda _geometry: True,
+        cost=costs.gemm_conv,
+        tiling=choose_tiling,
+        lays_out=False,
     ),
     Method(
         algorithm="direct",
         kernel="direct_channels",
+        why="the sums of many output channels at a time, in registers",
         defined=_packs_within_scratch,
-        wins=lambda geometry, prepared: (
-            prod(geometry.kernel) > 1 and _group_channels(geometry) >= 16 and (prepared or geometry.out_pixels >= 128)
-        ),
-        why="the sums of many output channels in registers: for kernels of more than one tap",
+        cost=costs.direct_channels,
         tiling=choose_direct_tiling,
+        lays_out=True,
     ),
     Method(
-        algorithm="gemm",
-        kernel="gemm_conv",
-        defined=lambda _geometry: True,
-        wins=lambda _geometry, _prepared: True,
-        why="the product of the kernel matrix and patches, tile by tile: for every convolution",
-        tiling=choose_tiling,
+        algorithm="direct",
+        kernel="direct_pixels",
+        why="the sums of many output positions at a time, in registers",
+        defined=lambda geometry: geometry.reduction_length <= 4096,
+        cost=costs.direct_pixels,
+        tiling=choose_direct_tiling,
+        lays_out=True,
     ),
 )
 
-ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in reversed(METHODS)))
+ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in METHODS))
 
 
 def check_algorithm(algorithm: object) -> str:
@@ -100,11 +99,14 @@ def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) 
 
     An algorithm by name is the same kernel in both cases: a plan gives what the call that names its algorithm gives.
     """
-    methods = defined_methods(geometry)
+    counts = costs.Counts(geometry)
+    ways = [(method.cost(counts), number) for number, method in enumerate(METHODS) if method.defined(geometry)]
     if algorithm == "auto":
-        algorithm = next(method.algorithm for method in methods if method.wins(geometry, prepared))
-    named = [method for method in methods if method.algorithm == algorithm]
+        layout = 0.0 if prepared else costs.layout(counts)
+        _, fastest = min([(cost + layout * METHODS[number].lays_out, number) for cost, number in ways])
+        algorithm = METHODS[fastest].algorithm
+    named = [way for way in ways if METHODS[way[1]].algorithm == algorithm]
     if named:
-        return next((method for method in named if method.wins(geometry, True)), named[0])
+        return METHODS[min(named)[1]]
     others = ", ".join(map(repr, defined_algorithms(geometry)))
     raise ValueError(f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'")

@@ -17,8 +17,6 @@ from .options import Sizes
 
 Array = NDArray[Any]
 
-CACHE_LINE = 64
-
 # The type codes of NumPy for booleans, integers, float16, float32 and float64: what float64 holds or nearly holds. Long
 # doubles are not among them, even where they have 64 bits.
 COMPUTABLE = "?bBhHiIlLqQefd"
@@ -147,13 +145,6 @@ def result_array(out: Array | None, shape: Sizes, dtype: np.dtype[Any], *inputs:
     if not usable or any(array is not None and np.may_share_memory(out, array) for array in inputs):
         return np.empty(shape, dtype)
     return out
-
-
-def aligned_bytes(size: int) -> Array:
-    """Return memory that begins on a cache line."""
-    memory = np.empty(size + CACHE_LINE - 1, np.uint8)
-    start = -memory.__array_interface__["data"][0] % CACHE_LINE
-    return memory[start : start + size]
 
 
 def deliver(result: Array, out: Array | None) -> Array:

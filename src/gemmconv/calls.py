@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ._gemmconv import Memory, Problem
+from ._gemmconv import Layout, Memory, Problem
 from .algorithms import check_algorithm, choose
-from .arrays import Array, aligned_bytes
+from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
 from .geometry import Geometry, check_kernel_size
 from .options import Sizes, check_group_count, check_padding_mode, freeze
@@ -53,16 +53,7 @@ class Call(NamedTuple):
         """Return the shape of an array of this call: without the batch axis, if x has none."""
         return batched_shape if self.batched else batched_shape[1:]
 
-    def lay_out(self, weight: Array) -> Array:
-        """Return the weights as `problem.run` takes them."""
-        size = self.problem.layout_bytes
-        if not size:
-            return weight
-        layout = aligned_bytes(size)
-        self.problem.lay_out(weight, layout, self.threads)
-        return layout
-
-    def compute(self, method: Callable[..., None], *arrays: Array | Memory | None) -> None:
+    def compute(self, method: Callable[..., None], *arrays: Array | Memory | Layout | None) -> None:
         """Call a method of `problem`, with BLAS on one thread where that matters."""
         if self.limits_blas:
             with single_threaded_blas:

@@ -33,7 +33,7 @@ def convolve(
         x = extend(x, call.geometry, call.extension)
     x, weight = contiguous(x, dtype), contiguous(weight, dtype)
     result = result_array(out, call.out_shape, dtype, x, weight, bias)
-    call.compute(call.problem.run, x, call.lay_out(weight), bias, result)
+    call.compute(call.problem.run, x, weight, bias, result)
     return deliver(result, out)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._gemmconv import Memory
+from ._gemmconv import Layout, Memory
 from .algorithms import choose, defined_algorithms
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
 from .calls import Call, Options, hashable, prepare_convolution
@@ -31,7 +31,7 @@ TUNING_CALLS = 5
 class _LaidOut(NamedTuple):
     """Weight and bias in one computing dtype, as the C layer takes them."""
 
-    weight: Memory
+    weight: Memory | Layout
     bias: Memory | None
 
 
@@ -52,7 +52,7 @@ class _Weights:
         laid_out = self.laid_out.get(dtype)
         if laid_out is None:
             bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
-            laid_out = _LaidOut(Memory(call.lay_out(contiguous(self.weight, dtype))), bias)
+            laid_out = _LaidOut(call.problem.lay_out(contiguous(self.weight, dtype), call.threads), bias)
             self.laid_out[dtype] = laid_out
         return laid_out
 

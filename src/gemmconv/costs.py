@@ -1,0 +1,104 @@
+"""Costs: how long each kernel takes for a geometry, as a sum of what it does, to choose among them.
+
+A cost is in nanoseconds per multiplication and addition. Its terms say how often a kernel does something for each of
+them: a value that is written once per sum counts 1 / K, an element of the input that all output channels share counts
+1 / O. The factors are the reciprocals of rates in GFLOP/s, fitted to the times of 400 drawn shapes and of all suites on
+one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 400 --seed 5``); no rule names a shape.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod
+
+from .blas import gemm_path
+from .geometry import Geometry
+
+LANES = 16
+BLOCK = 64
+# Pixels of a row that direct_channels takes at a time.
+PIXELS = 6
+NANOSECONDS_PER_LAYOUT = 2000
+
+
+class Counts:
+    """The numbers of a geometry that costs depend on, of one group of one image."""
+
+    __slots__ = ("geometry", "in_place", "inputs", "outputs", "pixels", "reduction", "stride", "taps", "width")
+
+    def __init__(self, geometry: Geometry) -> None:
+        depth, height, width = geometry.out_size
+        taps = prod(geometry.kernel)
+        self.geometry = geometry
+        #: output channels, taps of a kernel, and terms of a sum
+        self.outputs = geometry.out_channels // geometry.groups
+        self.taps = taps
+        self.reduction = geometry.in_channels // geometry.groups * taps
+        #: output positions, and those of a row
+        self.pixels = depth * height * width
+        self.width = width
+        self.stride = geometry.stride[2]
+        #: elements of the input of one channel for each output position
+        self.inputs = prod(geometry.in_size) / self.pixels
+        self.in_place = taps == 1 and geometry.reads_image_in_place
+
+
+def inside(geometry: Geometry) -> float:
+    """Return which part of all products has a factor within the input; a little padding is not counted."""
+    share = 1.0
+    for axis in range(3):
+        size, last = geometry.in_size[axis], geometry.out_size[axis] - 1
+        stride, before = geometry.stride[axis], geometry.pad_before[axis]
+        if 8 * max(before, geometry.pad_after[axis]) <= size:
+            continue
+        count = 0
+        for tap in range(geometry.kernel[axis]):
+            start = tap * geometry.dilation[axis] - before
+            first, end = max(0, -(start // stride)), min(last, (size - 1 - start) // stride)
+            count += max(0, end - first + 1)
+        share *= count / ((last + 1) * geometry.kernel[axis])
+    return share
+
+
+def gemm_conv(n: Counts) -> float:
+    """Return the cost of the product of K and packed tiles of P."""
+    cost = ceil(n.outputs / 4) * 4 / n.outputs / 111  # BLAS, which takes four channels at a time,
+    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 186  # and tiles of pixels
+    cost += 1 / n.reduction / 27 + 1 / n.pixels / 35
+    cost += 1 / (n.reduction * n.outputs) / 4.7
+    if gemm_path() == "packing":  # BLAS packs both operands for every tile; fitted with AVX2
+        cost += 1 / n.outputs / 3.7 + 1 / n.pixels / 2.8
+    if not n.in_place:  # packing, where rows of the output begin anew
+        cost += (1 / 15 + (n.stride > 1) / 8.8 + 1 / n.width / 2) / n.outputs
+    return cost
+
+
+def direct_channels(n: Counts) -> float:
+    """Return the cost of sums with channels in the lanes."""
+    row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
+    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 110  # lanes without a channel
+    cost += row * ceil(n.outputs / BLOCK) / n.outputs / 68  # reading pixels for a block of channels
+    cost += 1 / n.reduction / 7.2  # transposing the sums
+    cost += n.inputs / (n.taps * n.outputs) / 8  # packing the input
+    cost += 1 / n.pixels / 30  # reading the weights
+    cost += 1 / (n.reduction * n.outputs) / 0.24
+    return cost
+
+
+def direct_pixels(n: Counts) -> float:
+    """Return the cost of sums with pixels in the lanes."""
+    span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
+    pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between rows, which are dropped
+    cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 114
+    cost += 1 / n.reduction / 34 + 1 / (n.reduction * n.outputs) / 5.6  # writing the sums
+    cost += pitch / n.outputs / 280
+    packing = ((n.stride > 1) / 9 + (n.stride > 2) / 7) * n.inputs + n.geometry.kernel[0] / 7.7
+    cost += packing / (n.taps * n.outputs)
+    if n.pixels < 4000:  # the planes of many channels leave the cache
+        cost += pitch * n.reduction / 4096 / 335
+    return cost
+
+
+def layout(n: Counts) -> float:
+    """Return the cost of laying the weights out for every call."""
+    products = n.geometry.groups * n.outputs * n.reduction * n.pixels
+    return 1 / n.pixels / 8 + NANOSECONDS_PER_LAYOUT / (2 * products)
