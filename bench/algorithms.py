@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 import gemmconv
-from gemmconv._gemmconv import Problem as Kernel
-from gemmconv.algorithms import Method, choose, defined_methods
+from gemmconv.algorithms import Method, choose, defined_methods, problem_of
 from gemmconv.arrays import Array
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
@@ -80,8 +79,7 @@ def draw_problem(rng: np.random.Generator, number: int) -> Problem:
 def bind(method: Method, geometry: Geometry, x: Array, weight: Array, prepared: bool) -> Callable[[], object]:
     """Return a call of one kernel into a reused output; unless `prepared` it lays out the weights each time."""
     itemsize, threads = x.itemsize, gemmconv.get_num_threads()
-    tiling = method.tiling(geometry, itemsize, threads)
-    problem = Kernel(geometry, itemsize, tiling, kernel=method.kernel)
+    problem, _ = problem_of(method, geometry, itemsize, threads)
     out = np.empty(geometry.out_shape, x.dtype)
 
     laid_out = problem.lay_out(weight, threads) if prepared else weight

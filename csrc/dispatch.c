@@ -6,6 +6,7 @@
 
 #include "direct_channels.h"
 #include "direct_pixels.h"
+#include "winograd.h"
 #include "gemm_conv.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
@@ -20,6 +21,7 @@ const struct cutting cuttings[CONV_KERNELS] = {
     [GEMM_CONV] = {"gemm_conv", gemm_conv_task_count, gemm_conv_scratch_size, none, none},
     [DIRECT_CHANNELS] = CUTTING(direct_channels),
     [DIRECT_PIXELS] = CUTTING(direct_pixels),
+    [WINOGRAD] = CUTTING(winograd),
 };
 
 static int always(void)

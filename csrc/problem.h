@@ -26,6 +26,7 @@
 #ifndef GEMMCONV_PROBLEM_H
 #define GEMMCONV_PROBLEM_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "blas.h"
@@ -34,7 +35,7 @@ enum { AXES = 3 };
 
 /* How the tile loop cuts the matrix product of one image and group (see gemm_conv.h). */
 struct tiling {
-    ptrdiff_t pixels;   /* columns of P in a task */
+    ptrdiff_t pixels;   /* columns of P in a task; winograd: the side of a tile */
     ptrdiff_t block;    /* rows of K in a task */
     ptrdiff_t panel;    /* rows of P packed at a time */
     ptrdiff_t channels; /* rows of K in one call of BLAS */
@@ -49,7 +50,8 @@ struct conv_problem {
     struct blas blas;
     const void *input, *weight, *bias;
     void *output;
-    int relu; /* whether gemm_conv replaces what is below zero by zero */
+    int relu;                          /* whether what is below zero is replaced by zero */
+    _Atomic unsigned char *not_finite; /* winograd: one for each image, set where a result is not finite */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

@@ -3,8 +3,13 @@
 
 
 cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
+    void *calloc(size_t count, size_t size)
     void free(void *pointer)
+
+
+cdef extern from "memory.h" nogil:
+    size_t CACHE_LINE
+    void *allocate_lines(size_t size)
 
 
 cdef extern from "<unistd.h>" nogil:
@@ -24,6 +29,8 @@ cdef extern from "problem.h" nogil:
         const void *zero
         const void *one
 
+    ctypedef unsigned char note "_Atomic unsigned char"
+
     struct conv_problem:
         ptrdiff_t batch, in_channels, out_channels, groups
         ptrdiff_t in_size[3]
@@ -39,6 +46,7 @@ cdef extern from "problem.h" nogil:
         const void *bias
         void *output
         int relu
+        note *not_finite
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)

@@ -24,7 +24,7 @@ class Memory:
 @final
 class Layout:
     size: int
-    def __init__(self, size: int) -> None: ...
+    def __init__(self, size: int, weight: Memory) -> None: ...
 
 @final
 class Problem:
@@ -36,6 +36,7 @@ class Problem:
         tiling: Tiling | None = None,
         relu: bool = False,
         kernel: str = "gemm_conv",
+        exact: Problem | None = None,
     ) -> None: ...
     @property
     def reads_image_in_place(self) -> bool: ...

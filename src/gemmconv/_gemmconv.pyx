@@ -27,7 +27,6 @@ def _after_fork():
 
 os.register_at_fork(after_in_child=_after_fork)
 
-cdef size_t CACHE_LINE = 64
 # The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 5e8
 # Weights of fewer are laid out by the caller alone.
@@ -125,14 +124,16 @@ cdef class Memory:
 
 @cython.final
 cdef class Layout:
-    """Weights as a kernel reads them, in memory of its own on a cache line."""
+    """Weights as a kernel reads them, in memory of its own on a cache line; and as they came."""
 
     cdef void *data
     cdef readonly Py_ssize_t size
+    cdef Memory weight
 
-    def __cinit__(self, Py_ssize_t size):
+    def __cinit__(self, Py_ssize_t size, Memory weight):
         self.data = allocate(size)
         self.size = size
+        self.weight = weight
 
     def __dealloc__(self):
         free(self.data)
@@ -158,7 +159,7 @@ cdef void *allocate(size_t size) except? NULL:
     """Return memory on a cache line of its own, or NULL for none."""
     if size == 0:
         return NULL
-    cdef void *memory = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE)
+    cdef void *memory = allocate_lines(size)
     if memory == NULL:
         raise MemoryError(f"no {size} bytes of scratch memory")
     return memory
@@ -263,16 +264,23 @@ cdef class Problem:
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
 
     What multiplies needs a tiling; im2col and col2im do not. `run` computes by the named kernel; with `relu` it
-    replaces what is below zero by zero.
+    replaces what is below zero by zero. An image with a result of winograd that is not finite is computed anew by
+    `exact`, which is the same problem for one image and another kernel.
     """
 
     cdef conv_problem problem
     cdef const cutting *cutting
     cdef readonly Py_ssize_t itemsize
+    cdef readonly Problem exact
 
-    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False, str kernel="gemm_conv"):
+    def __cinit__(
+        self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False, str kernel="gemm_conv", Problem exact=None
+    ):
         self.itemsize = itemsize
+        self.exact = exact
         self.cutting = cutting_of(kernel)
+        if (exact is None) == (kernel == "winograd"):
+            raise ValueError("winograd, and no other kernel, needs an exact one beside it")
         self.problem.batch = geometry.batch
         self.problem.in_channels = geometry.in_channels
         self.problem.out_channels = geometry.out_channels
@@ -328,7 +336,7 @@ cdef class Problem:
         cdef Py_ssize_t size = self.cutting.layout_size(&self.problem) * self.itemsize
         if size == 0:
             return memory
-        cdef Layout layout = Layout(size)
+        cdef Layout layout = Layout(size, memory)
         cdef conv_problem problem = self.problem
         problem.weight = memory.view.buf
         problem.output = layout.data
@@ -379,10 +387,40 @@ cdef class Problem:
         problem.weight = (<Layout>weight).data if isinstance(weight, Layout) else (<Memory?>weight).view.buf
         problem.bias = bias.view.buf if bias is not None else NULL
         problem.output = out.view.buf
+        if self.exact is None:
+            return self.run_problem(&problem, threads)
+        problem.not_finite = <note *>calloc(max(problem.batch, 1), 1)
+        if problem.not_finite == NULL:
+            raise MemoryError("no memory for a note on each image")
+        try:
+            self.run_problem(&problem, threads)
+            self.mend(&problem, (<Layout>weight).weight, threads)
+        finally:
+            free(<void *>problem.not_finite)
+        return 0
+
+    cdef int mend(self, const conv_problem *problem, Memory weight, int threads) except -1:
+        """Compute those images anew whose result is not finite."""
+        cdef conv_problem one = self.exact.problem
+        cdef Layout layout = None
+        cdef ptrdiff_t image
+        one.bias = problem.bias
+        for image in range(problem.batch):
+            if not problem.not_finite[image]:
+                continue
+            if layout is None:
+                layout = self.exact.lay_out(weight, threads)
+                one.weight = layout.data
+            one.input = <const char *>problem.input + image * (self.x_bytes() // problem.batch)
+            one.output = <char *>problem.output + image * (self.y_bytes() // problem.batch)
+            self.exact.run_problem(&one, threads)
+        return 0
+
+    cdef int run_problem(self, const conv_problem *problem, int threads) except -1:
         cdef operation convolution = operation(
-            self.kernels().run, self.cutting.task_count(&problem), self.cutting.scratch_size(&problem)
+            self.kernels().run, self.cutting.task_count(problem), self.cutting.scratch_size(problem)
         )
-        return run_tasks(&problem, &convolution, self.itemsize, threads)
+        return run_tasks(problem, &convolution, self.itemsize, threads)
 
     def input_gradient(self, grad_output, weight, out, int threads=1):
         """Compute the gradient of the input from that of the output. All of `out` is written."""

@@ -7,12 +7,14 @@ gives the same bits in any batch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import NamedTuple
 
 from . import costs
+from ._gemmconv import Problem
 from .geometry import Geometry
-from .tiling import Tiling, choose_direct_tiling, choose_tiling
+from .tiling import Tiling, choose_direct_tiling, choose_tiling, choose_winograd_tiling
 
 
 class Method(NamedTuple):
@@ -30,8 +32,8 @@ class Method(NamedTuple):
     """How long it takes; see costs.py."""
     tiling: Callable[[Geometry, int, int], Tiling]
     """How it cuts a geometry, for elements of so many bytes and so many threads."""
-    lays_out: bool
-    """Whether it lays the weights out: once in a plan, and in every other call."""
+    layout_cost: Callable[[costs.Counts], float]
+    """How long it takes to lay the weights out, which a plan does once, and every other call."""
 
 
 def _packs_within_scratch(geometry: Geometry) -> bool:
@@ -39,6 +41,14 @@ def _packs_within_scratch(geometry: Geometry) -> bool:
     height, width = geometry.kernel[0] * geometry.kernel[1], geometry.kernel[2]
     columns = min(geometry.out_size[2], 256) * geometry.stride[2] + width * geometry.dilation[2]
     return 2 * height * columns <= 65536 and prod(geometry.kernel) <= 4096
+
+
+def _is_3x3(geometry: Geometry) -> bool:
+    """Tell whether the kernel is 3x3, or 1x3, and stride and dilation are 1."""
+    flat = geometry.in_size[0] == geometry.out_size[0] == geometry.kernel[0] == 1 and geometry.pad_before[0] == 0
+    height = geometry.kernel[1] == 1 or (geometry.kernel[1] == 3 and geometry.dilation[1] == 1)
+    width = geometry.kernel[2] == 3 and geometry.dilation[2] == 1
+    return flat and height and width and geometry.stride[1:] == (1, 1)
 
 
 METHODS = (
@@ -49,7 +59,7 @@ METHODS = (
         defined=lambda _geometry: True,
         cost=costs.gemm_conv,
         tiling=choose_tiling,
-        lays_out=False,
+        layout_cost=lambda _counts: 0.0,
     ),
     Method(
         algorithm="direct",
@@ -58,7 +68,7 @@ METHODS = (
         defined=_packs_within_scratch,
         cost=costs.direct_channels,
         tiling=choose_direct_tiling,
-        lays_out=True,
+        layout_cost=costs.direct_layout,
     ),
     Method(
         algorithm="direct",
@@ -67,11 +77,32 @@ METHODS = (
         defined=lambda geometry: geometry.reduction_length <= 4096,
         cost=costs.direct_pixels,
         tiling=choose_direct_tiling,
-        lays_out=True,
+        layout_cost=costs.direct_layout,
+    ),
+    Method(
+        algorithm="winograd",
+        kernel="winograd",
+        why="a quarter of the multiplications of a 3x3 kernel, by Winograd's algorithm",
+        defined=lambda geometry: _is_3x3(geometry) and _packs_within_scratch(geometry),
+        cost=costs.winograd,
+        tiling=choose_winograd_tiling,
+        layout_cost=costs.winograd_layout,
     ),
 )
 
 ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in METHODS))
+
+
+def problem_of(
+    method: Method, geometry: Geometry, itemsize: int, threads: int = 1, relu: bool = False
+) -> tuple[Problem, Tiling]:
+    """Return what the C layer needs to compute a convolution by a method, and how it is cut."""
+    tiling = method.tiling(geometry, itemsize, threads)
+    exact = None
+    if method.kernel == "winograd":
+        one = replace(geometry, batch=1)
+        exact = Problem(one, itemsize, choose_direct_tiling(one, itemsize, threads), relu, "direct_channels")
+    return Problem(geometry, itemsize, tiling, relu, method.kernel, exact), tiling
 
 
 def check_algorithm(algorithm: object) -> str:
@@ -102,9 +133,8 @@ def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) 
     counts = costs.Counts(geometry)
     ways = [(method.cost(counts), number) for number, method in enumerate(METHODS) if method.defined(geometry)]
     if algorithm == "auto":
-        layout = 0.0 if prepared else costs.layout(counts)
-        _, fastest = min([(cost + layout * METHODS[number].lays_out, number) for cost, number in ways])
-        algorithm = METHODS[fastest].algorithm
+        calls = ways if prepared else [(cost + METHODS[number].layout_cost(counts), number) for cost, number in ways]
+        algorithm = METHODS[min(calls)[1]].algorithm
     named = [way for way in ways if METHODS[way[1]].algorithm == algorithm]
     if named:
         return METHODS[min(named)[1]]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ._gemmconv import Layout, Memory, Problem
-from .algorithms import check_algorithm, choose
+from .algorithms import check_algorithm, choose, problem_of
 from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
 from .geometry import Geometry, check_kernel_size
@@ -109,9 +109,10 @@ def _prepare_product(
     threads = min(threads, threads_worth(computed.operations))
     if kind == "convolution":
         method = choose(computed, algorithm)
-        kernel, tiling = method.kernel, method.tiling(computed, itemsize, threads)
+        problem, tiling = problem_of(method, computed, itemsize, threads, options.activation == "relu")
     else:
-        kernel, tiling = "gemm_conv", choose_input_gradient_tiling(computed, itemsize)
+        tiling = choose_input_gradient_tiling(computed, itemsize)
+        problem = Problem(computed, itemsize, tiling)
     limits_blas = may_start_threads(largest_gemm(tiling))
     batched = len(x_shape) == len(weight_shape)
     return Call(
@@ -120,7 +121,7 @@ def _prepare_product(
         extension,
         batched,
         geometry.out_shape if batched else geometry.out_shape[1:],
-        Problem(computed, itemsize, tiling, options.activation == "relu", kernel),
+        problem,
         tiling,
         limits_blas,
         threads,

@@ -12,6 +12,7 @@ from math import ceil, prod
 
 from .blas import gemm_path
 from .geometry import Geometry
+from .tiling import winograd_tiles
 
 LANES = 16
 BLOCK = 64
@@ -98,7 +99,29 @@ def direct_pixels(n: Counts) -> float:
     return cost
 
 
-def layout(n: Counts) -> float:
+def winograd(n: Counts) -> float:
+    """Return the cost of Winograd's algorithm."""
+    way = winograd_tiles(n.geometry)
+    share = way.frequencies * way.tiles / (n.taps * n.pixels)  # of the products of the definition
+    in_channels = n.reduction // n.taps
+    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 111
+    cost += share * ceil(n.outputs / LANES) * LANES / n.outputs / in_channels / 7.3  # transforming the sums
+    cost += share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 330
+    cost += way.frequencies / n.taps / n.pixels / 56  # reading the weights
+    return cost
+
+
+def direct_layout(n: Counts) -> float:
     """Return the cost of laying the weights out for every call."""
+    return 1 / n.pixels / 8 + layout_call(n)
+
+
+def winograd_layout(n: Counts) -> float:
+    """Return the cost of transforming the weights in every call."""
+    return winograd_tiles(n.geometry).frequencies / n.taps / n.pixels / 7 + layout_call(n)
+
+
+def layout_call(n: Counts) -> float:
+    """Return the cost of laying out anything, however little."""
     products = n.geometry.groups * n.outputs * n.reduction * n.pixels
-    return 1 / n.pixels / 8 + NANOSECONDS_PER_LAYOUT / (2 * products)
+    return NANOSECONDS_PER_LAYOUT / (2 * products)

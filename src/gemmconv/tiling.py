@@ -96,6 +96,7 @@ LEAST_ROWS = 64
 # Of a direct convolution, a task has about so many output positions and a multiple of so many output channels.
 DIRECT_PIXELS = 256
 DIRECT_CHANNELS = 64
+FEW_TILES = 6
 # A panel fills half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
 
@@ -133,6 +134,40 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     wanted = 1 if threads == 1 else -(-threads * TASKS_PER_THREAD // bands)
     block = equal_part(group_channels, -(-group_channels // wanted), multiple=DIRECT_CHANNELS)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
+
+
+class WinogradTiles(NamedTuple):
+    """How Winograd's algorithm cuts an image."""
+
+    side: int
+    """Output positions of a tile along an axis of three taps."""
+    frequencies: int
+    """Products for a tile."""
+    tiles: int
+
+    @property
+    def products(self) -> int:
+        """The products of an image; those of few tiles take as long as reading the weights."""
+        return self.frequencies * max(self.tiles, FEW_TILES)
+
+
+def winograd_tiles(geometry: Geometry) -> WinogradTiles:
+    """Return the tiles of 4 or 2 positions, whichever takes fewer products: large ones, unless they do not fit."""
+    ways = []
+    for side in (4, 2):
+        frequencies = tiles = 1
+        for size, kernel in zip(geometry.out_size[1:], geometry.kernel[1:]):
+            along = side if kernel > 1 else 1
+            frequencies *= along + kernel - 1
+            tiles *= -(-size // along)
+        ways.append(WinogradTiles(side, frequencies, tiles))
+    return min(ways, key=lambda way: way.products)
+
+
+def choose_winograd_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
+    """Return the tiling of Winograd's algorithm, of which the C layer cuts all but the tiles."""
+    del itemsize, threads
+    return Tiling(pixels=winograd_tiles(geometry).side, block=0, panel=0, channels=0, taps=0)
 
 
 def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | None = None) -> Tiling:
