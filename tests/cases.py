@@ -101,10 +101,19 @@ def integers(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).integers(-4, 5, shape).astype(dtype)
 
 
+# Multiples of this make all that Winograd's algorithm computes of small integers exact.
+EXACT_MULTIPLE = 576
+
+
+def integer_weights(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
+    """Return weights with which the result of every algorithm is exact for small integers."""
+    return integers(shape, dtype, seed) * EXACT_MULTIPLE
+
+
 def arrays_of(case: Case, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return x, weight and bias of a case as small integers."""
     return (
         integers(case.x, dtype, 1),
-        integers(case.weight, dtype, 2),
+        integer_weights(case.weight, dtype, 2),
         integers(case.weight[:1], dtype, 3),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import CASES, integers, spatial_options
+from cases import CASES, integer_weights, integers, spatial_options
 from guarded import guarded
 
 import gemmconv
@@ -58,7 +58,7 @@ def test_col2im(name, dtype, isa):
 @pytest.mark.parametrize("name", NOT_EMPTY)
 def test_kernel_matrix_times_columns_is_the_convolution(name, dtype):
     case = CASES[name]
-    x, weight = integers(case.x, dtype, 1), integers(case.weight, dtype, 2)
+    x, weight = integers(case.x, dtype, 1), integer_weights(case.weight, dtype, 2)
     groups, flip = case.options.get("groups", 1), case.options.get("flip", False)
     K = gemmconv.kernel_matrix(weight, groups=groups, flip=flip)
     P = im2col(x, case.weight[2:], **spatial_options(case))

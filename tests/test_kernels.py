@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, integers
+from cases import CASES, Case, arrays_of, integer_weights, integers
 from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +19,6 @@ from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 
 KERNELS = {method.kernel: method for method in METHODS}
-
-# Weights that are multiples of these make all that Winograd's algorithm computes of small integers exact.
-EXACT_MULTIPLES = {"winograd": 576}
 
 # What the common table has too little of: sums and rows too long for one pass, more channels than a block has, rows of
 # the output in several bands, taps that read only padding, wide strides and distant taps.
@@ -76,8 +73,7 @@ def defined(names: dict[str, Case]) -> list[Any]:
 @pytest.mark.parametrize(("kernel", "name"), defined(ALL_CASES))
 def test_exact_between_forbidden_pages(kernel, name, dtype, isa):
     case = ALL_CASES[name]
-    x, weight, bias = (integers(shape, dtype, i) for i, shape in enumerate((case.x, case.weight, case.weight[:1])))
-    weight *= EXACT_MULTIPLES.get(kernel, 1)
+    x, weight, bias = arrays_of(case, dtype)
     options = {key: value for key, value in case.options.items() if key != "flip"}
     expected = reference.conv(x, weight, bias, **options)
     for at in ("end", "start"):
@@ -95,8 +91,7 @@ def test_exact_for_drawn_geometries(drawn, kernel, dtype):
     geometry = Geometry.from_shapes(x_shape, weight_shape, **options)
     if not KERNELS[kernel].defined(geometry):
         return
-    x, weight, bias = (integers(shape, dtype) for shape in (x_shape, weight_shape, weight_shape[:1]))
-    weight *= EXACT_MULTIPLES.get(kernel, 1)
+    x, weight, bias = integers(x_shape, dtype), integer_weights(weight_shape, dtype), integers(weight_shape[:1], dtype)
     out = compute(KERNELS[kernel], geometry, guarded(x), guarded(weight), guarded(bias))
     np.testing.assert_array_equal(out, reference.conv(x, weight, bias, **options))
 
@@ -129,7 +124,7 @@ def test_what_is_not_finite_reaches_only_what_reads_it(kernel, dtype, isa):
     method = KERNELS[kernel]
     for channels in (1, 3, 70):
         x = integers((1, channels, 9, 40), dtype)
-        weight = integers((20, channels, 3, 3), dtype, 1) * EXACT_MULTIPLES.get(kernel, 1)
+        weight = integer_weights((20, channels, 3, 3), dtype, 1)
         geometry = Geometry.from_shapes(x.shape, weight.shape, padding=1)
         if not method.defined(geometry):
             continue
@@ -196,7 +191,7 @@ def test_the_error_is_within_its_bound(dtype):
 
 def test_each_kernel_is_chosen_for_something():
     chosen = {choose(geometry_of(case)).kernel for case in ALL_CASES.values()}
-    assert chosen == set(KERNELS) - {"winograd"}
+    assert chosen == set(KERNELS)
 
 
 def test_names_of_kernels_are_those_of_c():

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse.linalg as sla
-from cases import CASES, integers
+from cases import CASES, integer_weights, integers
 from guarded import guarded
 
 from gemmconv import ConvolutionOperator, conv, convolution_matrix, num_threads
@@ -20,7 +20,7 @@ ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in cas
 
 
 def operator_of(case, dtype="float32") -> tuple[ConvolutionOperator, np.ndarray]:
-    weight = integers(case.weight, dtype)
+    weight = integer_weights(case.weight, dtype)
     return ConvolutionOperator(weight, case.x[2 - len(case.weight) :], **case.options), weight
 
 

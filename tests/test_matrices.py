@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.signal
-from cases import CASES, integers
+from cases import CASES, integer_weights, integers
 from scipy.sparse import csr_array
 
 import gemmconv
@@ -19,7 +19,7 @@ SMALL = [name for name, case in CASES.items() if np.prod(case.x) * np.prod(case.
 
 
 def matrix_of(case, dtype) -> tuple[csr_array, np.ndarray]:
-    weight = integers(case.weight, dtype)
+    weight = integer_weights(case.weight, dtype)
     return convolution_matrix(weight, case.x[2 - len(case.weight) :], **case.options), weight
 
 
@@ -184,7 +184,7 @@ def test_wrap_is_circulant_and_its_eigenvalues_are_the_fourier_transform():
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_matrix(name, dtype):
     case = CASES[name]
-    weight = integers(case.weight, dtype)
+    weight = integer_weights(case.weight, dtype)
     options = {name: value for name, value in case.options.items() if name in ("groups", "flip")}
     K = kernel_matrix(weight, **options)
     assert K.dtype == dtype

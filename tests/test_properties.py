@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import integers
+from cases import integer_weights, integers
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -49,7 +49,7 @@ def geometries(draw, max_rank: int = 3) -> tuple[tuple[int, ...], tuple[int, ...
 @given(geometries(), st.sampled_from(["float32", "float64"]), st.booleans())
 def test_equals_reference(geometry, dtype, flip):
     x_shape, weight_shape, options = geometry
-    x, weight, bias = (integers(shape, dtype) for shape in (x_shape, weight_shape, weight_shape[:1]))
+    x, weight, bias = integers(x_shape, dtype), integer_weights(weight_shape, dtype), integers(weight_shape[:1], dtype)
     expected = reference.conv(x, weight, bias, **options, flip=flip)
     out = np.full(expected.shape, np.nan, dtype)
     gemmconv.conv(x, weight, bias, **options, flip=flip, out=out)
@@ -59,7 +59,7 @@ def test_equals_reference(geometry, dtype, flip):
 @given(geometries(), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
 def test_padding_modes_are_those_of_numpy(geometry, mode):
     x_shape, weight_shape, options = geometry
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     options["padding"] = tuple((max(before, 0), max(after, 0)) for before, after in options["padding"])
     padded = np.pad(x, [(0, 0), (0, 0), *options["padding"]], mode=mode)
     expected = gemmconv.conv(padded, weight, **{**options, "padding": 0})
@@ -70,7 +70,7 @@ def test_padding_modes_are_those_of_numpy(geometry, mode):
 def test_crops_read_the_extended_original(geometry, mode):
     # output i reads the extended signal at i * stride - before + tap * dilation, whatever the sign of `before`
     x_shape, weight_shape, options = geometry
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     far = 8
     extended = np.pad(x, [(0, 0), (0, 0)] + [(far, far)] * (x.ndim - 2), mode=mode)
     shifted = tuple((before - far, after - far) for before, after in options["padding"])
@@ -82,7 +82,7 @@ def test_crops_read_the_extended_original(geometry, mode):
 def test_linear_in_both_arguments(geometry):
     x_shape, weight_shape, options = geometry
     x, other_x = integers(x_shape, "float64", 1), integers(x_shape, "float64", 2)
-    weight, other_weight = integers(weight_shape, "float64", 3), integers(weight_shape, "float64", 4)
+    weight, other_weight = integer_weights(weight_shape, "float64", 3), integer_weights(weight_shape, "float64", 4)
 
     def conv(x, weight):
         return gemmconv.conv(x, weight, **options)
@@ -95,7 +95,7 @@ def test_linear_in_both_arguments(geometry):
 def test_groups_are_block_diagonal_weights(geometry):
     x_shape, weight_shape, options = geometry
     groups = options.pop("groups")
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     dense = np.zeros((weight_shape[0], x_shape[1], *weight_shape[2:]), "float32")
     inputs, outputs = weight_shape[1], weight_shape[0] // groups
     for g in range(groups):
@@ -109,7 +109,7 @@ def test_groups_are_block_diagonal_weights(geometry):
 @given(geometries())
 def test_a_stride_takes_every_nth_output(geometry):
     x_shape, weight_shape, options = geometry
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     every = gemmconv.conv(x, weight, **{**options, "stride": 1})
     steps = tuple(slice(None, None, step) for step in options["stride"])
     np.testing.assert_array_equal(gemmconv.conv(x, weight, **options), every[(..., *steps)])
@@ -119,7 +119,7 @@ def test_a_stride_takes_every_nth_output(geometry):
 def test_a_shifted_input_gives_a_shifted_output(geometry, data):
     # zeros in front of the input, and as much padding less: every output reads the same numbers
     x_shape, weight_shape, options = geometry
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     shifts = [data.draw(st.integers(0, 5)) for _ in x_shape[2:]]
     shifted = np.pad(x, [(0, 0), (0, 0), *((shift, 0) for shift in shifts)])
     paddings = tuple((before - shift, after) for (before, after), shift in zip(options["padding"], shifts))
@@ -131,7 +131,7 @@ def test_a_shifted_input_gives_a_shifted_output(geometry, data):
 @given(geometries())
 def test_dilation_is_a_kernel_with_holes(geometry):
     x_shape, weight_shape, options = geometry
-    x, weight = integers(x_shape, "float32"), integers(weight_shape, "float32")
+    x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     extents = [(k - 1) * d + 1 for k, d in zip(weight_shape[2:], options["dilation"])]
     holed = np.zeros((*weight_shape[:2], *extents), "float32")
     holed[(..., *(slice(None, None, d) for d in options["dilation"]))] = weight
@@ -167,7 +167,7 @@ def test_the_convolution_as_a_matrix(geometry, dtype, mode):
     size = x_shape[2:]
     told = gemmconv.convolution_matrix_size(weight_shape, size, **options, dtype=dtype)
     assume(told.entries < 1e6)
-    weight = integers(weight_shape, dtype, 1)
+    weight = integer_weights(weight_shape, dtype, 1)
     x = integers((2, *x_shape[1:]), dtype, 2)
     y = gemmconv.conv(x, weight, **options)
 

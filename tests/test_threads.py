@@ -56,7 +56,7 @@ def test_same_bits_with_any_number_of_threads(name, dtype, path):
 
 def test_calls_are_cut_for_the_threads_of_their_context():
     x, weight = np.ones((16, 14, 14), np.float32), np.ones((512, 16, 3, 3), np.float32)
-    options = Options(None, 1, 1, 1, 1, "zeros", "auto")
+    options = Options(None, 1, 1, 1, 1, "zeros", "gemm")
     with num_threads(1):
         alone = prepare_convolution(x.shape, weight.shape, 4, options)
     with num_threads(8):
@@ -195,7 +195,7 @@ SETUP = """
     gemmconv.set_num_threads(4)
     x, weight = np.ones((4, 32, 64, 64), np.float32), np.ones((32, 32, 3, 3), np.float32)
     def right():
-        return bool((gemmconv.conv(x, weight) == 288).all())
+        return bool((gemmconv.conv(x, weight, algorithm="gemm") == 288).all())
     def native_threads():
         return len(os.listdir("/proc/self/task"))
 """
@@ -229,7 +229,7 @@ def test_small_problems_need_no_workers():
         + """
     import scipy.linalg.cython_blas
     before = native_threads()
-    gemmconv.conv(x[:1, :, :8, :8], weight)
+    gemmconv.conv(x[:1, :, :8, :8], weight, algorithm="gemm")
     print(native_threads() == before)
     """
     )
@@ -318,7 +318,7 @@ def test_a_signal_ends_a_long_call():
         signal.raise_signal(signal.SIGINT)
     threading.Thread(target=interrupt).start()
     try:
-        gemmconv.conv(x, weight, padding=1, out=out)
+        gemmconv.conv(x, weight, padding=1, out=out, algorithm="gemm")
     except KeyboardInterrupt:
         print("interrupted", "early" if not out[-1].any() else "late")
     x, weight = x[:4, :32, :64, :64], weight[:32, :32]
@@ -342,9 +342,9 @@ def test_workers_compute_in_the_callers_floating_point_environment(number):
     x[:, 1] = 2**-30
     weight = np.full((64, 2, 1, 1), -1, np.float32)
     assert not libm.fesetround(downward)
-    y = gemmconv.conv(x, weight)
+    y = gemmconv.conv(x, weight, algorithm="gemm")
     assert not libm.fesetround(0)
-    print((y < -1).all(), (gemmconv.conv(x, weight) == -1).all())
+    print((y < -1).all(), (gemmconv.conv(x, weight, algorithm="gemm") == -1).all())
     """
     )
     assert run_python(code, str(number)) == "True True"
@@ -377,10 +377,10 @@ def test_exit_while_a_daemon_thread_computes(number):
             return list(map(compute, [depth - 1]))
         while True:
             begun.set()
-            gemmconv.conv(x, weight)
+            gemmconv.conv(x, weight, algorithm="gemm")
     threading.Thread(target=compute, args=(100,), daemon=True).start()
     begun.wait()
-    gemmconv.conv(x, weight)
+    gemmconv.conv(x, weight, algorithm="gemm")
     print("computed", flush=True)
     """
     )
@@ -399,11 +399,11 @@ def test_a_signal_handler_that_forks():
     def fork(*_):
         children.append(os.fork())
     signal.signal(signal.SIGALRM, fork)
-    gemmconv.conv(x[:1], weight)
+    gemmconv.conv(x[:1], weight, algorithm="gemm")
     signal.setitimer(signal.ITIMER_REAL, 0.03)
     out = np.full((64, 64, 54, 54), np.nan, np.float32)
-    gemmconv.conv(x, weight, out=out)
-    right = bool((out == 576).all()) and bool((gemmconv.conv(x, weight) == 576).all())
+    gemmconv.conv(x, weight, out=out, algorithm="gemm")
+    right = bool((out == 576).all()) and bool((gemmconv.conv(x, weight, algorithm="gemm") == 576).all())
     if children == [0]:
         os._exit(0 if right else 1)
     print(right, [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
