@@ -80,7 +80,9 @@ def conv(
     flip : bool, optional
         Whether to reverse the kernel.
     algorithm : str, optional
-        ``"auto"``, or ``"gemm"``: multiplication of matrices in tiles.
+        ``"auto"`` takes what is likely to be the fastest of: ``"gemm"``, multiplication of matrices in tiles, for every
+        convolution; ``"direct"``, sums in registers, unless kernel or dilation are huge; ``"winograd"``, for 3x3 and
+        1x3 kernels with stride and dilation 1 over one or two axes: fewer multiplications and a larger error.
     out : ndarray, optional
         Where to write the result: of exactly its shape, and of a type to which the result can be cast
         (``"same_kind"``). It may overlap the inputs.
@@ -107,16 +109,20 @@ def conv(
         y[n, o, i] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, i * s - b + t * d]
 
     and that sum is a product of matrices, ``y[n] = K @ P``, with ``K = weight.reshape(O, -1)`` and one column of P for
-    each output position [1]_. P is packed and multiplied a tile at a time and never exists as a whole.
+    each output position [1]_. P never exists as a whole. Tiles of 4x4 outputs of a 3x3 kernel need 36 products instead of
+    144 [2]_.
 
-    For finite inputs the error of each output is at most ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``,
-    with k the number of terms in its sum and tiny the smallest subnormal number. With OpenBLAS, its bits depend neither
-    on the batch it is in, nor on the number of threads, nor on the memory layout of the arrays.
+    For finite inputs the error of each output of ``"gemm"`` and ``"direct"`` is at most
+    ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its sum and tiny the
+    smallest subnormal number; ``"winograd"`` has a bound of its own, and typically five times the error
+    (docs/accuracy.md). With OpenBLAS, the bits of an output depend neither on the batch it is in, nor on the number of
+    threads, nor on the memory layout of the arrays.
 
     References
     ----------
     .. [1] K. Chellapilla, S. Puri, P. Simard, "High Performance Convolutional Neural Networks for Document Processing",
        Tenth International Workshop on Frontiers in Handwriting Recognition, 2006.
+    .. [2] A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308.
 
     Examples
     --------
