@@ -109,8 +109,8 @@ def conv(
         y[n, o, i] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, i * s - b + t * d]
 
     and that sum is a product of matrices, ``y[n] = K @ P``, with ``K = weight.reshape(O, -1)`` and one column of P for
-    each output position [1]_. P never exists as a whole. Tiles of 4x4 outputs of a 3x3 kernel need 36 products instead of
-    144 [2]_.
+    each output position [1]_. P never exists as a whole. Tiles of 4x4 outputs of a 3x3 kernel need 36 products instead
+    of 144 [2]_.
 
     For finite inputs the error of each output of ``"gemm"`` and ``"direct"`` is at most
     ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its sum and tiny the
