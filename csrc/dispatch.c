@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "depthwise.h"
 #include "direct_channels.h"
 #include "direct_pixels.h"
 #include "winograd.h"
@@ -21,6 +22,7 @@ const struct cutting cuttings[CONV_KERNELS] = {
     [GEMM_CONV] = {"gemm_conv", gemm_conv_task_count, gemm_conv_scratch_size, none, none},
     [DIRECT_CHANNELS] = CUTTING(direct_channels),
     [DIRECT_PIXELS] = CUTTING(direct_pixels),
+    [DEPTHWISE] = CUTTING(depthwise),
     [WINOGRAD] = CUTTING(winograd),
 };
 

@@ -9,7 +9,7 @@
 typedef void task_kernel(const struct conv_problem *, ptrdiff_t task, void *scratch);
 
 /* The ways to compute a convolution. */
-enum conv_kernel { GEMM_CONV, DIRECT_CHANNELS, DIRECT_PIXELS, WINOGRAD, CONV_KERNELS };
+enum conv_kernel { GEMM_CONV, DIRECT_CHANNELS, DIRECT_PIXELS, DEPTHWISE, WINOGRAD, CONV_KERNELS };
 
 /* How each cuts a problem: its tasks, the elements of scratch of a task, and the elements of its layout of the weights,
  * which is made by tasks of its own; without a layout it takes the weights as they are. */

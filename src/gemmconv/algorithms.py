@@ -17,6 +17,9 @@ from .geometry import Geometry
 from .tiling import Tiling, choose_direct_tiling, choose_tiling, choose_winograd_tiling
 
 
+LARGEST_SCRATCH = 2 << 20
+
+
 class Method(NamedTuple):
     """One kernel of the C layer, and what decides about taking it."""
 
@@ -76,6 +79,18 @@ METHODS = (
         why="the sums of many output positions at a time, in registers",
         defined=lambda geometry: geometry.reduction_length <= 4096,
         cost=costs.direct_pixels,
+        tiling=choose_direct_tiling,
+        layout_cost=costs.direct_layout,
+    ),
+    Method(
+        algorithm="direct",
+        kernel="depthwise",
+        why="each row of the input read once for all rows of the output that need it: for one input channel per group",
+        defined=lambda geometry: (
+            geometry.in_channels == geometry.groups
+            and Problem(geometry, 8, kernel="depthwise").scratch_bytes <= LARGEST_SCRATCH
+        ),
+        cost=costs.depthwise,
         tiling=choose_direct_tiling,
         layout_cost=costs.direct_layout,
     ),

@@ -99,6 +99,11 @@ def direct_pixels(n: Counts) -> float:
     return cost
 
 
+def depthwise(n: Counts) -> float:
+    """Return the cost of sums over one input channel."""
+    return 1e-3 / n.taps
+
+
 def winograd(n: Counts) -> float:
     """Return the cost of Winograd's algorithm."""
     way = winograd_tiles(n.geometry)
