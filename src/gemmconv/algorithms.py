@@ -16,7 +16,6 @@ from ._gemmconv import Problem
 from .geometry import Geometry
 from .tiling import Tiling, choose_direct_tiling, choose_tiling, choose_winograd_tiling
 
-
 LARGEST_SCRATCH = 2 << 20
 
 

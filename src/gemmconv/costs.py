@@ -2,8 +2,9 @@
 
 A cost is in nanoseconds per multiplication and addition. Its terms say how often a kernel does something for each of
 them: a value that is written once per sum counts 1 / K, an element of the input that all output channels share counts
-1 / O. The factors are the reciprocals of rates in GFLOP/s, fitted to the times of 400 drawn shapes and of all suites on
-one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 400 --seed 5``); no rule names a shape.
+1 / O. The factors are the reciprocals of rates in GFLOP/s, fitted to the times of 1000 drawn shapes and of all suites
+on one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 420 --seed 21``); no rule names a
+shape.
 """
 
 from __future__ import annotations
@@ -62,26 +63,26 @@ def inside(geometry: Geometry) -> float:
 
 def gemm_conv(n: Counts) -> float:
     """Return the cost of the product of K and packed tiles of P."""
-    cost = ceil(n.outputs / 4) * 4 / n.outputs / 111  # BLAS, which takes four channels at a time,
-    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 186  # and tiles of pixels
-    cost += 1 / n.reduction / 27 + 1 / n.pixels / 35
-    cost += 1 / (n.reduction * n.outputs) / 4.7
+    cost = ceil(n.outputs / 4) * 4 / n.outputs / 112  # BLAS, which takes four channels at a time,
+    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240  # and tiles of pixels
+    cost += 1 / n.reduction / 24 + 1 / n.pixels / 34
+    cost += 1 / (n.reduction * n.outputs) / 4.3
     if gemm_path() == "packing":  # BLAS packs both operands for every tile; fitted with AVX2
         cost += 1 / n.outputs / 3.7 + 1 / n.pixels / 2.8
     if not n.in_place:  # packing, where rows of the output begin anew
-        cost += (1 / 15 + (n.stride > 1) / 8.8 + 1 / n.width / 2) / n.outputs
+        cost += (1 / 16 + (n.stride > 1) / 8.2 + 1 / n.width / 2.2) / n.outputs
     return cost
 
 
 def direct_channels(n: Counts) -> float:
     """Return the cost of sums with channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
-    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 110  # lanes without a channel
-    cost += row * ceil(n.outputs / BLOCK) / n.outputs / 68  # reading pixels for a block of channels
-    cost += 1 / n.reduction / 7.2  # transposing the sums
-    cost += n.inputs / (n.taps * n.outputs) / 8  # packing the input
-    cost += 1 / n.pixels / 30  # reading the weights
-    cost += 1 / (n.reduction * n.outputs) / 0.24
+    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 111  # lanes without a channel
+    cost += row * ceil(n.outputs / BLOCK) / n.outputs / 48  # reading pixels for a block of channels
+    cost += 1 / n.reduction / 7.6  # transposing the sums
+    cost += n.inputs / (n.taps * n.outputs) / 10  # packing the input
+    cost += 1 / n.pixels / 28  # reading the weights
+    cost += 1 / (n.reduction * n.outputs) / 0.26
     return cost
 
 
@@ -89,19 +90,28 @@ def direct_pixels(n: Counts) -> float:
     """Return the cost of sums with pixels in the lanes."""
     span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
     pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between rows, which are dropped
-    cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 114
-    cost += 1 / n.reduction / 34 + 1 / (n.reduction * n.outputs) / 5.6  # writing the sums
-    cost += pitch / n.outputs / 280
-    packing = ((n.stride > 1) / 9 + (n.stride > 2) / 7) * n.inputs + n.geometry.kernel[0] / 7.7
+    cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 110
+    cost += 1 / n.reduction / 38 + 1 / (n.reduction * n.outputs) / 5.3  # writing the sums
+    cost += pitch / n.outputs / 234
+    packing = ((n.stride > 1) / 12 + (n.stride > 2) / 17) * n.inputs + n.geometry.kernel[0] / 11
     cost += packing / (n.taps * n.outputs)
-    if n.pixels < 4000:  # the planes of many channels leave the cache
-        cost += pitch * n.reduction / 4096 / 335
+    beyond = max(0, n.reduction - 500) / 4096  # the planes of many channels leave the cache
+    cost += beyond * (pitch / 490 + 8 / n.outputs / 290 + (n.stride > 1) / 204)
     return cost
 
 
 def depthwise(n: Counts) -> float:
-    """Return the cost of sums over one input channel."""
-    return 1e-3 / n.taps
+    """Return the cost of sums over one input channel per group."""
+    lanes = ceil(n.width / LANES) * LANES / n.width
+    cost = lanes / 97 + lanes / n.taps / 14.7  # for each vector of a row, and for each that is written
+    cost += 1 / (n.taps * n.pixels) / 0.44
+    if n.stride == 2:
+        cost += lanes / 69
+    if n.stride > 2:  # rows are copied
+        cost += 1 / 13
+    if n.outputs > 1:
+        cost += n.inputs / n.taps / n.outputs / 43
+    return cost
 
 
 def winograd(n: Counts) -> float:
@@ -109,10 +119,12 @@ def winograd(n: Counts) -> float:
     way = winograd_tiles(n.geometry)
     share = way.frequencies * way.tiles / (n.taps * n.pixels)  # of the products of the definition
     in_channels = n.reduction // n.taps
-    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 111
-    cost += share * ceil(n.outputs / LANES) * LANES / n.outputs / in_channels / 7.3  # transforming the sums
-    cost += share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 330
-    cost += way.frequencies / n.taps / n.pixels / 56  # reading the weights
+    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 116
+    cost += share * ceil(n.outputs / LANES) * LANES / n.outputs / in_channels / 7.6  # transforming the sums
+    cost += (
+        share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 23
+    )  # the input
+    cost += way.frequencies / n.taps / n.pixels / 51  # reading the weights
     return cost
 
 
