@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 import gemmconv
-from gemmconv.algorithms import Method, choose, defined_methods, problem_of
+from gemmconv.algorithms import Method, choose, defined_methods, name_of, problem_of
 from gemmconv.arrays import Array
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
@@ -90,7 +90,7 @@ def time_kernels(problem: Problem, dtype: str, prepared: bool, rounds: int) -> T
     """Time every kernel, in turns."""
     x, weight = problem.arrays(dtype)
     geometry = Geometry.from_shapes(x.shape, weight.shape, **problem.options)
-    calls = {method.kernel: bind(method, geometry, x, weight, prepared) for method in defined_methods(geometry)}
+    calls = {name_of(method): bind(method, geometry, x, weight, prepared) for method in defined_methods(geometry)}
     times: dict[str, list[float]] = {kernel: [] for kernel in calls}
     for call in calls.values():
         call()
@@ -98,7 +98,7 @@ def time_kernels(problem: Problem, dtype: str, prepared: bool, rounds: int) -> T
     for _ in range(rounds):
         for kernel, call in calls.items():
             times[kernel].append(seconds_of(call, repeats[kernel]))
-    auto = choose(geometry, prepared=prepared).kernel
+    auto = name_of(choose(geometry, prepared=prepared))
     return Timing(problem, {kernel: float(np.median(of)) for kernel, of in times.items()}, auto)
 
 

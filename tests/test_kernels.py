@@ -14,11 +14,11 @@ from test_properties import geometries
 
 from gemmconv import conv, reference
 from gemmconv._gemmconv import Problem
-from gemmconv.algorithms import METHODS, Method, choose, problem_of
+from gemmconv.algorithms import METHODS, Method, choose, name_of, problem_of
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 
-KERNELS = {method.kernel: method for method in METHODS}
+KERNELS = {name_of(method): method for method in METHODS}
 
 # What the common table has too little of: sums and rows too long for one pass, more channels than a block has, rows of
 # the output in several bands, taps that read only padding, wide strides and distant taps.
@@ -175,8 +175,8 @@ def test_scratch_is_bounded_for_drawn_geometries(kernel, channels, size, taps, s
 def test_the_error_is_within_its_bound(dtype):
     # |error| <= (K + 2) * eps * |x| conv |w|, for kernels that sum in the order of the weights
     for kernel, case in (
-        ("direct_channels", ALL_CASES["blocks_and_slices"]),
-        ("direct_pixels", ALL_CASES["many_slices"]),
+        ("direct-direct_channels", ALL_CASES["blocks_and_slices"]),
+        ("direct-direct_pixels", ALL_CASES["many_slices"]),
     ):
         rng = np.random.default_rng(7)
         x, weight = (rng.standard_normal(shape).astype(dtype) for shape in (case.x, case.weight))
@@ -190,7 +190,9 @@ def test_the_error_is_within_its_bound(dtype):
 
 
 def test_each_kernel_is_chosen_for_something():
-    chosen = {choose(geometry_of(case)).kernel for case in ALL_CASES.values()}
+    geometries = [geometry_of(case) for case in ALL_CASES.values()]
+    geometries.append(Geometry.from_shapes((512, 14, 14), (512, 512, 3, 3), padding=1))
+    chosen = {name_of(choose(geometry, prepared=prepared)) for geometry in geometries for prepared in (False, True)}
     assert chosen == set(KERNELS)
 
 

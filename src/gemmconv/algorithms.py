@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import prod
 from typing import NamedTuple
 
@@ -102,9 +103,23 @@ METHODS = (
         tiling=choose_winograd_tiling,
         layout_cost=costs.winograd_layout,
     ),
+    Method(
+        algorithm="winograd2",
+        kernel="winograd",
+        why="less than half of the multiplications of a 3x3 kernel, by Winograd's algorithm with small tiles",
+        defined=lambda geometry: _is_3x3(geometry) and _packs_within_scratch(geometry),
+        cost=partial(costs.winograd, sides=(2,)),
+        tiling=partial(choose_winograd_tiling, sides=(2,)),
+        layout_cost=partial(costs.winograd_layout, sides=(2,)),
+    ),
 )
 
 ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in METHODS))
+
+
+def name_of(method: Method) -> str:
+    """Return a name for developers that no other method has."""
+    return f"{method.algorithm}-{method.kernel}"
 
 
 def problem_of(

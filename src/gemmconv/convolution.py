@@ -81,8 +81,9 @@ def conv(
         Whether to reverse the kernel.
     algorithm : str, optional
         ``"auto"`` takes what is likely to be the fastest of: ``"gemm"``, multiplication of matrices in tiles, for every
-        convolution; ``"direct"``, sums in registers, unless kernel or dilation are huge; ``"winograd"``, for 3x3 and
-        1x3 kernels with stride and dilation 1 over one or two axes: fewer multiplications and a larger error.
+        convolution; ``"direct"``, sums in registers, unless kernel or dilation are huge; for 3x3 and 1x3 kernels with
+        stride and dilation 1 over one or two axes ``"winograd"``, a quarter of the multiplications and a larger error,
+        and ``"winograd2"``, less than half of them and a small error.
     out : ndarray, optional
         Where to write the result: of exactly its shape, and of a type to which the result can be cast
         (``"same_kind"``). It may overlap the inputs.

@@ -114,9 +114,9 @@ def depthwise(n: Counts) -> float:
     return cost
 
 
-def winograd(n: Counts) -> float:
-    """Return the cost of Winograd's algorithm."""
-    way = winograd_tiles(n.geometry)
+def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
+    """Return the cost of Winograd's algorithm, with tiles of these sides."""
+    way = winograd_tiles(n.geometry, sides)
     share = way.frequencies * way.tiles / (n.taps * n.pixels)  # of the products of the definition
     in_channels = n.reduction // n.taps
     cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 116
@@ -133,9 +133,11 @@ def direct_layout(n: Counts) -> float:
     return 1 / n.pixels / 8 + layout_call(n)
 
 
-def winograd_layout(n: Counts) -> float:
-    """Return the cost of transforming the weights in every call."""
-    return winograd_tiles(n.geometry).frequencies / n.taps / n.pixels / 7 + layout_call(n)
+def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
+    """Return the cost of transforming the weights in every call; large ones leave the cache."""
+    size = winograd_tiles(n.geometry, sides).frequencies / n.taps
+    beyond = size * n.reduction * n.outputs * n.geometry.groups > 4e6
+    return size * (1 + beyond) / n.pixels / 10 + layout_call(n)
 
 
 def layout_call(n: Counts) -> float:

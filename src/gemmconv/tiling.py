@@ -151,10 +151,10 @@ class WinogradTiles(NamedTuple):
         return self.frequencies * max(self.tiles, FEW_TILES)
 
 
-def winograd_tiles(geometry: Geometry) -> WinogradTiles:
-    """Return the tiles of 4 or 2 positions, whichever takes fewer products: large ones, unless they do not fit."""
+def winograd_tiles(geometry: Geometry, sides: tuple[int, ...] = (4, 2)) -> WinogradTiles:
+    """Return the tiles that take fewer products: large ones, unless they do not fit the image."""
     ways = []
-    for side in (4, 2):
+    for side in sides:
         frequencies = tiles = 1
         for size, kernel in zip(geometry.out_size[1:], geometry.kernel[1:]):
             along = side if kernel > 1 else 1
@@ -164,10 +164,12 @@ def winograd_tiles(geometry: Geometry) -> WinogradTiles:
     return min(ways, key=lambda way: way.products)
 
 
-def choose_winograd_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
+def choose_winograd_tiling(
+    geometry: Geometry, itemsize: int, threads: int = 1, sides: tuple[int, ...] = (4, 2)
+) -> Tiling:
     """Return the tiling of Winograd's algorithm, of which the C layer cuts all but the tiles."""
     del itemsize, threads
-    return Tiling(pixels=winograd_tiles(geometry).side, block=0, panel=0, channels=0, taps=0)
+    return Tiling(pixels=winograd_tiles(geometry, sides).side, block=0, panel=0, channels=0, taps=0)
 
 
 def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | None = None) -> Tiling:
