@@ -130,7 +130,7 @@ def problem_of(
     exact = None
     if method.kernel == "winograd":
         one = replace(geometry, batch=1)
-        exact = Problem(one, itemsize, choose_direct_tiling(one, itemsize, threads), relu, "direct_channels")
+        exact, _ = problem_of(choose(one, "direct"), one, itemsize, threads, relu)
     return Problem(geometry, itemsize, tiling, relu, method.kernel, exact), tiling
 
 
