@@ -19,5 +19,6 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``machine.py``      facts about the machine, its peak above all
 ``command.py``      the command `gemmconv bench`
 ``matrices.py``     a command of its own, for P, K, M and the operator
+``accuracy.py``     another one, for the errors of 3x3 layers
 ==================  ==========================================================================
 """

@@ -89,7 +89,7 @@ def errors(shapes: Shapes, data: str, dtype: np.dtype) -> tuple[np.ndarray, np.n
     of_x, of_weight = DATA[data]
     rng = np.random.default_rng(11)
     x, weight = of_x(rng, shapes.x).astype(dtype), of_weight(rng, shapes.weight).astype(dtype)
-    bias = of_x(rng, shapes.weight[:1]).astype(dtype)
+    bias = of_weight(rng, shapes.weight[:1]).astype(dtype)
     y = conv(x, weight, bias, **shapes.options, algorithm="winograd")
     exact = reference.conv(x, weight, bias, **shapes.options)
     terms = weight[0].size + 2
