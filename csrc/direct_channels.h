@@ -72,13 +72,10 @@ static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
     return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
 }
 
-static inline struct band band_of(const struct conv_problem *problem)
+/* A band of so many rows and columns, and its slices. */
+static inline struct band band_of_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     const ptrdiff_t *stride = problem->stride, *dilation = problem->dilation, *kernel = problem->kernel;
-    const ptrdiff_t pixels = min_size(BAND_PIXELS, TILE_ELEMENTS / CHANNEL_BLOCK / channel_blocks(problem));
-    const ptrdiff_t columns = equal_part(problem->out_size[2], pixels);
-    /* two rows at least, so that those of a kernel are not all packed again for the next */
-    const ptrdiff_t rows = equal_part(problem->out_size[1], max_size(pixels / columns, 2));
     const ptrdiff_t shared = (rows - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1, separate = rows * kernel[1];
     struct band band = {
         .rows = rows,
@@ -91,6 +88,23 @@ static inline struct band band_of(const struct conv_problem *problem)
     };
     const ptrdiff_t channels = min_size(PACKED_ELEMENTS / (band.slots * band.pitch), SLICE_TAPS / volume(kernel));
     band.channels = equal_part(group_in_channels(problem), channels);
+    return band;
+}
+
+/* Two rows at least, so that those of a kernel are not all packed again for the next one; but no more than fit, and
+ * only what a row takes of one channel may be more than is packed at a time. */
+static inline struct band band_of(const struct conv_problem *problem)
+{
+    const ptrdiff_t pixels = min_size(BAND_PIXELS, TILE_ELEMENTS / CHANNEL_BLOCK / channel_blocks(problem));
+    const ptrdiff_t columns = equal_part(problem->out_size[2], pixels);
+    const ptrdiff_t least = 2 * columns * channel_blocks(problem) * CHANNEL_BLOCK <= TILE_ELEMENTS ? 2 : 1;
+    ptrdiff_t rows = equal_part(problem->out_size[1], max_size(pixels / columns, least));
+    struct band band = band_of_size(problem, rows, columns);
+
+    while (rows > 1 && band.slots * band.pitch > PACKED_ELEMENTS) {
+        rows = (rows + 1) / 2;
+        band = band_of_size(problem, rows, columns);
+    }
     return band;
 }
 

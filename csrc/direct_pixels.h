@@ -129,12 +129,19 @@ static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, p
            pixels_plane_size(&height, &width);
 }
 
-/* The rows of which the planes have about PIXELS_PLANES elements; at least one. */
+/* The rows of which the planes have about PIXELS_PLANES elements; at least one. More rows take that much more room, but
+ * where planes of distant taps are shared once there are rows enough: there rows are halved until they fit. */
 static inline ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem, ptrdiff_t columns)
 {
     const ptrdiff_t one = pixels_planes_size(problem, 1, columns);
     const ptrdiff_t many = pixels_planes_size(problem, 101, columns);
-    return max_size(1 + (PIXELS_PLANES - one) * 100 / (many - one), 1);
+    ptrdiff_t rows = problem->out_size[1];
+
+    if (many > one)
+        return max_size(1 + (PIXELS_PLANES - one) * 100 / (many - one), 1);
+    while (rows > 1 && pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
+        rows = (rows + 1) / 2;
+    return rows;
 }
 
 static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem)

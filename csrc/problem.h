@@ -12,7 +12,7 @@
  * What is read and what is written depends on what is computed:
  *
  *                     input                  output
- *     gemm_conv       x                      y
+ *     a convolution   x                      y
  *     input_gradient  gradient of y          gradient of x
  *     im2col          x                      P
  *     col2im          P                      x

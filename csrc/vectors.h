@@ -2,6 +2,10 @@
 #ifndef GEMMCONV_VECTORS_H
 #define GEMMCONV_VECTORS_H
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
+#error "gemmconv needs GCC 12 or newer, or Clang"
+#endif
+
 /* What is inlined with a constant number of elements has its loops over them unrolled, so that they stay in registers.
  */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))

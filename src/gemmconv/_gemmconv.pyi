@@ -23,7 +23,6 @@ class Memory:
 
 @final
 class Layout:
-    size: int
     def __init__(self, size: int, weight: Memory) -> None: ...
 
 @final

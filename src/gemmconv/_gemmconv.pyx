@@ -124,11 +124,12 @@ cdef class Memory:
 
 @cython.final
 cdef class Layout:
-    """Weights as a kernel reads them, in memory of its own on a cache line; and as they came."""
+    """Weights as a kernel of one instruction set reads them, in memory on a cache line; and as they came."""
 
     cdef void *data
-    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t size
     cdef Memory weight
+    cdef const conv_kernels *kernels
 
     def __cinit__(self, Py_ssize_t size, Memory weight):
         self.data = allocate(size)
@@ -337,10 +338,11 @@ cdef class Problem:
         if size == 0:
             return memory
         cdef Layout layout = Layout(size, memory)
+        layout.kernels = self.kernels()
         cdef conv_problem problem = self.problem
         problem.weight = memory.view.buf
         problem.output = layout.data
-        cdef operation lay_out = operation(self.kernels().lay_out, self.cutting.layout_task_count(&problem), 0)
+        cdef operation lay_out = operation(layout.kernels.lay_out, self.cutting.layout_task_count(&problem), 0)
         if size < BYTES_WORTH_THREADS:
             threads = 1
         run_tasks(&problem, &lay_out, self.itemsize, threads)
@@ -384,17 +386,26 @@ cdef class Problem:
         cdef conv_problem problem = self.problem
         problem.blas = gemm_of(self.itemsize)
         problem.input = x.view.buf
-        problem.weight = (<Layout>weight).data if isinstance(weight, Layout) else (<Memory?>weight).view.buf
+        cdef const conv_kernels *kernels = self.kernels()
+        cdef Layout layout = None
+        if isinstance(weight, Layout):
+            layout = weight
+            kernels = layout.kernels
+            if layout.size != self.layout_bytes:
+                raise ValueError(f"a layout of {self.layout_bytes} bytes was expected, but one of {layout.size} came")
+            problem.weight = layout.data
+        else:
+            problem.weight = (<Memory?>weight).view.buf
         problem.bias = bias.view.buf if bias is not None else NULL
         problem.output = out.view.buf
         if self.exact is None:
-            return self.run_problem(&problem, threads)
+            return self.run_problem(&problem, kernels, threads)
         problem.not_finite = <note *>calloc(max(problem.batch, 1), 1)
         if problem.not_finite == NULL:
             raise MemoryError("no memory for a note on each image")
         try:
-            self.run_problem(&problem, threads)
-            self.mend(&problem, (<Layout>weight).weight, threads)
+            self.run_problem(&problem, kernels, threads)
+            self.mend(&problem, layout.weight, threads)
         finally:
             free(<void *>problem.not_finite)
         return 0
@@ -413,12 +424,14 @@ cdef class Problem:
                 one.weight = layout.data
             one.input = <const char *>problem.input + image * (self.x_bytes() // problem.batch)
             one.output = <char *>problem.output + image * (self.y_bytes() // problem.batch)
-            self.exact.run_problem(&one, threads)
+            self.exact.run_problem(&one, layout.kernels, threads)
+            if PyErr_CheckSignals():
+                return -1
         return 0
 
-    cdef int run_problem(self, const conv_problem *problem, int threads) except -1:
+    cdef int run_problem(self, const conv_problem *problem, const conv_kernels *kernels, int threads) except -1:
         cdef operation convolution = operation(
-            self.kernels().run, self.cutting.task_count(problem), self.cutting.scratch_size(problem)
+            kernels.run, self.cutting.task_count(problem), self.cutting.scratch_size(problem)
         )
         return run_tasks(problem, &convolution, self.itemsize, threads)
 

@@ -39,11 +39,11 @@ class Method(NamedTuple):
     """How long it takes to lay the weights out, which a plan does once, and every other call."""
 
 
-def _packs_within_scratch(geometry: Geometry) -> bool:
-    """Tell whether what one output row reads of one channel is no larger than what direct_channels packs at a time."""
-    height, width = geometry.kernel[0] * geometry.kernel[1], geometry.kernel[2]
-    columns = min(geometry.out_size[2], 256) * geometry.stride[2] + width * geometry.dilation[2]
-    return 2 * height * columns <= 65536 and prod(geometry.kernel) <= 4096
+def _has_channels_in_lanes(geometry: Geometry) -> bool:
+    """Tell whether direct_channels keeps to its scratch: what a row of one channel takes, and sums for all channels."""
+    columns = min(geometry.out_size[2], 256) * geometry.stride[2] + geometry.kernel[2] * geometry.dilation[2]
+    packed = geometry.kernel[0] * geometry.kernel[1] * columns
+    return packed <= 65536 and geometry.out_channels // geometry.groups <= 6144 and prod(geometry.kernel) <= 4096
 
 
 def _is_3x3(geometry: Geometry) -> bool:
@@ -68,7 +68,7 @@ METHODS = (
         algorithm="direct",
         kernel="direct_channels",
         why="the sums of many output channels at a time, in registers",
-        defined=_packs_within_scratch,
+        defined=_has_channels_in_lanes,
         cost=costs.direct_channels,
         tiling=choose_direct_tiling,
         layout_cost=costs.direct_layout,
@@ -98,7 +98,7 @@ METHODS = (
         algorithm="winograd",
         kernel="winograd",
         why="a quarter of the multiplications of a 3x3 kernel, by Winograd's algorithm",
-        defined=lambda geometry: _is_3x3(geometry) and _packs_within_scratch(geometry),
+        defined=lambda geometry: _is_3x3(geometry) and _has_channels_in_lanes(geometry),
         cost=costs.winograd,
         tiling=choose_winograd_tiling,
         layout_cost=costs.winograd_layout,
@@ -107,7 +107,7 @@ METHODS = (
         algorithm="winograd2",
         kernel="winograd",
         why="less than half of the multiplications of a 3x3 kernel, by Winograd's algorithm with small tiles",
-        defined=lambda geometry: _is_3x3(geometry) and _packs_within_scratch(geometry),
+        defined=lambda geometry: _is_3x3(geometry) and _has_channels_in_lanes(geometry),
         cost=partial(costs.winograd, sides=(2,)),
         tiling=partial(choose_winograd_tiling, sides=(2,)),
         layout_cost=partial(costs.winograd_layout, sides=(2,)),
@@ -160,12 +160,16 @@ def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) 
     An algorithm by name is the same kernel in both cases: a plan gives what the call that names its algorithm gives.
     """
     counts = costs.Counts(geometry)
-    ways = [(method.cost(counts), number) for number, method in enumerate(METHODS) if method.defined(geometry)]
+    ways = [
+        (method.cost(counts), number)
+        for number, method in enumerate(METHODS)
+        if algorithm in ("auto", method.algorithm) and method.defined(geometry)
+    ]
     if algorithm == "auto":
         calls = ways if prepared else [(cost + METHODS[number].layout_cost(counts), number) for cost, number in ways]
         algorithm = METHODS[min(calls)[1]].algorithm
-    named = [way for way in ways if METHODS[way[1]].algorithm == algorithm]
-    if named:
-        return METHODS[min(named)[1]]
+        ways = [way for way in ways if METHODS[way[1]].algorithm == algorithm]
+    if ways:
+        return METHODS[min(ways)[1]]
     others = ", ".join(map(repr, defined_algorithms(geometry)))
     raise ValueError(f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'")

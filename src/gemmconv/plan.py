@@ -250,7 +250,7 @@ class Plan:
         tiling, geometry = call.tiling, call.computed
         assert tiling is not None
         calls = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
-        if not tiling.pixels:
+        if call.problem.kernel != "gemm_conv":
             calls = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]

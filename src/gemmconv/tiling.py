@@ -94,8 +94,8 @@ TASKS_PER_THREAD = 8
 GRADIENT_TASKS = 16
 LEAST_ROWS = 64
 # Of a direct convolution, a task has about so many output positions and a multiple of so many output channels.
-DIRECT_PIXELS = 256
-DIRECT_CHANNELS = 64
+BAND_PIXELS = 256
+CHANNEL_BLOCK = 64
 FEW_TILES = 6
 # A panel fills half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
@@ -130,9 +130,9 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     """Return the tiling of a direct convolution, of which the C layer cuts all but the output channels of a task."""
     del itemsize
     group_channels = geometry.out_channels // geometry.groups
-    bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // DIRECT_PIXELS, 1)
+    bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
     wanted = 1 if threads == 1 else -(-threads * TASKS_PER_THREAD // bands)
-    block = equal_part(group_channels, -(-group_channels // wanted), multiple=DIRECT_CHANNELS)
+    block = equal_part(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
 
 
