@@ -117,6 +117,11 @@ METHODS = (
 ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in METHODS))
 
 
+def estimated_nanoseconds(method: Method, geometry: Geometry) -> float:
+    """Return how long a method takes on one thread."""
+    return method.cost(costs.Counts(geometry)) * geometry.operations
+
+
 def name_of(method: Method) -> str:
     """Return a name for developers that no other method has."""
     return f"{method.algorithm}-{method.kernel}"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ._gemmconv import Layout, Memory, Problem
-from .algorithms import check_algorithm, choose, problem_of
+from .algorithms import check_algorithm, choose, estimated_nanoseconds, problem_of
 from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
 from .geometry import Geometry, check_kernel_size
@@ -17,6 +17,8 @@ from .tiling import Tiling, choose_input_gradient_tiling, largest_gemm
 
 # To move an element, which counts as two operations, takes as long as so many.
 OPERATIONS_PER_MOVE = 32
+# Where arithmetic is all there is to do.
+OPERATIONS_PER_NANOSECOND = 130
 
 
 class Options(NamedTuple):
@@ -106,11 +108,12 @@ def _prepare_product(
         x_shape, weight_shape, rank=options.rank, **_spatial(options), groups=options.groups
     )
     computed, extension = _extended(geometry, mode)
-    threads = min(threads, threads_worth(computed.operations))
     if kind == "convolution":
         method = choose(computed, algorithm)
+        threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * estimated_nanoseconds(method, computed)))
         problem, tiling = problem_of(method, computed, itemsize, threads, options.activation == "relu")
     else:
+        threads = min(threads, threads_worth(computed.operations))
         tiling = choose_input_gradient_tiling(computed, itemsize)
         problem = Problem(computed, itemsize, tiling)
     limits_blas = may_start_threads(largest_gemm(tiling))

@@ -131,7 +131,7 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     del itemsize
     group_channels = geometry.out_channels // geometry.groups
     bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
-    wanted = 1 if threads == 1 else -(-threads * TASKS_PER_THREAD // bands)
+    wanted = 1 if threads == 1 else min(-(-threads * TASKS_PER_THREAD // bands), max(MOST_BLOCKS, 2 * threads))
     block = equal_part(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
 
