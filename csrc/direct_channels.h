@@ -126,10 +126,10 @@ static inline ptrdiff_t packed_size(const struct band *band)
     return ceil_div(band->channels * band->slots * band->pitch, CHANNEL_BLOCK) * CHANNEL_BLOCK;
 }
 
-/* The rows of a tile: of the last squares that are transposed, some may lie beyond the last pixel. */
+/* The rows of a tile: of the last square that is transposed, all but one may lie beyond the last pixel. */
 static inline ptrdiff_t tile_rows(const struct band *band)
 {
-    return ceil_div(band->rows * band->columns, MOST_LANES) * MOST_LANES;
+    return (ceil_div(band->rows * band->columns, MOST_LANES) + 1) * MOST_LANES;
 }
 
 /* Sums that are complete after one slice need the tile of no more than one part at a time. */
