@@ -139,6 +139,15 @@ def problem_of(
     return Problem(geometry, itemsize, tiling, relu, method.kernel, exact), tiling
 
 
+# What the algorithms need that are not defined for every convolution.
+_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
+NEEDS = {
+    "direct": "at most 4096 taps in a kernel, which span no more than some 10000 positions of a row",
+    "winograd": _WINOGRAD_NEEDS,
+    "winograd2": _WINOGRAD_NEEDS,
+}
+
+
 def check_algorithm(algorithm: object) -> str:
     """Return the name of an algorithm, or "auto"."""
     if not isinstance(algorithm, str):
@@ -177,4 +186,7 @@ def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) 
     if ways:
         return METHODS[min(ways)[1]]
     others = ", ".join(map(repr, defined_algorithms(geometry)))
-    raise ValueError(f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'")
+    raise ValueError(
+        f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'; "
+        f"rule: {NEEDS[algorithm]}"
+    )
