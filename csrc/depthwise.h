@@ -92,16 +92,6 @@ static inline ptrdiff_t depthwise_round_up(ptrdiff_t size, ptrdiff_t multiple)
     return ceil_div(size, multiple) * multiple;
 }
 
-static inline ptrdiff_t depthwise_greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
-{
-    while (b) {
-        const ptrdiff_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 /* The distance of the kernel's columns in input columns, which means nothing if there is but one. */
 static inline ptrdiff_t depthwise_column_dilation(const struct conv_problem *problem)
 {
@@ -159,7 +149,7 @@ static inline void depthwise_cut_rows(const struct conv_problem *problem, struct
 {
     const ptrdiff_t taps = problem->kernel[1], stride = problem->stride[1];
     cut->row_dilation = taps == 1 ? stride : problem->dilation[1];
-    const ptrdiff_t divisor = depthwise_greatest_common_divisor(stride, cut->row_dilation);
+    const ptrdiff_t divisor = greatest_common_divisor(stride, cut->row_dilation);
     cut->spacing = cut->row_dilation / divisor;
     cut->step = stride / divisor;
     cut->shared = taps > 1 && cut->step == cut->load_stride;

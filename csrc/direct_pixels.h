@@ -85,21 +85,11 @@ struct pixels_place {
     ptrdiff_t row, column;
 };
 
-static inline ptrdiff_t greatest_divisor(ptrdiff_t a, ptrdiff_t b)
-{
-    while (b) {
-        const ptrdiff_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static inline struct pixels_axis pixels_axis_of(const struct conv_problem *problem, int axis, ptrdiff_t period,
                                                 ptrdiff_t count)
 {
     const ptrdiff_t taps = problem->kernel[axis], dilation = problem->dilation[axis];
-    const ptrdiff_t shift = dilation / greatest_divisor(problem->stride[axis], dilation);
+    const ptrdiff_t shift = dilation / greatest_common_divisor(problem->stride[axis], dilation);
     return (struct pixels_axis){period, shift, min_size(taps, period), count + (taps - 1) / period * shift};
 }
 
@@ -108,7 +98,7 @@ static inline struct pixels_axis pixels_axis_of(const struct conv_problem *probl
 static inline ptrdiff_t pixels_period(const struct conv_problem *problem, int axis, ptrdiff_t count)
 {
     const ptrdiff_t taps = problem->kernel[axis], stride = problem->stride[axis];
-    const ptrdiff_t period = stride / greatest_divisor(stride, problem->dilation[axis]);
+    const ptrdiff_t period = stride / greatest_common_divisor(stride, problem->dilation[axis]);
     const struct pixels_axis shared = pixels_axis_of(problem, axis, period, count);
     return shared.planes * shared.length <= taps * count ? period : taps;
 }

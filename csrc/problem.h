@@ -76,6 +76,16 @@ static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
     return ceil_div(total, ceil_div(total, max_size(limit, 1)));
 }
 
+static inline ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
+{
+    while (b) {
+        const ptrdiff_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
 static inline ptrdiff_t volume(const ptrdiff_t size[AXES])
 {
     return size[0] * size[1] * size[2];
