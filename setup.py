@@ -56,7 +56,7 @@ extension = Extension(
     "gemmconv._gemmconv",
     sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c", "csrc/thread_pool.c"],
     include_dirs=["csrc"],
-    depends=HEADERS,
+    depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
     extra_compile_args=CFLAGS,
     py_limited_api=LIMITED_API,

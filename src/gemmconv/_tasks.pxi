@@ -1,0 +1,102 @@
+"""Running the tasks of an operation on the thread pool, with an eye on the signals."""
+
+import atexit
+import os
+import threading
+
+
+cdef unsigned long main_thread = threading.main_thread().ident
+
+
+def _after_fork():
+    """In a forked child the thread that forked is the main thread."""
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+# The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
+cdef double OPERATIONS_BETWEEN_SIGNALS = 5e8
+
+
+cdef struct operation:
+    # What is computed: a kernel, its number of tasks, and the elements of scratch of each.
+    task_kernel *run
+    ptrdiff_t task_count
+    ptrdiff_t scratch_size
+
+
+cdef struct call:
+    # What the tasks of one call share; scratch_size is in bytes.
+    const conv_problem *problem
+    task_kernel *run
+    char *scratch
+    size_t scratch_size
+
+
+cdef struct attention:
+    # To signals: after how many of its tasks the caller looks at them, and how many are left until then.
+    ptrdiff_t period, tasks_left
+
+
+cdef void run_task(const void *context, ptrdiff_t task, int thread) noexcept nogil:
+    cdef const call *shared = <const call *>context
+    shared.run(shared.problem, task, shared.scratch + thread * shared.scratch_size)
+
+
+cdef int keep_going(void *state) noexcept nogil:
+    """Ctrl-C ends a long call: when a signal's handler has raised, no more tasks are begun."""
+    cdef attention *signals = <attention *>state
+    signals.tasks_left -= 1
+    if signals.tasks_left:
+        return 1
+    signals.tasks_left = signals.period
+    with gil:
+        return PyErr_CheckSignals() == 0
+
+
+cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations, bint in_main_thread):
+    """Return after how many tasks the caller has to look at the signals.
+
+    Python runs their handlers in its main thread only. Any other must not ask for the GIL here: when the interpreter
+    ends, that ends the thread, while the workers still use the memory of its call.
+    """
+    if operations < OPERATIONS_BETWEEN_SIGNALS or not in_main_thread:
+        return PY_SSIZE_T_MAX
+    return 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS * task_count / operations)
+
+
+cdef int run_tasks(const conv_problem *problem, const operation *operation, Py_ssize_t itemsize, int threads) except -1:
+    """Run every task of an operation on at most `threads` threads."""
+    cdef double operations = 2.0 * problem.batch * problem.out_channels * volume(problem.out_size)
+    operations *= reduction_length(problem)
+    cdef ptrdiff_t task_count = operation.task_count
+    threads = max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
+    cdef size_t scratch_size = operation.scratch_size * itemsize
+    scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    cdef call shared = call(problem, operation.run, NULL, scratch_size)
+    cdef bint in_main_thread = PyThread_get_thread_ident() == main_thread
+    cdef attention signals
+    signals.period = signals.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
+    cdef job tasks
+    tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
+    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &signals, in_main_thread
+    shared.scratch = <char *>allocate(threads * scratch_size)
+    cdef int finished
+    with nogil:
+        finished = thread_pool_run(&tasks, threads)
+    free(shared.scratch)
+    if not finished and not in_main_thread and thread_pool_is_closed():
+        # A daemon thread at the end of the process, which the interpreter would end when it next asks for the GIL.
+        with nogil:
+            while True:
+                pause()
+    return 0 if finished else -1
+
+
+@atexit.register
+def _close():
+    """Wait for the calls of daemon threads, before OpenBLAS is torn down beneath them."""
+    with nogil:
+        thread_pool_close()
