@@ -13,12 +13,13 @@ import pytest
 import gemmconv
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(path.stem for path in (ROOT / "src/gemmconv").glob("[a-z]*.py"))
+PATHS = sorted((ROOT / "src/gemmconv").rglob("[a-z]*.py"))
+MODULES = [".".join(path.relative_to(ROOT / "src").with_suffix("").parts) for path in PATHS]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    failed, _ = doctest.testmod(importlib.import_module(f"gemmconv.{name}"))
+    failed, _ = doctest.testmod(importlib.import_module(name))
     assert not failed
 
 

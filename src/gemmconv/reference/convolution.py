@@ -14,8 +14,8 @@ import numpy as np
 from numpy.polynomial.polynomial import polyfromroots
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from .geometry import Geometry, check_shapes, resolve_padding
-from .options import Ints, Padding, check_padding_mode, per_axis
+from ..geometry import Geometry, check_shapes, resolve_padding
+from ..options import Ints, Padding, check_padding_mode, per_axis
 
 __all__ = [
     "col2im",

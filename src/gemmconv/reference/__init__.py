@@ -1,0 +1,35 @@
+"""Every operation again as slow, obvious NumPy in float64: the oracle of the tests and the documentation.
+
+Like `gemmconv.conv`, these are cross-correlations unless ``flip=True``. Nothing here is tiled, packed or clever; the
+meaning of the options is meant to be read off the code.
+"""
+
+from .convolution import (
+    col2im,
+    conv,
+    conv1d,
+    conv2d,
+    conv3d,
+    convolution_matrix,
+    im2col,
+    kernel_matrix,
+    tied_weights,
+    winograd_bound,
+    winograd_conv,
+    winograd_transforms,
+)
+
+__all__ = [
+    "col2im",
+    "conv",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "convolution_matrix",
+    "im2col",
+    "kernel_matrix",
+    "tied_weights",
+    "winograd_bound",
+    "winograd_conv",
+    "winograd_transforms",
+]
