@@ -4,20 +4,9 @@ Like `gemmconv.conv`, these are cross-correlations unless ``flip=True``. Nothing
 meaning of the options is meant to be read off the code.
 """
 
-from .convolution import (
-    col2im,
-    conv,
-    conv1d,
-    conv2d,
-    conv3d,
-    convolution_matrix,
-    im2col,
-    kernel_matrix,
-    tied_weights,
-    winograd_bound,
-    winograd_conv,
-    winograd_transforms,
-)
+from .convolution import col2im, conv, conv1d, conv2d, conv3d, im2col
+from .matrices import convolution_matrix, kernel_matrix, tied_weights
+from .winograd import winograd_bound, winograd_conv, winograd_transforms
 
 __all__ = [
     "col2im",

@@ -1,0 +1,66 @@
+"""The kernel matrix K, the matrix M of a whole convolution, and which weight each of its entries is; all dense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .convolution import Array, conv
+
+
+def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array:
+    """Return the kernel matrix K, dense: the kernels of each group are a block on its diagonal.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import kernel_matrix
+    >>> kernel_matrix([[[1, 2]], [[3, 4]]], groups=2)
+    array([[1., 2., 0., 0.],
+           [0., 0., 3., 4.]])
+    """
+    weight = np.asarray(weight, np.float64)
+    if flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+    rows, columns = len(weight), weight[0].size
+    K = np.zeros((rows, groups * columns))
+    for o in range(rows):
+        group = o // (rows // groups)
+        K[o, group * columns : (group + 1) * columns] = weight[o].ravel()
+    return K
+
+
+def convolution_matrix(weight: ArrayLike, input_size: Sequence[int], *, groups: int = 1, **options: Any) -> Array:
+    """Return the matrix M of a convolution, dense: its columns are what becomes of a single one among zeros.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import convolution_matrix
+    >>> convolution_matrix([[[5, 7]]], (4,))
+    array([[5., 7., 0., 0.],
+           [0., 5., 7., 0.],
+           [0., 0., 5., 7.]])
+    """
+    channels = np.shape(weight)[1] * groups
+    ones = np.eye(channels * prod(input_size)).reshape(-1, channels, *input_size)
+    return conv(ones, weight, groups=groups, **options).reshape(len(ones), -1).T
+
+
+def tied_weights(weight_shape: Sequence[int], input_size: Sequence[int], **options: Any) -> Array:
+    """Return which weight each entry of M is, counted from 0, and -1 where there is none.
+
+    Where an entry is the sum of several, which other paddings than zeros can make it, all of them are counted in.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import tied_weights
+    >>> tied_weights((1, 1, 2), (4,)).astype(int)
+    array([[ 0,  1, -1, -1],
+           [-1,  0,  1, -1],
+           [-1, -1,  0,  1]])
+    """
+    counted_from_1 = np.arange(1, 1 + prod(weight_shape)).reshape(weight_shape)
+    return convolution_matrix(counted_from_1, input_size, **options) - 1

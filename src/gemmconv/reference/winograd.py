@@ -1,0 +1,189 @@
+"""Winograd's algorithm: its transforms from their derivation, the convolution by it, and a bound of its error."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+from numpy.polynomial.polynomial import polyfromroots
+from numpy.typing import ArrayLike, DTypeLike
+
+from ..geometry import Geometry
+from ..options import Padding
+from .convolution import Array, channel_product, extend
+
+#: Where Winograd's algorithm interpolates, beside infinity, for tiles of so many outputs along an axis of three taps;
+#: along an axis of one tap, tiles have one output.
+WINOGRAD_POINTS: dict[int, tuple[int, ...]] = {1: (), 2: (0, 1, -1), 4: (0, 1, -1, 2, -2)}
+
+
+def winograd_transforms(side: int) -> tuple[Array, Array, Array]:
+    """Return the matrices of Winograd's algorithm, by which ``A.T @ ((G @ g) * (B.T @ d))`` is a correlation.
+
+    Parameters
+    ----------
+    side : int
+        The number m of outputs: 4 or 2 of a kernel g of three taps, which take m + 2 elements d and as many products;
+        or 1 of a kernel of one tap.
+
+    Returns
+    -------
+    A, B, G : ndarray of shapes (n, m), (n, n), (n, taps)
+        Those of ``csrc/winograd_transform.inc``: A and B of integers, G of quotients.
+
+    Notes
+    -----
+    Toom and Cook multiply polynomials g and h of `taps` and m coefficients by their values at n - 1 points, and their
+    leading coefficients, "at infinity": ``s = L @ ((V_taps @ g) * (V_m @ h))``, where row i of V holds the powers of
+    point i, and column i of L Lagrange's polynomial, which is 1 there and 0 at the others. As a function of h this is
+    a full convolution; its transpose ``V_m.T @ ((V_taps @ g) * (L.T @ d))`` is the correlation of g and d, of which A
+    is V_m. B is L without its denominators, which G has instead (Lavin and Gray, arXiv:1509.09308).
+
+    Examples
+    --------
+    >>> from gemmconv.reference import winograd_transforms
+    >>> A, B, G = winograd_transforms(2)
+    >>> G
+    array([[ 1. ,  0. ,  0. ],
+           [ 0.5,  0.5,  0.5],
+           [ 0.5, -0.5,  0.5],
+           [ 0. ,  0. ,  1. ]])
+    >>> A.T @ ((G @ [5, 6, 7]) * (B.T @ [1, 2, 3, 4]))
+    array([38., 56.])
+    """
+    points = WINOGRAD_POINTS[side]
+    n, taps = len(points) + 1, len(points) + 2 - side
+    A, B, G = np.zeros((n, side)), np.zeros((n, n)), np.zeros((n, taps))
+    for i, point in enumerate(points):
+        others = [other for other in points if other != point]
+        A[i] = point ** np.arange(side)
+        B[:-1, i] = polyfromroots(others)
+        G[i] = point ** np.arange(taps) / prod(point - other for other in others)
+    A[-1, -1] = G[-1, -1] = 1
+    B[:, -1] = polyfromroots(points)
+    sign = np.sign(B[0, 0])  # at 0 and infinity, polynomials are taken that begin with a positive coefficient
+    A[-1] *= sign
+    B[:, [0, -1]] *= sign
+    G[0] *= sign
+    return A, B, G
+
+
+def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, groups: int = 1, side: int = 4) -> Array:
+    """Convolve (cross-correlate) as `conv` does, but by Winograd's algorithm.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, H, W)
+        The input.
+    weight : array_like of shape (O, C/groups, KH, KW)
+        The kernels, of three taps or one along each axis.
+    padding, groups
+        As in `gemmconv.conv`.
+    side : int
+        The outputs of a tile along an axis of three taps: 4 or 2.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OH, OW)
+        The output, cut into tiles: each is ``A.T @ M @ A``, where M is the sum over the channels of the elementwise
+        product of ``B.T @ d @ B`` and ``G @ g @ G.T``, d what the tile reads and g the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv.reference import winograd_conv
+    >>> winograd_conv(np.arange(16).reshape(1, 1, 4, 4), np.ones((1, 1, 3, 3)), side=2)
+    array([[[[45., 54.],
+             [81., 90.]]]])
+    """
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
+    (A, B, G), (A2, B2, G2) = (winograd_transforms(side if taps > 1 else 1) for taps in weight.shape[2:])
+    V = B.T @ read_tiles(x, geometry, A.shape, A2.shape) @ B2
+    U = G @ weight @ G2.T
+    return join_tiles(A.T @ frequency_products(U, V, groups) @ A2, geometry)
+
+
+def winograd_bound(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    padding: Padding = 0,
+    groups: int = 1,
+    side: int = 4,
+    dtype: DTypeLike = np.float32,
+) -> Array:
+    """Return what no error of ``gemmconv.conv(..., algorithm="winograd")`` exceeds, element by element.
+
+    Parameters
+    ----------
+    x, weight, bias, padding, groups, side
+        As in `winograd_conv`. The library takes a side of 4, but 2 for maps of a few elements
+        (``gemmconv.tiling.winograd_tiles``).
+    dtype : dtype
+        The type that is computed in.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OH, OW)
+        The sum ``c * eps * (|A.T| @ M @ |A| + |bias|)``, where M is the sum over the C channels of a group of
+        ``(|G| @ |g| @ |G.T|) * (|B.T| @ |d| @ |B|)``. Numbers below the smallest normal one, s, are rounded as s is:
+        the left factor is taken as larger by s, and so is the product.
+
+    Notes
+    -----
+    Every term of an output is rounded as often as there are operations between it and the output, each time by a
+    factor of up to 1 + eps / 2:
+
+    * x by its transform 3 times along an axis (``4 * d0 + (d4 - 5 * d2)``), 6 in all;
+    * the kernel 4 times by its transform and once by its scale; in float32 less, since these are taken in double;
+    * the product and its sum: min(C, 32) times in a partial sum of 32 channels, and once for each partial sum that
+      is added thereafter, at most C / 24 times, because the channels are also cut where the cache is full: into
+      chunks of at least 64, of which the last partial sum may be one of 16;
+    * the output 3 times along an axis (``z0 + (z1 + z2) + (z3 + z4)``), 6 in all, and once by the bias.
+
+    These are 18 + min(C, 32) + C / 24 half units; c is half as much, and 1 more for the products of so many factors:
+    ``c = 10 + min(C, 32) / 2 + C / 48``, for up to 100 000 channels.
+    """
+    x, weight = abs(np.asarray(x, np.float64)), abs(np.asarray(weight, np.float64))
+    geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
+    sides = [side if taps > 1 else 1 for taps in weight.shape[2:]]
+    (A, B, G), (A2, B2, G2) = (map(abs, winograd_transforms(side)) for side in sides)
+    channels, least = weight.shape[1], float(np.finfo(dtype).smallest_normal)
+    V = B.T @ read_tiles(x, geometry, A.shape, A2.shape) @ B2
+    U = G @ weight @ G2.T + least
+    y = join_tiles(A.T @ (frequency_products(U, V, groups) + channels * least) @ A2, geometry)
+    if bias is not None:
+        y += np.reshape(abs(np.asarray(bias, np.float64)), (-1, 1, 1))
+    y *= (10 + min(channels, 32) / 2 + channels / 48) * float(np.finfo(dtype).eps)
+    return y
+
+
+def read_tiles(x: Array, geometry: Geometry, *shapes: tuple[int, ...]) -> Array:
+    """Return what tiles read of x, [n, c, tile row, tile column, i, j], for the shapes (n, m) of A for both axes.
+
+    The last tiles may read more than the definition does: zeros, or what negative padding crops.
+    """
+    pads = []
+    for axis, (span, side) in enumerate(shapes, start=1):
+        before, size = geometry.pad_before[axis], -(-geometry.out_size[axis] // side) * side + span - side
+        pads.append((before, size - before - geometry.in_size[axis]))
+    (height, rows), (width, columns) = shapes
+    windows = np.lib.stride_tricks.sliding_window_view(extend(x, pads), (height, width), (2, 3))
+    return windows[:, :, ::rows, ::columns]
+
+
+def frequency_products(U: Array, V: Array, groups: int) -> Array:
+    """Return the sums over the channels of the products of each frequency: the last two axes of U and V."""
+    M = np.empty((len(V), len(U), *V.shape[2:]))
+    for i, j in np.ndindex(*V.shape[-2:]):
+        M[..., i, j] = channel_product(U[..., i, j], V[..., i, j], groups)
+    return M
+
+
+def join_tiles(tiles: Array, geometry: Geometry) -> Array:
+    """Return the output from its tiles, [n, o, tile row, tile column, i, j]."""
+    n, o, rows, columns, height, width = tiles.shape
+    y = tiles.swapaxes(3, 4).reshape(n, o, rows * height, columns * width)
+    return y[:, :, : geometry.out_size[1], : geometry.out_size[2]]
