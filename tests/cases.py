@@ -90,6 +90,56 @@ CASES = {
     "3d_one_tap": Case((2, 5, 3, 4, 5), (6, 5, 1, 1, 1)),
 }
 
+# Transposed convolutions: the shapes of x (N, C, *spatial) and weight (C, O/groups, *kernel), and the options of
+# `gemmconv.conv_transpose`.
+TRANSPOSED_CASES = {
+    "1d": Case((2, 3, 9), (3, 2, 4)),
+    "1d_stride": Case((2, 3, 9), (3, 4, 4), {"stride": 3, "padding": 1}),
+    "1d_pair": Case((1, 2, 9), (2, 3, 4), {"stride": 2, "padding": ((1, 4),)}),
+    "1d_depthwise": Case((2, 6, 20), (6, 1, 7), {"groups": 6, "padding": 3}),
+    "1d_long_kernel": Case((1, 20, 12), (20, 1, 64), {"stride": 16}),
+    "one_pixel": Case((1, 1, 1, 1), (1, 1, 1, 1)),
+    "one_input": Case((2, 3, 1, 1), (3, 4, 5, 7)),
+    "one_tap": Case((2, 20, 9, 11), (20, 7, 1, 1)),
+    "one_tap_stride": Case((2, 8, 5, 6), (8, 5, 1, 1), {"stride": 2, "output_padding": (1, 0)}),
+    "3x3": Case((2, 5, 13, 11), (5, 6, 3, 3), {"padding": 1}),
+    "upsample": Case((2, 6, 7, 9), (6, 5, 4, 4), {"stride": 2, "padding": 1}),
+    "output_padding": Case((1, 4, 6, 5), (4, 3, 3, 3), {"stride": 2, "padding": 1, "output_padding": 1}),
+    "output_padding_dilation": Case(
+        (1, 4, 6, 5), (4, 3, 3, 3), {"dilation": 3, "padding": 2, "output_padding": (2, 1)}
+    ),
+    "output_size": Case((1, 4, 6, 5), (4, 3, 3, 3), {"stride": 3, "padding": 1, "output_size": (18, 14)}),
+    "stride_wider_than_kernel": Case((1, 4, 4, 5), (4, 3, 2, 2), {"stride": 5, "output_padding": (4, 2)}),
+    "dilation": Case((1, 4, 9, 10), (4, 3, 3, 3), {"dilation": (2, 3), "stride": (3, 2), "padding": (2, 3)}),
+    "same": Case((2, 3, 6, 5), (3, 4, 3, 3), {"padding": "same"}),
+    "same_stride": Case((2, 3, 6, 5), (3, 4, 5, 4), {"padding": "same", "stride": (2, 3)}),
+    "same_stride_wider_than_kernel": Case((1, 3, 6, 5), (3, 4, 2, 1), {"padding": "same", "stride": 4}),
+    "valid": Case((1, 3, 6, 5), (3, 4, 3, 2), {"padding": "valid", "stride": 2}),
+    "asymmetric": Case((2, 3, 8, 9), (3, 4, 3, 2), {"padding": ((0, 3), (2, 1)), "stride": 2}),
+    "negative": Case((1, 3, 6, 7), (3, 4, 3, 3), {"padding": ((-2, 1), (3, -4)), "stride": (1, 2)}),
+    "padding_only": Case((1, 2, 4, 4), (2, 3, 2, 2), {"padding": ((6, -7), (-9, 8))}),
+    "groups": Case((2, 12, 7, 7), (12, 2, 3, 3), {"groups": 4, "padding": 1}),
+    "groups_uneven": Case((1, 6, 5, 4), (6, 3, 3, 3), {"groups": 3, "stride": 2}),
+    "depthwise": Case((2, 5, 6, 7), (5, 1, 4, 4), {"groups": 5, "stride": 2, "padding": 1}),
+    "depthwise_multiplier": Case((1, 4, 6, 7), (4, 3, 3, 3), {"groups": 4, "padding": 1, "stride": 2}),
+    "unbatched": Case((3, 9, 8), (3, 4, 3, 3), {"padding": 1, "stride": 2}),
+    "empty_batch": Case((0, 3, 9, 8), (3, 4, 3, 3), {"padding": 1}),
+    "several_tiles": Case((2, 9, 25, 43), (9, 40, 3, 3), {"padding": 1}),
+    "several_tiles_stride": Case((1, 9, 25, 43), (9, 20, 4, 4), {"stride": 2, "padding": 1}),
+    "3d": Case((1, 3, 4, 5, 6), (3, 4, 2, 3, 3), {"padding": 1}),
+    "3d_everything": Case(
+        (2, 4, 3, 4, 5),
+        (4, 3, 3, 2, 3),
+        {
+            "stride": (2, 1, 3),
+            "padding": ((1, 2), (0, 1), (2, 0)),
+            "dilation": (1, 3, 2),
+            "groups": 2,
+            "output_padding": (1, 2, 0),
+        },
+    ),
+}
+
 
 def spatial_options(case: Case) -> dict[str, Any]:
     """Return the options of a case that the patch matrix depends on."""

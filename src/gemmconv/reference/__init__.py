@@ -5,6 +5,15 @@ meaning of the options is meant to be read off the code.
 """
 
 from .convolution import col2im, conv, conv1d, conv2d, conv3d, im2col
+from .gradients import (
+    conv_bias_gradient,
+    conv_input_gradient,
+    conv_transpose,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    conv_weight_gradient,
+)
 from .matrices import convolution_matrix, kernel_matrix, tied_weights
 from .winograd import winograd_bound, winograd_conv, winograd_transforms
 
@@ -14,6 +23,13 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_bias_gradient",
+    "conv_input_gradient",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_weight_gradient",
     "convolution_matrix",
     "im2col",
     "kernel_matrix",

@@ -123,7 +123,7 @@ def col2im(
     positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, padding_mode)
     sources = im2col(positions, kernel_size, stride=strides, dilation=dilations)[0].astype(int)
     by_tap = columns.reshape(batch, channels, *sources.shape)
-    flat = x.reshape(batch, channels, -1)
+    flat = x.reshape(batch, channels, prod(input_size))
     for n, c in np.ndindex(batch, channels):
         np.add.at(flat[n, c], sources[sources > 0] - 1, by_tap[n, c][sources > 0])
     return x

@@ -1,0 +1,265 @@
+"""The way back: the gradients of a convolution, and the transposed convolution.
+
+Of the sum of ``grad_output * conv(x, weight, ...)`` these are the derivatives with respect to x, weight and bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..geometry import resolve_padding
+from ..options import Ints, Padding, per_axis
+from .convolution import Array, channel_product, col2im, extend, tap_windows
+from .matrices import kernel_matrix
+
+
+def conv_input_gradient(
+    grad_output: ArrayLike,
+    weight: ArrayLike,
+    input_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> Array:
+    r"""Return the gradient of the input of a convolution (a cross-correlation, unless ``flip=True``).
+
+    The convolution is ``K @ im2col(x)``; its transpose is the col2im of ``K.T @ grad_output``.
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
+        What each output is multiplied with.
+    weight : array_like of shape (O, C/groups, \*kernel_size)
+        The kernels.
+    input_size : sequence of int
+        The spatial size of the input.
+    stride, padding, dilation, groups, padding_mode, flip
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, C, \*input_size) or (C, \*input_size)
+        The sum of all that each element of the input was multiplied with.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_input_gradient
+    >>> conv_input_gradient([[1, 10]], [[[5, 6, 7]]], (4,))
+    array([[ 5., 56., 67., 70.]])
+    """
+    grad_output, weight = np.asarray(grad_output, np.float64), np.asarray(weight, np.float64)
+    batched = grad_output.ndim == weight.ndim
+    G = grad_output if batched else grad_output[np.newaxis]
+    columns = kernel_matrix(weight, groups=groups, flip=flip).T @ G.reshape(*G.shape[:2], prod(G.shape[2:]))
+    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode}
+    gradient = col2im(columns, input_size, weight.shape[2:], **options)
+    return gradient if batched else gradient[0]
+
+
+def conv_weight_gradient(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+) -> Array:
+    r"""Return the gradient of the weight of a convolution (a cross-correlation, unless ``flip=True``).
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
+        What each output is multiplied with.
+    x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
+        The input.
+    kernel_size : sequence of int
+        The kernel's spatial size; its length is the number of spatial axes.
+    stride, padding, dilation, groups, padding_mode, flip
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (O, C/groups, \*kernel_size)
+        For each tap the sum, over images and output positions, of `grad_output` times what the tap reads.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_weight_gradient
+    >>> conv_weight_gradient([[1, 10]], [[1, 2, 3, 4]], (3,))
+    array([[[21., 32., 43.]]])
+    """
+    grad_output, x = np.asarray(grad_output, np.float64), np.asarray(x, np.float64)
+    rank = len(kernel_size)
+    if x.ndim == rank + 1:
+        grad_output, x = grad_output[np.newaxis], x[np.newaxis]
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
+    padded = extend(x, pads, padding_mode)
+
+    images_and_positions = (0, *range(2, rank + 2))
+    taps = []
+    for window in tap_windows(padded, kernel_size, strides, dilations):
+        by_group = [
+            np.tensordot(g, w, axes=(images_and_positions, images_and_positions))
+            for g, w in zip(np.split(grad_output, groups, axis=1), np.split(window, groups, axis=1))
+        ]
+        taps.append(np.concatenate(by_group))
+    gradient = np.stack(taps, axis=-1).reshape(*taps[0].shape, *kernel_size)
+    return np.flip(gradient, tuple(range(2, rank + 2))) if flip else gradient
+
+
+def conv_bias_gradient(grad_output: ArrayLike) -> Array:
+    r"""Return the gradient of the bias of a convolution (a cross-correlation or not).
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output_size)
+        What each output is multiplied with.
+
+    Returns
+    -------
+    ndarray of shape (O,)
+        The sum over images and positions.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_bias_gradient
+    >>> conv_bias_gradient([[[1, 2], [3, 4]], [[10, 20], [30, 40]]])
+    array([33., 77.])
+    """
+    grad_output = np.asarray(grad_output, np.float64)
+    gradient: Array = grad_output.sum(axis=(0, *range(2, grad_output.ndim)))
+    return gradient
+
+
+def conv_transpose(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Array:
+    r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a kernel.
+
+    Along each axis, ``x[n, c, i] * weight[c, o, t]`` is added to ``out[n, o, i * stride - before + t * dilation]``.
+    That is the input gradient of the convolution with the same weight and options, for inputs of the output's size.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
+        The input.
+    weight : array_like of shape (C, O/groups, \*kernel_size)
+        The kernels.
+    bias : array_like of shape (O,), optional
+        Added to every output.
+    stride, dilation, groups
+        As in `gemmconv.conv`.
+    padding : int, "valid", "same" or sequence
+        How much less output there is before and after: an int, one int or (before, after) pair per axis. ``"same"``
+        makes the output ``input_size * stride``, padded as `gemmconv.resolve_padding` says for that size.
+    output_padding : int or sequence of int
+        How much more output there is after.
+    output_size : sequence of int, optional
+        The spatial size of the output, instead of `output_padding`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, \*output_size) or (O, \*output_size)
+        Along each axis of size
+        ``(input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_transpose
+    >>> conv_transpose([[1, 10]], [[[5, 6, 7]]])
+    array([[ 5., 56., 67., 70.]])
+    >>> conv_transpose([[1, 10]], [[[5, 6, 7]]], stride=2, padding="same")
+    array([[ 5.,  6., 57., 60.]])
+    """
+    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    rank, kernel = weight.ndim - 2, weight.shape[2:]
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    X = x if x.ndim == rank + 2 else x[np.newaxis]
+
+    every = [(n - 1) * s + (k - 1) * d + 1 for n, k, s, d in zip(X.shape[2:], kernel, strides, dilations)]
+    forward_size = [n * s for n, s in zip(X.shape[2:], strides)] if output_size is None else output_size
+    pads = resolve_padding(padding, forward_size, kernel, stride=strides, dilation=dilations)
+    if output_size is not None or (isinstance(padding, str) and padding == "same"):
+        size = forward_size
+    else:
+        more = np.broadcast_to(output_padding, rank)
+        size = [n - before - after + int(m) for n, (before, after), m in zip(every, pads, more)]
+
+    by_output = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
+    taps = by_output.reshape(*by_output.shape[:2], -1)
+    y = np.zeros((len(X), len(taps), *every))
+    for t, window in enumerate(tap_windows(y, kernel, strides, dilations)):
+        window += channel_product(taps[:, :, t], X, groups)
+    y = extend(y, [(-before, m + before - n) for n, m, (before, _) in zip(every, size, pads)])
+    if bias is not None:
+        y += np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
+    return y if x.ndim == rank + 2 else y[0]
+
+
+def conv_transpose1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv_transpose` does with one spatial axis.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_transpose1d
+    >>> conv_transpose1d([[1, 10]], [[[5, 6]]], stride=2)
+    array([[ 5.,  6., 50., 60.]])
+    """
+    return transpose_of_rank(1, x, weight, bias, options)
+
+
+def conv_transpose2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv_transpose` does with two spatial axes.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_transpose2d
+    >>> conv_transpose2d([[[1, 10]]], [[[[5, 6], [7, 8]]]])
+    array([[[ 5., 56., 60.],
+            [ 7., 78., 80.]]])
+    """
+    return transpose_of_rank(2, x, weight, bias, options)
+
+
+def conv_transpose3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
+    """Do as `conv_transpose` does with three spatial axes.
+
+    Examples
+    --------
+    >>> from gemmconv.reference import conv_transpose3d
+    >>> conv_transpose3d([[[[1, 10]]]], [[[[[5, 6]]]]], stride=(1, 1, 2))
+    array([[[[ 5.,  6., 50., 60.]]]])
+    """
+    return transpose_of_rank(3, x, weight, bias, options)
+
+
+def transpose_of_rank(
+    rank: int, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any]
+) -> Array:
+    """Return the transposed convolution, or raise unless weight has so many spatial axes."""
+    if np.ndim(weight) != rank + 2:
+        raise ValueError(f"weight has {np.ndim(weight)} axes, but with {rank} spatial axes it has {rank + 2}")
+    return conv_transpose(x, weight, bias, **options)
