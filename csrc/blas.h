@@ -24,12 +24,12 @@ struct blas {
     const void *zero, *one;
 };
 
-/* A row-major product: C is m x n, A is m x k, B is k x n, each with its distance between rows. With `transposed` A is
- * stored as its transpose, k x m. */
+/* A row-major product: C is m x n, A is m x k, B is k x n, each with its distance between rows. With `transposed_a` A
+ * is stored as its transpose, k x m, and with `transposed_b` B, n x k. */
 struct gemm_shape {
     ptrdiff_t m, n, k;
     ptrdiff_t lda, ldb, ldc;
-    int transposed;
+    int transposed_a, transposed_b;
 };
 
 /* C = A @ B, or with `accumulate` C += A @ B.
@@ -39,11 +39,12 @@ struct gemm_shape {
 static inline void blas_gemm(const struct blas *blas, const struct gemm_shape *shape, const void *a, const void *b,
                              int accumulate, void *c)
 {
-    char transpose_b = 'N', transpose_a = shape->transposed ? 'T' : 'N';
+    char transpose_b = shape->transposed_b ? 'T' : 'N', transpose_a = shape->transposed_a ? 'T' : 'N';
     void *alpha = (void *)blas->one;
     void *beta = (void *)(accumulate ? blas->one : blas->zero);
 
-    assert(shape->lda >= (shape->transposed ? shape->m : shape->k) && shape->ldb >= shape->n && shape->ldc >= shape->n);
+    assert(shape->lda >= (shape->transposed_a ? shape->m : shape->k));
+    assert(shape->ldb >= (shape->transposed_b ? shape->k : shape->n) && shape->ldc >= shape->n);
     if (blas->gemm64) {
         int64_t m = shape->n, n = shape->m, k = shape->k;
         int64_t lda = shape->ldb, ldb = shape->lda, ldc = shape->ldc;

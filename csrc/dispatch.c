@@ -9,6 +9,7 @@
 #include "direct_pixels.h"
 #include "winograd.h"
 #include "gemm_conv.h"
+#include "weight_gradient_gemm.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
 {
@@ -24,6 +25,13 @@ const struct cutting cuttings[CONV_KERNELS] = {
     [DIRECT_PIXELS] = CUTTING(direct_pixels),
     [DEPTHWISE] = CUTTING(depthwise),
     [WINOGRAD] = CUTTING(winograd),
+};
+
+#undef CUTTING
+#define CUTTING(stem) {#stem, stem##_parts, stem##_task_count, stem##_scratch_size}
+
+const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS] = {
+    [WEIGHT_GRADIENT_GEMM] = CUTTING(weight_gradient_gemm),
 };
 
 static int always(void)

@@ -15,6 +15,9 @@
  *                          v
  *         the block's channels of the image
  *
+ * Where nothing is added to what is in the image, the tiles are tasks of their own. A bias, as transposed convolutions
+ * have, is what the image begins with.
+ *
  * How the work is cut into calls and tasks depends on the geometry of one image alone, and tiles are added in their
  * order: so the bits depend neither on the batch nor on the number of threads.
  */
@@ -29,9 +32,15 @@ static inline ptrdiff_t input_gradient_blocks(const struct conv_problem *problem
     return ceil_div(group_in_channels(problem), problem->tiling.block);
 }
 
+/* The tasks that share a block. */
+static inline ptrdiff_t input_gradient_shares(const struct conv_problem *problem)
+{
+    return reads_image_in_place(problem) ? gemm_conv_tiles(problem) : 1;
+}
+
 static inline ptrdiff_t input_gradient_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * problem->groups * input_gradient_blocks(problem);
+    return problem->batch * problem->groups * input_gradient_blocks(problem) * input_gradient_shares(problem);
 }
 
 /* The elements of scratch that a task needs: one panel. */

@@ -21,8 +21,19 @@ struct cutting {
 
 extern const struct cutting cuttings[CONV_KERNELS];
 
-/* Its two kernels: run reads the layout as problem->weight; lay_out reads the weights there and writes the layout to
- * problem->output. */
+/* The ways to compute the gradient of the weight, and how each cuts a problem. */
+enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENTS };
+
+struct weight_gradient_cutting {
+    const char *name;
+    ptrdiff_t (*parts)(const struct conv_problem *), (*task_count)(const struct conv_problem *);
+    ptrdiff_t (*scratch_size)(const struct conv_problem *);
+};
+
+extern const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS];
+
+/* The two kernels of a convolution: run reads the layout as problem->weight; lay_out reads the weights there and writes
+ * the layout to problem->output. */
 struct conv_kernels {
     task_kernel *run, *lay_out;
 };
@@ -30,7 +41,8 @@ struct conv_kernels {
 /* The kernels for one type; `void` stands for float or double. */
 struct typed_kernels {
     struct conv_kernels conv[CONV_KERNELS];
-    task_kernel *input_gradient_run, *im2col_run, *col2im_run;
+    task_kernel *weight_gradient_run[WEIGHT_GRADIENTS];
+    task_kernel *input_gradient_run, *sum_parts_run, *im2col_run, *col2im_run;
     void (*pack_panel)(const struct conv_problem *, const struct panel *, const void *image, void *rows);
     void (*add_panel)(const struct conv_problem *, const struct panel *, const void *rows, void *image);
     double (*fma_burst)(ptrdiff_t rounds);

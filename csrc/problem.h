@@ -11,11 +11,13 @@
  *
  * What is read and what is written depends on what is computed:
  *
- *                     input                  output
- *     a convolution   x                      y
- *     input_gradient  gradient of y          gradient of x
- *     im2col          x                      P
- *     col2im          P                      x
+ *                      input           gradient        output
+ *     a convolution    x                               y
+ *     input_gradient                   gradient of y   gradient of x
+ *     weight_gradient  x               gradient of y   parts of the gradient of weight
+ *     sum_parts        the parts                       their sum
+ *     im2col           x                               P
+ *     col2im           P                               x
  *
  * Output position i reads input position i * stride - pad_before + tap * dilation along every axis; what lies outside
  * the input counts as zero. Padding may be negative. The padding after the input follows from out_size.
@@ -48,10 +50,12 @@ struct conv_problem {
     ptrdiff_t stride[AXES], dilation[AXES], pad_before[AXES];
     struct tiling tiling;
     struct blas blas;
-    const void *input, *weight, *bias;
+    const void *input, *gradient, *weight, *bias;
     void *output;
     int relu;                          /* whether what is below zero is replaced by zero */
-    _Atomic unsigned char *not_finite; /* winograd: one for each image, set where a result is not finite */
+    ptrdiff_t parts;                   /* weight_gradient: sums that are computed apart and added afterwards */
+    _Atomic unsigned char *not_finite; /* winograd: one for each image, weight_gradient_pixels: a single one; set where
+                                          a result is not finite */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

@@ -11,8 +11,10 @@ from . import reference
 from .columns import col2im, im2col
 from .convolution import conv, conv1d, conv2d, conv3d
 from .geometry import output_size, resolve_padding
+from .gradients import conv_bias_gradient, conv_input_gradient, conv_weight_gradient
 from .plan import Plan
 from .threads import get_num_threads, num_threads, set_num_threads
+from .transposed import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 if TYPE_CHECKING:
     from .linear_operator import ConvolutionOperator
@@ -37,6 +39,13 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_bias_gradient",
+    "conv_input_gradient",
+    "conv_transpose",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "conv_weight_gradient",
     "convolution_matrix",
     "convolution_matrix_size",
     "get_num_threads",

@@ -7,6 +7,10 @@ cdef extern from "<stdlib.h>" nogil:
     void free(void *pointer)
 
 
+cdef extern from "<string.h>" nogil:
+    void *memset(void *memory, int value, size_t size)
+
+
 cdef extern from "memory.h" nogil:
     size_t CACHE_LINE
     void *allocate_lines(size_t size)
@@ -42,10 +46,12 @@ cdef extern from "problem.h" nogil:
         tiling tiling
         blas blas
         const void *input
+        const void *gradient
         const void *weight
         const void *bias
         void *output
         int relu
+        ptrdiff_t parts
         note *not_finite
 
     ptrdiff_t volume(const ptrdiff_t *size)
@@ -69,6 +75,10 @@ cdef extern from "input_gradient.h" nogil:
     ptrdiff_t input_gradient_scratch_size(const conv_problem *problem)
 
 
+cdef extern from "weight_gradient.h" nogil:
+    ptrdiff_t sum_parts_task_count(const conv_problem *problem)
+
+
 cdef extern from "dispatch.h" nogil:
     ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
 
@@ -83,13 +93,25 @@ cdef extern from "dispatch.h" nogil:
 
     const cutting *cuttings
 
+    int WEIGHT_GRADIENTS
+
+    struct weight_gradient_cutting:
+        const char *name
+        ptrdiff_t (*parts)(const conv_problem *problem) noexcept nogil
+        ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
+        ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil
+
+    const weight_gradient_cutting *weight_gradient_cuttings
+
     struct conv_kernels:
         task_kernel *run
         task_kernel *lay_out
 
     struct typed_kernels:
         conv_kernels *conv
+        task_kernel **weight_gradient_run
         task_kernel *input_gradient_run
+        task_kernel *sum_parts_run
         task_kernel *im2col_run
         task_kernel *col2im_run
         void (*pack_panel)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil

@@ -47,6 +47,7 @@ include "_blas.pxi"
 include "_memory.pxi"
 include "_tasks.pxi"
 include "_problem.pxi"
+include "_gradients.pxi"
 
 
 MAX_THREADS = MAX_THREADS_IN_C

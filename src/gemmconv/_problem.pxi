@@ -12,6 +12,42 @@ cdef const cutting *cutting_of(str name) except NULL:
     raise ValueError(f"there is no kernel {name!r}")
 
 
+cdef conv_problem problem_of(geometry, tiling) except *:
+    """Return a convolution in numbers, without arrays."""
+    cdef conv_problem problem
+    memset(&problem, 0, sizeof(problem))
+    problem.batch = geometry.batch
+    problem.in_channels = geometry.in_channels
+    problem.out_channels = geometry.out_channels
+    problem.groups = geometry.groups
+    for axis in range(3):
+        problem.in_size[axis] = geometry.in_size[axis]
+        problem.out_size[axis] = geometry.out_size[axis]
+        problem.kernel[axis] = geometry.kernel[axis]
+        problem.stride[axis] = geometry.stride[axis]
+        problem.dilation[axis] = geometry.dilation[axis]
+        problem.pad_before[axis] = geometry.pad_before[axis]
+    if tiling is not None:
+        problem.tiling.pixels = tiling.pixels
+        problem.tiling.block = tiling.block
+        problem.tiling.panel = tiling.panel
+        problem.tiling.channels = tiling.channels
+        problem.tiling.taps = tiling.taps
+    return problem
+
+
+cdef Py_ssize_t x_bytes(const conv_problem *problem, Py_ssize_t itemsize):
+    return problem.batch * problem.in_channels * volume(problem.in_size) * itemsize
+
+
+cdef Py_ssize_t y_bytes(const conv_problem *problem, Py_ssize_t itemsize):
+    return problem.batch * problem.out_channels * volume(problem.out_size) * itemsize
+
+
+cdef Py_ssize_t weight_bytes(const conv_problem *problem, Py_ssize_t itemsize):
+    return problem.out_channels * reduction_length(problem) * itemsize
+
+
 @cython.final
 cdef class Problem:
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
@@ -34,24 +70,8 @@ cdef class Problem:
         self.cutting = cutting_of(kernel)
         if (exact is None) == (kernel == "winograd"):
             raise ValueError("winograd, and no other kernel, needs an exact one beside it")
-        self.problem.batch = geometry.batch
-        self.problem.in_channels = geometry.in_channels
-        self.problem.out_channels = geometry.out_channels
-        self.problem.groups = geometry.groups
-        for axis in range(3):
-            self.problem.in_size[axis] = geometry.in_size[axis]
-            self.problem.out_size[axis] = geometry.out_size[axis]
-            self.problem.kernel[axis] = geometry.kernel[axis]
-            self.problem.stride[axis] = geometry.stride[axis]
-            self.problem.dilation[axis] = geometry.dilation[axis]
-            self.problem.pad_before[axis] = geometry.pad_before[axis]
+        self.problem = problem_of(geometry, tiling)
         self.problem.relu = relu
-        if tiling is not None:
-            self.problem.tiling.pixels = tiling.pixels
-            self.problem.tiling.block = tiling.block
-            self.problem.tiling.panel = tiling.panel
-            self.problem.tiling.channels = tiling.channels
-            self.problem.tiling.taps = tiling.taps
 
     @property
     def reads_image_in_place(self):
@@ -85,7 +105,7 @@ cdef class Problem:
 
     cpdef lay_out(self, weight, int threads=1):
         """Return the weights as the kernel reads them: `weight` itself or a Layout. It serves any batch."""
-        cdef Memory memory = memory_of(weight, self.weight_bytes())
+        cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
         cdef Py_ssize_t size = self.cutting.layout_size(&self.problem) * self.itemsize
         if size == 0:
             return memory
@@ -109,10 +129,10 @@ cdef class Problem:
         if bias is not None:
             bias_memory = memory_of(bias, self.problem.out_channels * self.itemsize)
         self.convolve(
-            memory_of(x, self.x_bytes()),
+            memory_of(x, x_bytes(&self.problem, self.itemsize)),
             weight if isinstance(weight, Layout) else self.lay_out(weight, threads),
             bias_memory,
-            target_of(out, self.y_bytes()),
+            target_of(out, y_bytes(&self.problem, self.itemsize)),
             threads,
         )
 
@@ -174,8 +194,8 @@ cdef class Problem:
             if layout is None:
                 layout = self.exact.lay_out(weight, threads)
                 one.weight = layout.data
-            one.input = <const char *>problem.input + image * (self.x_bytes() // problem.batch)
-            one.output = <char *>problem.output + image * (self.y_bytes() // problem.batch)
+            one.input = <const char *>problem.input + image * (x_bytes(&self.problem, self.itemsize) // problem.batch)
+            one.output = <char *>problem.output + image * (y_bytes(&self.problem, self.itemsize) // problem.batch)
             self.exact.run_problem(&one, layout.kernels, threads)
             if PyErr_CheckSignals():
                 return -1
@@ -187,27 +207,10 @@ cdef class Problem:
         )
         return run_tasks(problem, &convolution, self.itemsize, threads)
 
-    def input_gradient(self, grad_output, weight, out, int threads=1):
-        """Compute the gradient of the input from that of the output. All of `out` is written."""
-        cdef conv_problem problem = self.problem
-        cdef Memory grad_memory = memory_of(grad_output, self.y_bytes())
-        cdef Memory weight_memory = memory_of(weight, self.weight_bytes())
-        cdef Memory out_memory = target_of(out, self.x_bytes())
-        problem.blas = gemm_of(self.itemsize)
-        problem.input = grad_memory.view.buf
-        problem.weight = weight_memory.view.buf
-        problem.output = out_memory.view.buf
-        cdef operation input_gradient = operation(
-            kernels_of(self.itemsize).input_gradient_run,
-            input_gradient_task_count(&problem),
-            input_gradient_scratch_size(&problem),
-        )
-        run_tasks(&problem, &input_gradient, self.itemsize, threads)
-
     def im2col(self, x, columns, int threads=1):
         """Write P, the patch matrix of every image, to `columns`; the problem has one group."""
         cdef conv_problem problem = self.problem
-        cdef Memory x_memory = memory_of(x, self.x_bytes())
+        cdef Memory x_memory = memory_of(x, x_bytes(&self.problem, self.itemsize))
         cdef Memory columns_memory = target_of(columns, self.columns_bytes())
         problem.input = x_memory.view.buf
         problem.output = columns_memory.view.buf
@@ -218,7 +221,7 @@ cdef class Problem:
         """Write to `out` the sum of what `columns` holds for each element, where `im2col` reads it."""
         cdef conv_problem problem = self.problem
         cdef Memory columns_memory = memory_of(columns, self.columns_bytes())
-        cdef Memory out_memory = target_of(out, self.x_bytes())
+        cdef Memory out_memory = target_of(out, x_bytes(&self.problem, self.itemsize))
         problem.input = columns_memory.view.buf
         problem.output = out_memory.view.buf
         cdef operation col2im = operation(kernels_of(self.itemsize).col2im_run, col2im_task_count(&problem), 0)
@@ -257,15 +260,6 @@ cdef class Problem:
 
     cdef Py_ssize_t image_bytes(self):
         return self.problem.in_channels // self.problem.groups * volume(self.problem.in_size) * self.itemsize
-
-    cdef Py_ssize_t x_bytes(self):
-        return self.problem.batch * self.problem.in_channels * volume(self.problem.in_size) * self.itemsize
-
-    cdef Py_ssize_t y_bytes(self):
-        return self.problem.batch * self.problem.out_channels * volume(self.problem.out_size) * self.itemsize
-
-    cdef Py_ssize_t weight_bytes(self):
-        return self.problem.out_channels * reduction_length(&self.problem) * self.itemsize
 
     cdef Py_ssize_t columns_bytes(self):
         return self.problem.batch * reduction_length(&self.problem) * volume(self.problem.out_size) * self.itemsize

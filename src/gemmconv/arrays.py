@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import Geometry, check_array_shape
+from .geometry import Geometry
 from .options import Sizes
+from .shapes import check_array_shape
 
 Array = NDArray[Any]
 
@@ -62,13 +63,16 @@ def computing_dtype(x: np.dtype[Any], weight: np.dtype[Any]) -> np.dtype[Any]:
     return np.result_type(x, weight, np.float32)
 
 
-def flipped(weight: Array, flip: object) -> Array:
-    """Return the weight with its kernels reversed, if flip is True."""
-    if flip is False:
-        return weight
+def check_flip(flip: object) -> bool:
+    """Return whether kernels are reversed, or raise."""
     if not isinstance(flip, bool | np.bool_):
         raise TypeError(f"flip must be True or False, not {flip!r}")
-    return np.flip(weight, tuple(range(2, weight.ndim))) if flip else weight
+    return bool(flip)
+
+
+def flipped(weight: Array, flip: object) -> Array:
+    """Return the weight with its kernels reversed, if flip is True."""
+    return np.flip(weight, tuple(range(2, weight.ndim))) if check_flip(flip) else weight
 
 
 def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:

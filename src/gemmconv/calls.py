@@ -10,10 +10,11 @@ from ._gemmconv import Layout, Memory, Problem
 from .algorithms import check_algorithm, choose, estimated_nanoseconds, problem_of
 from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
-from .geometry import Geometry, check_kernel_size
+from .geometry import Geometry
 from .options import Sizes, check_group_count, check_padding_mode, freeze
+from .shapes import check_kernel_size
 from .threads import get_num_threads, threads_worth
-from .tiling import Tiling, choose_input_gradient_tiling, largest_gemm
+from .tiling import Tiling, largest_gemm
 
 # To move an element, which counts as two operations, takes as long as so many.
 OPERATIONS_PER_MOVE = 32
@@ -44,7 +45,8 @@ class Call(NamedTuple):
     """numpy.pad's mode, where x is padded beforehand."""
     batched: bool
     out_shape: Sizes
-    problem: Problem
+    problem: Any
+    """What C computes it by: a Problem, or what computes a gradient."""
     tiling: Tiling | None
     limits_blas: bool
     threads: int
@@ -85,12 +87,7 @@ def hashable(options: Options) -> Options:
 
 def prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options) -> Call:
     """Validate a convolution and lay it out for the C layer."""
-    return _prepare_product("convolution", x_shape, weight_shape, itemsize, hashable(options), get_num_threads())
-
-
-def prepare_input_gradient(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options) -> Call:
-    """Validate the transpose of a convolution and lay it out for the C layer."""
-    return _prepare_product("input_gradient", x_shape, weight_shape, itemsize, hashable(options), get_num_threads())
+    return _prepare_convolution(x_shape, weight_shape, itemsize, hashable(options), get_num_threads())
 
 
 def prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options) -> Call:
@@ -99,23 +96,14 @@ def prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options:
 
 
 @lru_cache(maxsize=512)
-def _prepare_product(
-    kind: str, x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options, threads: int
-) -> Call:
+def _prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options, threads: int) -> Call:
     algorithm = check_algorithm(options.algorithm)
     mode = check_padding_mode(options.padding_mode)
-    geometry = Geometry.from_shapes(
-        x_shape, weight_shape, rank=options.rank, **_spatial(options), groups=options.groups
-    )
-    computed, extension = _extended(geometry, mode)
-    if kind == "convolution":
-        method = choose(computed, algorithm)
-        threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * estimated_nanoseconds(method, computed)))
-        problem, tiling = problem_of(method, computed, itemsize, threads, options.activation == "relu")
-    else:
-        threads = min(threads, threads_worth(computed.operations))
-        tiling = choose_input_gradient_tiling(computed, itemsize)
-        problem = Problem(computed, itemsize, tiling)
+    geometry = Geometry.from_shapes(x_shape, weight_shape, rank=options.rank, **spatial(options), groups=options.groups)
+    computed, extension = extended(geometry, mode)
+    method = choose(computed, algorithm)
+    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * estimated_nanoseconds(method, computed)))
+    problem, tiling = problem_of(method, computed, itemsize, threads, options.activation == "relu")
     limits_blas = may_start_threads(largest_gemm(tiling))
     batched = len(x_shape) == len(weight_shape)
     return Call(
@@ -135,8 +123,8 @@ def _prepare_product(
 @lru_cache(maxsize=512)
 def _prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options, threads: int) -> Call:
     mode = check_padding_mode(options.padding_mode)
-    geometry = Geometry.of_patches(x_shape, kernel_size, **_spatial(options))
-    computed, extension = _extended(geometry, mode)
+    geometry = Geometry.of_patches(x_shape, kernel_size, **spatial(options))
+    computed, extension = extended(geometry, mode)
     batched = len(x_shape) == geometry.rank + 2
     columns = (geometry.batch, geometry.reduction_length, geometry.out_pixels)
     return Call(
@@ -152,11 +140,12 @@ def _prepare_columns(x_shape: Sizes, kernel_size: object, itemsize: int, options
     )
 
 
-def _spatial(options: Options) -> dict[str, Any]:
+def spatial(options: Options) -> dict[str, Any]:
+    """Return the options that the patch matrix depends on."""
     return {"stride": options.stride, "padding": options.padding, "dilation": options.dilation}
 
 
-def _extended(geometry: Geometry, mode: str) -> tuple[Geometry, str | None]:
+def extended(geometry: Geometry, mode: str) -> tuple[Geometry, str | None]:
     """Return what C computes, and numpy.pad's mode if the input is extended beforehand."""
     if mode == "constant" or not any(map(any, geometry.pads)):
         return geometry, None

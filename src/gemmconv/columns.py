@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
 from .calls import Options, prepare_columns
-from .geometry import check_array_shape, x_shape_of_columns
 from .options import Ints, Padding
+from .shapes import check_array_shape, x_shape_of_columns
 
 __all__ = ["col2im", "im2col"]
 

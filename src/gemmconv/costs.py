@@ -76,6 +76,25 @@ def gemm_conv(n: Counts) -> float:
     return cost
 
 
+def input_gradient_gemm(n: Counts) -> float:
+    """Return the cost of the product of K^T and tiles of the gradient of y, added up by col2im."""
+    cost = ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240 + 1 / 112
+    cost += 1 / n.reduction / 24 + 1 / n.pixels / 34 + 1 / (n.reduction * n.outputs) / 4.3
+    if not n.in_place:
+        cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
+    return cost
+
+
+def turning(n: Counts) -> float:
+    """Return the cost of turning the weight."""
+    return 1 / n.pixels / 4
+
+
+def weight_gradient_gemm(n: Counts) -> float:
+    """Return the cost of the product of the gradient of y and packed tiles of P."""
+    return 1 / 95 + 1 / n.outputs / 6 + 1 / n.reduction / 6
+
+
 def direct_channels(n: Counts) -> float:
     """Return the cost of sums with channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)

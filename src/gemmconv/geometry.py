@@ -1,7 +1,8 @@
 """Geometry: the shapes and options of a convolution validated together, and the sizes that follow.
 
-This is the only file that raises for shapes; options.py normalises what does not depend on them. All sizes are Python
-integers, so nothing overflows; what the C layer or BLAS cannot represent is refused here with its number.
+This file and shapes.py, about the shapes of arguments, are the only ones that raise for shapes; options.py normalises
+what does not depend on them. All sizes are Python integers, so nothing overflows; what the C layer or BLAS cannot
+represent is refused here with its number.
 
 Along each axis, with *extent* = ``dilation * (kernel - 1) + 1``, the number of input positions a kernel covers::
 
@@ -16,24 +17,29 @@ from math import prod
 
 from .options import (
     LARGEST_INT,
+    Frozen,
     Ints,
     Padding,
     Pair,
     Sizes,
-    as_shape,
     check_group_count,
     freeze,
+    numeric_padding,
     per_axis,
     resolve,
+)
+from .shapes import (
+    check_bias_shape,
+    check_channels,
+    check_kernel_size,
+    check_shapes,
+    check_transposed_shapes,
+    check_x_shape,
 )
 
 __all__ = ["Geometry", "output_size", "resolve_padding"]
 
 LARGEST_ARRAY = 2**63 - 1
-
-X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
-X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
-WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
 
 
 def extents_of(kernel: Sizes, dilation: Sizes) -> Sizes:
@@ -245,6 +251,85 @@ class Geometry:
         check_limits({"the patch matrix": (size, LARGEST_ARRAY, "bytes")})
         return geometry
 
+    @classmethod
+    def of_transposed(
+        cls,
+        x_shape: Sizes,
+        weight_shape: Sizes,
+        *,
+        rank: int | None = None,
+        stride: object = 1,
+        padding: object = 0,
+        output_padding: object = 0,
+        output_size: object = None,
+        dilation: object = 1,
+        groups: object = 1,
+    ) -> Geometry:
+        """Validate a transposed convolution; the convolution returned is that whose input gradient it is.
+
+        Its input is what the transposed convolution gives.
+        """
+        group_count = check_group_count(groups)
+        rank = check_transposed_shapes(x_shape, weight_shape, rank, group_count)
+        sizes, kernel = x_shape[-rank:], weight_shape[2:]
+        strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+        extents = extents_of(kernel, dilations)
+        given = freeze("padding", padding)
+        if given == "same":
+            why = "padding='same' makes the output stride times as large as the input"
+            check_no_output_padding(why, output_padding)
+            if output_size is not None:
+                raise ValueError(f"{why}: output_size cannot be given as well, but is {output_size!r}")
+            wanted = tuple([n * s for n, s in zip(sizes, strides)])
+            pads = resolve("same", wanted, extents, strides)
+        else:
+            pads = resolve_transposed_padding(given, rank)
+            least = tuple([(n - 1) * s + extent - sum(pad) for n, s, extent, pad in zip(sizes, strides, extents, pads)])
+            limits = tuple(map(max, strides, dilations))
+            wanted = resolve_output_size(least, limits, output_padding, output_size)
+        after = [
+            (n - 1) * s + extent - size - before
+            for n, s, extent, size, (before, _) in zip(sizes, strides, extents, wanted, pads)
+        ]
+        geometry = cls(
+            rank=rank,
+            batch=x_shape[0] if len(x_shape) == rank + 2 else 1,
+            in_channels=weight_shape[1] * group_count,
+            out_channels=weight_shape[0],
+            groups=group_count,
+            in_size=three(wanted, 1),
+            kernel=three(kernel, 1),
+            stride=three(strides, 1),
+            dilation=three(dilations, 1),
+            pad_before=three(tuple([before for before, _ in pads]), 0),
+            pad_after=three(tuple(after), 0),
+            out_size=three(sizes, 1),
+        )
+        check_representable(geometry)
+        return geometry
+
+    def turned(self) -> Geometry:
+        """Return the convolution that takes a gradient of the output back to the input, of one with stride 1.
+
+        Its weight is that of this one with its kernels reversed, and its channels swapped.
+        """
+        assert self.stride == (1, 1, 1)
+        extents = extents_of(self.kernel, self.dilation)
+        before = tuple([extent - 1 - pad for extent, pad in zip(extents, self.pad_before)])
+        after = [
+            size - out - pad + extent - 1
+            for size, out, pad, extent in zip(self.in_size, self.out_size, before, extents)
+        ]
+        return replace(
+            self,
+            in_channels=self.out_channels,
+            out_channels=self.in_channels,
+            in_size=self.out_size,
+            out_size=self.in_size,
+            pad_before=before,
+            pad_after=tuple(after),
+        )
+
     @property
     def reduction_length(self) -> int:
         """The length of the sum behind one output: the rows of the patch matrix P."""
@@ -277,6 +362,11 @@ class Geometry:
         return (self.batch, self.in_channels, *self.in_size[3 - self.rank :])
 
     @property
+    def weight_shape(self) -> Sizes:
+        """The shape of the weight."""
+        return (self.out_channels, self.in_channels // self.groups, *self.kernel[3 - self.rank :])
+
+    @property
     def pads(self) -> tuple[Pair, ...]:
         """The padding as (before, after) along each spatial axis."""
         return tuple(zip(self.pad_before, self.pad_after))[3 - self.rank :]
@@ -292,113 +382,55 @@ class Geometry:
 
     def check_bias(self, shape: Sizes) -> None:
         """Raise unless a bias has one value per output channel."""
-        if shape != (self.out_channels,):
-            raise ValueError(
-                f"bias has shape {shape}, but weight has {self.out_channels} output channels: "
-                f"expected ({self.out_channels},)"
-            )
+        check_bias_shape(shape, self.out_channels)
 
 
-def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
-    """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
-    check_weight_rank(weight_shape, rank)
-    rank = len(weight_shape) - 2
-    check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
-    check_weight_shape(weight_shape)
-    return rank
-
-
-def check_weight_shape(weight_shape: Sizes) -> None:
-    """Raise unless weight has one to three spatial axes, and no axis is empty."""
-    check_weight_rank(weight_shape, None)
-    if 0 in weight_shape:
-        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
-        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
-
-
-def check_weight_rank(weight_shape: Sizes, rank: int | None) -> None:
-    """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
-    ranks = WEIGHT_SHAPES if rank is None else [rank]
-    if len(weight_shape) - 2 not in ranks:
-        kind = "a convolution" if rank is None else f"a {rank}-D convolution"
-        expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
-        hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
-        raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
-
-
-def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
-    """Raise unless x has so many spatial axes; `given` is what they belong to."""
-    if len(x_shape) not in (rank + 1, rank + 2):
-        hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
-        raise ValueError(f"x has shape {x_shape}, but with {given} it must be {X_SHAPES[rank]}{hint}")
-    if 0 in x_shape[-rank - 1 :]:
-        raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
-
-
-def check_kernel_size(kernel_size: object) -> Sizes:
-    """Return the kernel's size, whose length is the number of spatial axes."""
-    size = as_shape("kernel_size", kernel_size, minimum=1)
-    if not 1 <= len(size) <= 3:
-        raise ValueError(f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}")
-    return size
-
-
-def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
-    """Return the shape of the unbatched input that weights of this shape and an input size belong to."""
-    check_weight_shape(weight_shape)
-    rank = len(weight_shape) - 2
-    size = per_axis("input_size", freeze("input_size", input_size), rank)
-    return (weight_shape[1] * check_group_count(groups), *size)
-
-
-def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object) -> Sizes:
-    """Return the shape of the input to whose patch matrix `columns_shape` belongs, the number of columns aside."""
-    kernel = check_kernel_size(kernel_size)
-    size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
-    expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
-    if len(columns_shape) not in (2, 3):
-        raise ValueError(f"columns has shape {columns_shape}, but it must be {expected}")
-    rows = columns_shape[-2]
-    if rows == 0 or rows % prod(kernel):
+def resolve_transposed_padding(padding: Frozen, rank: int) -> tuple[Pair, ...]:
+    """Return (before, after) per axis from the numbers or the name of a transposed convolution's padding."""
+    if padding == "valid":
+        return ((0, 0),) * rank
+    if isinstance(padding, str):
         raise ValueError(
-            f"columns has {rows} rows, which is no positive multiple of the {prod(kernel)} taps of "
-            f"kernel_size {kernel}; expected shape {expected}"
+            f"padding of a transposed convolution must be numbers or one of the names 'valid', 'same', not {padding!r}"
         )
-    return (*columns_shape[:-2], rows // prod(kernel), *size)
+    return numeric_padding(padding, rank)
 
 
-def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
-    """Raise unless x is one image or a batch of those that a plan is for."""
-    if x_shape != input_shape and x_shape[1:] != input_shape:
-        expected = ", ".join(map(str, input_shape))
-        raise ValueError(f"x has shape {x_shape}, but this plan is for (N, {expected}) or ({expected})")
+def check_no_output_padding(why: str, output_padding: object) -> None:
+    """Raise unless output_padding is 0."""
+    frozen = freeze("output_padding", output_padding)
+    if any(frozen) if isinstance(frozen, tuple) else frozen:
+        raise ValueError(f"{why}: output_padding cannot be given as well, but is {output_padding!r}")
 
 
-def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:
-    """Raise unless an argument has the shape that follows from the others."""
-    if shape != expected:
-        raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}")
-
-
-def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
-    """Raise unless groups divides the channels and weight has the channels of one group."""
-    rank = len(weight_shape) - 2
-    in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
-    for array, kind, channels in (("x", "input", in_channels), ("weight", "output", weight_shape[0])):
-        if channels % groups:
-            raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}")
-    if taken == in_channels:
-        return
-    hint = ""
-    if x_shape[-1] == taken:
-        hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
-    elif taken == 1 and len(x_shape) == rank + 1:
-        hint = f"; for {in_channels} inputs of one channel pass x[:, None]"
-    raise ValueError(
-        f"weight has {weight_shape[1]} input channels, but x has {in_channels} (groups={groups}); "
-        f"rule: weight.shape[1] = channels of x / groups = {in_channels // groups}, "
-        f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint}"
-    )
+def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, output_size: object) -> Sizes:
+    """Return the size of a transposed convolution's output: as given, or larger than the least by output_padding."""
+    rank = len(least)
+    if output_size is None:
+        extra = per_axis("output_padding", output_padding, rank, minimum=0)
+        sizes = tuple(map(sum, zip(least, extra)))
+    else:
+        check_no_output_padding("output_size says how large the output is", output_padding)
+        sizes = per_axis("output_size", output_size, rank)
+        extra = tuple([size - n for size, n in zip(sizes, least)])
+    for axis, (more, limit, smallest, size) in enumerate(zip(extra, limits, least, sizes)):
+        if output_size is not None and not 0 <= more < limit:
+            raise ValueError(
+                f"output_size is {size} along spatial axis {axis}, but must be from {max(smallest, 1)} to "
+                f"{smallest + limit - 1}: (input - 1) * stride - before - after + dilation * (kernel - 1) + 1, and "
+                f"less than max(stride, dilation) = {limit} more"
+            )
+        if more >= limit:
+            raise ValueError(
+                f"output_padding is {more} along spatial axis {axis}, but must be less than max(stride, dilation) = "
+                f"{limit}"
+            )
+        if size < 1:
+            raise ValueError(
+                f"the output would have {size} positions along spatial axis {axis}; rule: (input - 1) * stride - "
+                f"before - after + dilation * (kernel - 1) + output_padding + 1 >= 1"
+            )
+    return sizes
 
 
 def check_representable(geometry: Geometry) -> None:

@@ -1,20 +1,266 @@
-"""Gradients: the transposes of a convolution."""
+"""Gradients of a convolution: with respect to its input, its weight and its bias, each by itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .arrays import Array, fold
-from .calls import Options, prepare_input_gradient
-from .options import Sizes
+from ._gemmconv import Layout, Memory
+from .arrays import (
+    Array,
+    as_array,
+    check_flip,
+    check_out,
+    computing_dtype,
+    contiguous,
+    deliver,
+    extend,
+    flipped,
+    fold,
+    result_array,
+)
+from .calls import Call, Options
+from .gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .options import Ints, Padding
+from .shapes import check_batched_gradient
+
+__all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
 
 
-def input_gradient(grad_output: Array, weight: Array, x_shape: Sizes, options: Options) -> Array:
-    """Return the gradient of the input, of shape `x_shape` (N, C, *spatial): the transpose of a convolution.
+def compute_input_gradient(
+    call: Call, grad_output: Array, weight: Array | Memory | Layout, bias: Array | None, out: Array | None
+) -> Array:
+    """Return the gradient of an input, plus a bias per channel.
 
-    `grad_output`, of the shape of the output, and `weight` are contiguous arrays of one computing dtype.
+    `grad_output`, `weight` and `bias` are contiguous arrays of one computing dtype; `weight` may be laid out already.
     """
-    call = prepare_input_gradient(x_shape, weight.shape, weight.itemsize, options)
-    gradient = np.empty(call.computed.x_shape, weight.dtype)
-    call.compute(call.problem.input_gradient, grad_output, weight, gradient)
-    return fold(gradient, call.geometry, call.extension) if call.extension else gradient
+    dtype = grad_output.dtype
+    if out is not None:
+        check_out(out, call.out_shape, dtype)
+    if call.extension:
+        extended = np.empty(call.shape(call.computed.x_shape), dtype)
+        call.compute(call.problem.run, grad_output, weight, bias, extended)
+        return deliver(fold(extended, call.geometry, call.extension), out)
+    inputs = [array for array in (grad_output, weight, bias) if isinstance(array, np.ndarray)]
+    result = result_array(out, call.out_shape, dtype, *inputs)
+    call.compute(call.problem.run, grad_output, weight, bias, result)
+    return deliver(result, out)
+
+
+def compute_weight_gradient(
+    call: Call, grad_output: Array, x: Array, dtype: np.dtype[Any], flip: object, out: Array | None
+) -> Array:
+    """Return the gradient of a weight, reversed where that was; the arrays may be of any type."""
+    flip = check_flip(flip)
+    if out is not None:
+        check_out(out, call.out_shape, dtype)
+    if call.extension:
+        x = extend(x, call.geometry, call.extension)
+    grad_output, x = contiguous(grad_output, dtype), contiguous(x, dtype)
+    result = result_array(None if flip else out, call.out_shape, dtype, grad_output, x)
+    if call.geometry.batch:
+        call.compute(call.problem.run, grad_output, x, result)
+    else:
+        result[...] = 0
+    return deliver(np.ascontiguousarray(flipped(result, flip)), out)
+
+
+def conv_input_gradient(
+    grad_output: ArrayLike,
+    weight: ArrayLike,
+    input_size: Ints,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
+
+    It is the transpose of the convolution as a linear map of x: ``gemmconv.convolution_matrix(...).T @ grad_output``
+    without the matrix.
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output) or (O, \*output)
+        The gradient of a loss with respect to the output ``conv(x, weight, ...)``, and of its shape.
+    weight : array_like of shape (O, C/groups, \*kernel)
+        The kernels of the convolution.
+    input_size : int or sequence of int
+        The spatial size of x: ``(L,)``, ``(H, W)`` or ``(D, H, W)``. With a stride several sizes have an output of the
+        same size.
+    stride, padding, dilation, groups, padding_mode, flip
+        Those of the convolution, as in `gemmconv.conv`.
+    algorithm : str, optional
+        ``"auto"`` takes what is likely to be the fastest of: ``"gemm"``, products of the transposed kernel matrix,
+        which are added up, for every convolution; and what computes the gradient as a convolution of `grad_output`:
+        ``"direct"``, and for 3x3 and 1x3 kernels with stride and dilation 1 ``"winograd"`` and ``"winograd2"``.
+    out : ndarray, optional
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, C, \*input_size) or (C, \*input_size)
+        Of type ``numpy.result_type(grad_output, weight, numpy.float32)``. This is `out` where that was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        `out` then.
+
+    See Also
+    --------
+    conv_transpose : The same linear map under the name and with the options that neural networks give it.
+    ConvolutionOperator : The convolution and its transpose as a linear operator of SciPy.
+
+    Notes
+    -----
+    With stride s, dilation d and padding b before the input, element i of channel c is ::
+
+        sum over o, t of weight[o, c, t] * grad_output[n, o, (i + b - t * d) / s]
+
+    over the taps t for which the quotient is an output position. With stride 1 that is a convolution with reversed
+    kernels and swapped channels. With a stride, elements of one remainder of ``(i + b) / s`` see the same taps and are
+    such a convolution each [1]_. Padding by another mode than zeros gives the elements that it repeats the sum of what
+    all their copies get.
+
+    The error of each element of ``"gemm"`` and ``"direct"`` is at most ``(k + 2) * eps`` times the same sum of absolute
+    values, with k the number of its terms: at most O/groups times the number of taps.
+
+    References
+    ----------
+    .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv_input_gradient
+    >>> conv_input_gradient(np.ones((1, 3)), np.array([[[1.0, 2]]]), (4,))
+    array([[1., 3., 3., 2.]])
+    """
+    grad_output, weight = as_array("grad_output", grad_output), as_array("weight", weight)
+    dtype = computing_dtype(grad_output.dtype, weight.dtype)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
+    weight = contiguous(flipped(weight, flip), dtype)
+    return compute_input_gradient(call, contiguous(grad_output, dtype), weight, None, out)
+
+
+def conv_weight_gradient(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    kernel_size: Sequence[int],
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    r"""Return the gradient of a convolution (cross-correlation) with respect to its weight.
+
+    In the matrix of the convolution every element of the weight stands in many places (`gemmconv.tied_weights`); its
+    gradient is the sum of those of all its places.
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output) or (O, \*output)
+        The gradient of a loss with respect to the output ``conv(x, weight, ...)``, and of its shape.
+    x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
+        The input of the convolution.
+    kernel_size : sequence of int
+        The kernel's spatial size: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
+    stride, padding, dilation, groups, padding_mode, flip
+        Those of the convolution, as in `gemmconv.conv`.
+    algorithm : str, optional
+        ``"auto"`` takes what is likely to be the fastest of ``"gemm"``, products of the gradient of the output and
+        tiles of patches, for every convolution; and ``"direct"``, sums in registers, unless the kernel is huge.
+    out : ndarray, optional
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (O, C/groups, \*kernel_size)
+        Of type ``numpy.result_type(grad_output, x, numpy.float32)``. This is `out` where that was given. Of an empty
+        batch it is zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        `out` then.
+
+    Notes
+    -----
+    With the gradient of the output of image n as a matrix G[n] of one row per channel, and P[n] the patch matrix of its
+    input (`gemmconv.im2col`), the gradient of the kernel matrix is ``sum over n of G[n] @ P[n].T``.
+
+    The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 2048
+    positions from zero, then tiles of a part of the images, then at most 16 parts. So the error of an element is at
+    most ``(t + m + 18) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
+    of tiles [1]_. How the sum is cut depends on the shapes alone: its bits are the same for any number of threads.
+    With a gradient of the output that is not finite, taps that read padding are not specified.
+
+    References
+    ----------
+    .. [1] N. J. Higham, "The Accuracy of Floating Point Summation", SIAM Journal on Scientific Computing 14 (1993).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv_weight_gradient
+    >>> conv_weight_gradient(np.ones((1, 3)), np.array([[1.0, 2, 3, 4]]), (2,))
+    array([[[6., 9.]]])
+    """
+    grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
+    dtype = computing_dtype(grad_output.dtype, x.dtype)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, dtype.itemsize, options)
+    return compute_weight_gradient(call, grad_output, x, dtype, flip, out)
+
+
+def conv_bias_gradient(grad_output: ArrayLike) -> Array:
+    r"""Return the gradient of a convolution (cross-correlation) with respect to its bias.
+
+    It is the sum over images and positions.
+
+    Parameters
+    ----------
+    grad_output : array_like of shape (N, O, \*output)
+        The gradient of a loss with respect to the output of the convolution; of a single image it is
+        ``grad_output[None]``.
+
+    Returns
+    -------
+    ndarray of shape (O,)
+        Of type ``numpy.result_type(grad_output, numpy.float32)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no array of real numbers with three to five axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv_bias_gradient
+    >>> conv_bias_gradient(np.ones((2, 3, 4, 5), np.float32))
+    array([40., 40., 40.], dtype=float32)
+    """
+    grad_output = as_array("grad_output", grad_output)
+    check_batched_gradient(grad_output.shape)
+    dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
+    by_channel = contiguous(grad_output, dtype).reshape(*grad_output.shape[:2], -1)
+    # NumPy adds up the contiguous axis pairwise, whose error grows with the logarithm of its length
+    return np.asarray(by_channel.sum(axis=2).sum(axis=0))

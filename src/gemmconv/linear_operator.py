@@ -8,12 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from .arrays import Array, as_array, computing_dtype, contiguous, flipped
-from .calls import Options, hashable, prepare_convolution
-from .convolution import convolve
-from .geometry import x_shape_of
-from .gradients import input_gradient
+from .arrays import Array, as_array
 from .options import Ints, Padding, Sizes
+from .plan import Plan
 
 __all__ = ["ConvolutionOperator"]
 
@@ -22,7 +19,7 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
     r"""A convolution (cross-correlation) as a `scipy.sparse.linalg.LinearOperator`: ``A @ x.ravel()`` is its output.
 
     It is the linear map of `gemmconv.convolution_matrix`, but the matrix is never built: products take the time and the
-    memory of a convolution, products with the transpose those of the way back through it. Solvers such as
+    memory of a convolution (`gemmconv.Plan`), products with the transpose those of its input gradient. Solvers such as
     `scipy.sparse.linalg.lsmr` and `scipy.sparse.linalg.svds` take it.
 
     Parameters
@@ -77,37 +74,29 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         flip: bool = False,
         algorithm: str = "auto",
     ) -> None:
-        array = as_array("weight", weight)
-        dtype = computing_dtype(array.dtype, array.dtype)
-        self.input_shape = x_shape_of(array.shape, input_size, groups)
-        options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
-        self._options = hashable(options)
-        geometry = prepare_convolution(self.input_shape, array.shape, dtype.itemsize, options).geometry
-        self.output_shape = geometry.out_shape[1:]
-        # one for each type that is computed in
-        self._weights = {dtype: np.array(flipped(array, flip), dtype=dtype, order="C", subok=False)}
-        super().__init__(dtype, (prod(self.output_shape), prod(self.input_shape)))
-
-    def _images(self, vectors: Array, shape: Sizes) -> tuple[Array, Array]:
-        """Return columns as a batch of images, and the weight in the type that both are computed in."""
-        vectors = as_array("x", vectors)
-        dtype = computing_dtype(vectors.dtype, self.dtype)
-        if dtype not in self._weights:
-            self._weights[dtype] = self._weights[self.dtype].astype(dtype)
-        return contiguous(vectors.T, dtype).reshape(vectors.shape[1], *shape), self._weights[dtype]
+        self._plan = Plan(
+            weight,
+            input_size=input_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            padding_mode=padding_mode,
+            flip=flip,
+            algorithm=algorithm,
+        )
+        self.input_shape, self.output_shape = self._plan.input_shape, self._plan.output_shape
+        super().__init__(self._plan.dtype, (prod(self.output_shape), prod(self.input_shape)))
 
     def _matmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
             return _complex(self._matmat(x.real), self._matmat(x.imag))
-        images, weight = self._images(x, self.input_shape)
-        return convolve(images, weight, None, self._options, False, None).reshape(len(images), self.shape[0]).T
+        return _columns(self._plan(_images(x, self.input_shape)))
 
     def _rmatmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
             return _complex(self._rmatmat(x.real), self._rmatmat(x.imag))
-        images, weight = self._images(x, self.output_shape)
-        gradient = input_gradient(images, weight, (len(images), *self.input_shape), self._options)
-        return gradient.reshape(len(images), self.shape[1]).T
+        return _columns(self._plan.input_gradient(_images(x, self.output_shape)))
 
     def _matvec(self, x: Array) -> Array:
         return self._matmat(x.reshape(-1, 1)).ravel()
@@ -117,6 +106,17 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
 
     def _transpose(self) -> LinearOperator:
         return self._adjoint()  # all entries are real
+
+
+def _images(vectors: Array, shape: Sizes) -> Array:
+    """Return columns as a batch of images."""
+    return np.reshape(as_array("x", vectors).T, (-1, *shape))
+
+
+def _columns(images: Array) -> Array:
+    """Return a batch of images as columns."""
+    columns: Array = images.reshape(len(images), prod(images.shape[1:])).T
+    return columns
 
 
 def _complex(real: Array, imaginary: Array) -> Array:

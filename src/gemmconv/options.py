@@ -88,11 +88,11 @@ def check_padding_mode(padding_mode: object) -> str:
     return PADDING_MODES[padding_mode]
 
 
-def per_axis(name: str, value: object, rank: int) -> Sizes:
-    """Return one int per spatial axis, each at least 1."""
+def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
+    """Return one int per spatial axis, none below the least."""
     frozen = freeze(name, value)
     if isinstance(frozen, int):
-        check_range(name, frozen, 1)
+        check_range(name, frozen, minimum)
         return (frozen,) * rank
     values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,)
     if not all(isinstance(item, int) for item in values):
@@ -100,7 +100,7 @@ def per_axis(name: str, value: object, rank: int) -> Sizes:
     if len(values) != rank:
         raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {value!r}")
     for item in values:
-        check_range(name, item, 1)
+        check_range(name, item, minimum)
     return values
 
 

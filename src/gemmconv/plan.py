@@ -12,8 +12,11 @@ from ._gemmconv import Layout, Memory
 from .algorithms import choose, defined_algorithms
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
 from .calls import Call, Options, hashable, prepare_convolution
-from .geometry import Geometry, check_array_shape, check_plan_input, x_shape_of
+from .geometry import Geometry
+from .gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .gradients import compute_input_gradient, compute_weight_gradient
 from .options import Ints, Padding, Sizes, check_activation
+from .shapes import check_array_shape, check_plan_input, x_shape_of
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
@@ -41,12 +44,13 @@ class _Weights:
     Threads share it: all that changes are the entries of a dictionary, which they may set twice to the same.
     """
 
-    __slots__ = ("bias", "dtype", "laid_out", "weight")
+    __slots__ = ("bias", "dtype", "laid_out", "turned", "weight")
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
         self.weight, self.bias = weight, bias
         self.dtype = weight.dtype
         self.laid_out: dict[np.dtype[Any], _LaidOut] = {}
+        self.turned: dict[np.dtype[Any], Memory | Layout] = {}
 
     def lay_out(self, dtype: np.dtype[Any], call: Call) -> _LaidOut:
         laid_out = self.laid_out.get(dtype)
@@ -55,6 +59,13 @@ class _Weights:
             laid_out = _LaidOut(call.problem.lay_out(contiguous(self.weight, dtype), call.threads), bias)
             self.laid_out[dtype] = laid_out
         return laid_out
+
+    def turn(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
+        """Return the weight laid out for the gradient of the input."""
+        turned = self.turned.get(dtype)
+        if turned is None:
+            turned = self.turned[dtype] = call.problem.lay_out(contiguous(self.weight, dtype), call.threads)
+        return turned
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Weights, (self.weight, self.bias)
@@ -83,6 +94,8 @@ class Plan:
     ----------
     algorithm : str
         The algorithm that was chosen.
+    dtype : numpy.dtype
+        Of the weight: float32 or float64.
     input_shape, output_shape : tuple of int
         ``(C, *input_size)`` and ``(O, *output_size)``: of one image.
 
@@ -132,6 +145,7 @@ class Plan:
         self._options = hashable(
             Options(None, stride, padding, dilation, groups, padding_mode, algorithm, check_activation(activation))
         )
+        self._gradient_options = self._options._replace(activation=None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
         call = prepare_convolution(self.input_shape, array.shape, LEAST_ITEMSIZE, self._options)
         self._geometry = call.geometry
@@ -181,6 +195,11 @@ class Plan:
         # One assignment: a thread that computes meanwhile has all of the old or all of the new.
         self._weights = weights
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the weight, float32 or float64."""
+        return self._weights.dtype
+
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
         r"""Convolve.
 
@@ -228,6 +247,86 @@ class Plan:
         result = result_array(out, call.out_shape, dtype, x)
         call.compute(call.problem.run, x, laid_out.weight, laid_out.bias, result)
         return deliver(result, out)
+
+    def input_gradient(self, grad_output: ArrayLike, out: Array | None = None) -> Array:
+        r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, of the convolution alone.
+
+        With an activation, `grad_output` is the gradient of what that is applied to: for ``"relu"`` zero where the
+        output is.
+
+        Parameters
+        ----------
+        grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
+            The gradient of a loss with respect to the output.
+        out : ndarray, optional
+            As in `gemmconv.conv`.
+
+        Returns
+        -------
+        ndarray of shape (N, C, \*input_size) or (C, \*input_size)
+            Of type ``numpy.result_type(grad_output, weight, numpy.float32)``. It is computed by the plan's algorithm,
+            if that was asked for and the gradient has it, or else by what is likely to be the fastest.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gemmconv import Plan
+        >>> plan = Plan(np.array([[[1, 2]]], np.float32), input_size=(4,))
+        >>> plan.input_gradient(np.ones((1, 3), np.float32))
+        array([[1., 3., 3., 2.]], dtype=float32)
+        """
+        grad_output = as_array("grad_output", grad_output)
+        weights = self._weights
+        dtype = computing_dtype(grad_output.dtype, weights.dtype)
+        shape, size = grad_output.shape, self.input_shape[1:]
+        call = prepare_input_gradient(
+            shape, self._weight_shape, size, dtype.itemsize, self._gradient_options, prepared=True
+        )
+        turned = weights.turn(dtype, call)
+        return compute_input_gradient(call, contiguous(grad_output, dtype), turned, None, out)
+
+    def weight_gradient(self, grad_output: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
+        r"""Return the gradient with respect to the weight, as `gemmconv.conv_weight_gradient`, without the activation.
+
+        Parameters
+        ----------
+        grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
+            The gradient of a loss with respect to the output, before the activation.
+        x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
+            The input.
+        out : ndarray, optional
+            As in `gemmconv.conv`.
+
+        Returns
+        -------
+        ndarray of shape (O, C/groups, \*kernel)
+            Of type ``numpy.result_type(grad_output, x, numpy.float32)``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from gemmconv import Plan
+        >>> plan = Plan(np.array([[[1, 2]]], np.float32), input_size=(4,))
+        >>> plan.weight_gradient(np.ones((1, 3), np.float32), np.array([[1, 2, 3, 4]], np.float32))
+        array([[[6., 9.]]], dtype=float32)
+        """
+        grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
+        check_plan_input(x.shape, self.input_shape)
+        dtype = computing_dtype(grad_output.dtype, x.dtype)
+        call = prepare_weight_gradient(
+            grad_output.shape, x.shape, self._weight_shape[2:], dtype.itemsize, self._gradient_options, prepared=True
+        )
+        return compute_weight_gradient(call, grad_output, x, dtype, self._flip, out)
 
     def describe(self) -> str:
         """Tell how the plan computes one image.

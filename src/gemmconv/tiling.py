@@ -93,6 +93,9 @@ TASKS_PER_THREAD = 8
 # but each has so many rows of K^T if there are as many.
 GRADIENT_TASKS = 16
 LEAST_ROWS = 64
+# Of the gradient of a weight, a call of BLAS sums over so many output positions, for so many output channels.
+SUMMED_PIXELS = 512
+SUMMED_CHANNELS = 256
 # Of a direct convolution, a task has about so many output positions and a multiple of so many output channels.
 BAND_PIXELS = 256
 CHANNEL_BLOCK = 64
@@ -197,6 +200,15 @@ def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | 
         channels=channels,
         taps=taps,
     )
+
+
+def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int) -> Tiling:
+    """Return the tiling of the gradient of a weight by BLAS; ``csrc/weight_gradient_gemm.h`` draws it."""
+    pixels = equal_part(geometry.out_pixels, SUMMED_PIXELS, 16)
+    rows = max(PANEL_BYTES // (pixels * itemsize), 1)
+    panel = equal_part(geometry.reduction_length, rows)
+    block = equal_part(geometry.out_channels // geometry.groups, SUMMED_CHANNELS, multiple=4)
+    return Tiling(pixels=pixels, block=block, panel=panel, channels=block, taps=panel)
 
 
 def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) -> int:

@@ -1,0 +1,136 @@
+"""Gradient algorithms: what ``algorithm=`` may name for gradients, and what ``"auto"`` takes for which geometry.
+
+As with convolutions, the choice depends on the geometry of one image alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from . import costs
+from ._gemmconv import InputGradient, WeightGradient
+from .algorithms import NEEDS, Method, defined_methods, problem_of
+from .blas import may_start_threads
+from .geometry import Geometry
+from .tiling import Tiling, choose_input_gradient_tiling, choose_weight_gradient_tiling, largest_gemm
+from .turned import Turned
+
+# The kernel of a convolution that the gradient has a better way for.
+MULTIPLIES_PATCHES = "gemm_conv"
+
+
+# What computes the gradient of an input.
+InputGradientProblem = InputGradient | Turned
+
+
+class InputGradientWay(NamedTuple):
+    """One way to compute the gradient of an input."""
+
+    algorithm: str
+    nanoseconds: float
+    """On one thread, with weights that are laid out."""
+    layout_nanoseconds: float
+    build: Callable[[Geometry, int, int], tuple[InputGradientProblem, bool]]
+    """(geometry, itemsize, threads) -> the problem, and whether BLAS has to be limited to one thread."""
+
+
+class WeightGradientMethod(NamedTuple):
+    """One kernel of the C layer for the gradient of a weight."""
+
+    algorithm: str
+    kernel: str
+    defined: Callable[[Geometry], bool]
+    cost: Callable[[costs.Counts], float]
+    """How long it takes; see costs.py."""
+    tiling: Callable[[Geometry, int], Tiling]
+
+    def nanoseconds(self, geometry: Geometry) -> float:
+        """Return how long it takes on one thread."""
+        return self.cost(costs.Counts(geometry)) * geometry.operations
+
+
+WEIGHT_GRADIENT_METHODS = (
+    WeightGradientMethod(
+        algorithm="gemm",
+        kernel="weight_gradient_gemm",
+        defined=lambda _geometry: True,
+        cost=costs.weight_gradient_gemm,
+        tiling=choose_weight_gradient_tiling,
+    ),
+)
+
+
+def _by_blas(geometry: Geometry, itemsize: int, threads: int) -> tuple[InputGradientProblem, bool]:
+    del threads
+    tiling = choose_input_gradient_tiling(geometry, itemsize)
+    return InputGradient(geometry, itemsize, tiling), may_start_threads(largest_gemm(tiling))
+
+
+def _as_convolution(
+    method: Method, geometry: Geometry, itemsize: int, threads: int
+) -> tuple[InputGradientProblem, bool]:
+    problem, tiling = problem_of(method, geometry.turned(), itemsize, threads)
+    return Turned(problem, geometry), may_start_threads(largest_gemm(tiling))
+
+
+def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
+    """Return all ways to compute the gradient of an input: by BLAS, and as a convolution with the turned weight."""
+    operations = geometry.operations
+    ways = [InputGradientWay("gemm", costs.input_gradient_gemm(costs.Counts(geometry)) * operations, 0.0, _by_blas)]
+    if geometry.stride == (1, 1, 1):
+        turned = geometry.turned()
+        counts = costs.Counts(turned)
+        for method in defined_methods(turned):
+            if method.kernel == MULTIPLIES_PATCHES:
+                continue
+
+            layout = (method.layout_cost(counts) + costs.turning(counts)) * turned.operations
+            nanoseconds = method.cost(counts) * turned.operations
+            build = partial(_as_convolution, method)
+            ways.append(InputGradientWay(method.algorithm, nanoseconds, layout, build))
+    return ways
+
+
+def choose_input_gradient(geometry: Geometry, algorithm: str, *, prepared: bool = False) -> InputGradientWay:
+    """Return how the gradient of an input is computed.
+
+    `prepared` tells whether weights are laid out once, by a plan, whose algorithm is a wish. An algorithm by name is
+    computed in the same way in both cases.
+    """
+    ways = input_gradient_ways(geometry)
+    if algorithm == "auto" or (prepared and algorithm not in [way.algorithm for way in ways]):
+        best = min(ways, key=lambda way: way.nanoseconds + (0 if prepared else way.layout_nanoseconds))
+        algorithm = best.algorithm
+    named = [way for way in ways if way.algorithm == algorithm]
+    if not named:
+        raise_undefined(algorithm, [way.algorithm for way in ways], NEEDS[algorithm])
+    return min(named, key=lambda way: way.nanoseconds)
+
+
+def choose_weight_gradient(geometry: Geometry, algorithm: str, *, wished: bool = False) -> WeightGradientMethod:
+    """Return the kernel that computes the gradient of a weight; where the algorithm is a wish, it may be another."""
+    counts = costs.Counts(geometry)
+    methods = [method for method in WEIGHT_GRADIENT_METHODS if method.defined(geometry)]
+    named = [method for method in methods if algorithm in ("auto", method.algorithm)]
+    if wished and not named:
+        named = methods
+    if not named:
+        need = NEEDS[algorithm] if algorithm == "direct" else "a weight gradient knows 'gemm' and 'direct'"
+        raise_undefined(algorithm, [method.algorithm for method in methods], need)
+    return min(named, key=lambda method: method.cost(counts))
+
+
+def raise_undefined(algorithm: str, others: list[str], need: str) -> None:
+    """Raise for an algorithm that cannot compute a gradient."""
+    names = ", ".join(map(repr, dict.fromkeys(others)))
+    raise ValueError(f"algorithm={algorithm!r} is not defined for this gradient, only {names} and 'auto'; rule: {need}")
+
+
+def weight_gradient_problem(
+    method: WeightGradientMethod, geometry: Geometry, itemsize: int
+) -> tuple[WeightGradient, bool]:
+    """Return what the C layer needs for the gradient of a weight, and whether BLAS has to be limited to one thread."""
+    tiling = method.tiling(geometry, itemsize)
+    return WeightGradient(geometry, itemsize, tiling, method.kernel), may_start_threads(largest_gemm(tiling))

@@ -1,0 +1,153 @@
+"""Gradient calls: all that a gradient or a transposed convolution needs beside its arrays, found in a cache."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from .algorithms import check_algorithm
+from .calls import OPERATIONS_PER_NANOSECOND, Call, Options, extended, hashable, spatial
+from .geometry import Geometry
+from .gradient_algorithms import choose_input_gradient, choose_weight_gradient, weight_gradient_problem
+from .options import Frozen, Sizes, check_group_count, check_padding_mode, freeze
+from .shapes import check_array_shape, check_kernel_size, weight_shape_of, x_shape_of_gradient
+from .threads import get_num_threads, threads_worth
+
+
+class TransposedOptions(NamedTuple):
+    """The options of a transposed convolution as the caller gave them."""
+
+    rank: int | None
+    stride: object
+    padding: object
+    output_padding: object
+    output_size: object
+    dilation: object
+    groups: object
+    algorithm: object
+
+
+def prepare_input_gradient(
+    grad_shape: Sizes,
+    weight_shape: Sizes,
+    input_size: object,
+    itemsize: int,
+    options: Options,
+    *,
+    prepared: bool = False,
+) -> Call:
+    """Validate the gradient of an input and lay it out for the C layer.
+
+    With `prepared` weights are laid out once for many calls, and the algorithm is a wish.
+    """
+    size = freeze("input_size", input_size)
+    return _prepare_input_gradient(
+        grad_shape, weight_shape, size, itemsize, hashable(options), get_num_threads(), prepared
+    )
+
+
+def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions) -> Call:
+    """Validate a transposed convolution and lay it out for the C layer."""
+    size = options.output_size
+    frozen = options._replace(
+        stride=freeze("stride", options.stride),
+        padding=freeze("padding", options.padding),
+        output_padding=freeze("output_padding", options.output_padding),
+        output_size=None if size is None else freeze("output_size", size),
+        dilation=freeze("dilation", options.dilation),
+        groups=check_group_count(options.groups),
+        algorithm=check_algorithm(options.algorithm),
+    )
+    return _prepare_transposed(x_shape, weight_shape, itemsize, frozen, get_num_threads())
+
+
+def prepare_weight_gradient(
+    grad_shape: Sizes,
+    x_shape: Sizes,
+    kernel_size: object,
+    itemsize: int,
+    options: Options,
+    *,
+    prepared: bool = False,
+) -> Call:
+    """Validate the gradient of a weight and lay it out for the C layer; with `prepared` the algorithm is a wish."""
+    kernel = check_kernel_size(kernel_size)
+    return _prepare_weight_gradient(
+        grad_shape, x_shape, kernel, itemsize, hashable(options), get_num_threads(), prepared
+    )
+
+
+@lru_cache(maxsize=512)
+def _prepare_input_gradient(
+    grad_shape: Sizes,
+    weight_shape: Sizes,
+    input_size: Frozen,
+    itemsize: int,
+    options: Options,
+    threads: int,
+    prepared: bool,
+) -> Call:
+    algorithm, mode = check_algorithm(options.algorithm), check_padding_mode(options.padding_mode)
+    x_shape = x_shape_of_gradient(grad_shape, weight_shape, input_size, options.groups)
+    geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
+    batched = len(grad_shape) == len(weight_shape)
+    expected = geometry.out_shape if batched else geometry.out_shape[1:]
+    check_array_shape("grad_output", grad_shape, expected, f"the output for input_size {input_size}")
+    computed, extension = extended(geometry, mode)
+    call = _input_gradient_call(computed, batched, itemsize, algorithm, threads, prepared)
+    return call._replace(geometry=geometry, extension=extension, out_shape=x_shape)
+
+
+@lru_cache(maxsize=512)
+def _prepare_transposed(
+    x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions, threads: int
+) -> Call:
+    algorithm = check_algorithm(options.algorithm)
+    geometry = Geometry.of_transposed(
+        x_shape, weight_shape, **{name: value for name, value in options._asdict().items() if name != "algorithm"}
+    )
+    return _input_gradient_call(geometry, len(x_shape) == len(weight_shape), itemsize, algorithm, threads, False)
+
+
+def _input_gradient_call(
+    geometry: Geometry, batched: bool, itemsize: int, algorithm: str, threads: int, prepared: bool
+) -> Call:
+    """Return how C computes the gradient of an input of this geometry, which is padded with zeros."""
+    way = choose_input_gradient(geometry, algorithm, prepared=prepared)
+    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * way.nanoseconds))
+    problem, limits_blas = way.build(geometry, itemsize, threads)
+    return Call(
+        geometry,
+        geometry,
+        None,
+        batched,
+        geometry.x_shape if batched else geometry.x_shape[1:],
+        problem,
+        None,
+        limits_blas,
+        threads,
+    )
+
+
+@lru_cache(maxsize=512)
+def _prepare_weight_gradient(
+    grad_shape: Sizes,
+    x_shape: Sizes,
+    kernel_size: Sizes,
+    itemsize: int,
+    options: Options,
+    threads: int,
+    prepared: bool,
+) -> Call:
+    algorithm, mode = check_algorithm(options.algorithm), check_padding_mode(options.padding_mode)
+    weight_shape = weight_shape_of(grad_shape, x_shape, kernel_size, options.groups)
+    geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
+    batched = len(x_shape) == len(weight_shape)
+    expected = geometry.out_shape if batched else geometry.out_shape[1:]
+    check_array_shape("grad_output", grad_shape, expected, f"the output for x of shape {x_shape}")
+    computed, extension = extended(geometry, mode)
+    method = choose_weight_gradient(computed, algorithm, wished=prepared)
+    nanoseconds = method.nanoseconds(computed)
+    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * nanoseconds))
+    problem, limits_blas = weight_gradient_problem(method, computed, itemsize)
+    return Call(geometry, computed, extension, batched, weight_shape, problem, None, limits_blas, threads)

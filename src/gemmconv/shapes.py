@@ -1,0 +1,183 @@
+"""Shapes: whether the shapes of arguments belong together, and those that follow from others.
+
+The messages name the argument, what came, what is expected, and where a mistake has a usual cause, what to write
+instead.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from .options import Sizes, as_shape, check_group_count, freeze, per_axis
+
+X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
+X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
+WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
+
+
+def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
+    """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
+    check_weight_rank(weight_shape, rank)
+    rank = len(weight_shape) - 2
+    check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
+    check_weight_shape(weight_shape)
+    return rank
+
+
+def check_weight_shape(weight_shape: Sizes) -> None:
+    """Raise unless weight has one to three spatial axes, and no axis is empty."""
+    check_weight_rank(weight_shape, None)
+    if 0 in weight_shape:
+        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
+        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
+
+
+def check_weight_rank(weight_shape: Sizes, rank: int | None) -> None:
+    """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
+    ranks = WEIGHT_SHAPES if rank is None else [rank]
+    if len(weight_shape) - 2 not in ranks:
+        kind = "a convolution" if rank is None else f"a {rank}-D convolution"
+        expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
+        hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
+        raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
+
+
+def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
+    """Raise unless x has so many spatial axes; `given` is what they belong to."""
+    if len(x_shape) not in (rank + 1, rank + 2):
+        hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
+        raise ValueError(f"x has shape {x_shape}, but with {given} it must be {X_SHAPES[rank]}{hint}")
+    if 0 in x_shape[-rank - 1 :]:
+        raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
+
+
+def check_kernel_size(kernel_size: object) -> Sizes:
+    """Return the kernel's size, whose length is the number of spatial axes."""
+    size = as_shape("kernel_size", kernel_size, minimum=1)
+    if not 1 <= len(size) <= 3:
+        raise ValueError(f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}")
+    return size
+
+
+def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
+    """Return the shape of the unbatched input that weights of this shape and an input size belong to."""
+    check_weight_shape(weight_shape)
+    rank = len(weight_shape) - 2
+    size = per_axis("input_size", freeze("input_size", input_size), rank)
+    return (weight_shape[1] * check_group_count(groups), *size)
+
+
+def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object) -> Sizes:
+    """Return the shape of the input to whose patch matrix `columns_shape` belongs, the number of columns aside."""
+    kernel = check_kernel_size(kernel_size)
+    size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
+    expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
+    if len(columns_shape) not in (2, 3):
+        raise ValueError(f"columns has shape {columns_shape}, but it must be {expected}")
+    rows = columns_shape[-2]
+    if rows == 0 or rows % prod(kernel):
+        raise ValueError(
+            f"columns has {rows} rows, which is no positive multiple of the {prod(kernel)} taps of "
+            f"kernel_size {kernel}; expected shape {expected}"
+        )
+    return (*columns_shape[:-2], rows // prod(kernel), *size)
+
+
+def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
+    """Raise unless x is one image or a batch of those that a plan is for."""
+    if x_shape != input_shape and x_shape[1:] != input_shape:
+        expected = ", ".join(map(str, input_shape))
+        raise ValueError(f"x has shape {x_shape}, but this plan is for (N, {expected}) or ({expected})")
+
+
+def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:
+    """Raise unless an argument has the shape that follows from the others."""
+    if shape != expected:
+        raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}")
+
+
+def check_bias_shape(shape: Sizes, channels: int) -> None:
+    """Raise unless a bias has one value per output channel."""
+    if shape != (channels,):
+        raise ValueError(f"bias has shape {shape}, but weight has {channels} output channels: expected ({channels},)")
+
+
+def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
+    """Raise unless groups divides the channels and weight has the channels of one group."""
+    rank = len(weight_shape) - 2
+    in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
+    for array, kind, channels in (("x", "input", in_channels), ("weight", "output", weight_shape[0])):
+        if channels % groups:
+            raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}")
+    if taken == in_channels:
+        return
+    hint = ""
+    if x_shape[-1] == taken:
+        hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+    elif taken == 1 and len(x_shape) == rank + 1:
+        hint = f"; for {in_channels} inputs of one channel pass x[:, None]"
+    raise ValueError(
+        f"weight has {weight_shape[1]} input channels, but x has {in_channels} (groups={groups}); "
+        f"rule: weight.shape[1] = channels of x / groups = {in_channels // groups}, "
+        f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint}"
+    )
+
+
+def x_shape_of_gradient(grad_shape: Sizes, weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
+    """Return the shape of the input that a gradient of the output belongs to; it has a batch axis if that has one."""
+    image = x_shape_of(weight_shape, input_size, groups)
+    check_gradient_rank(grad_shape, len(image) - 1, f"weight of shape {weight_shape}")
+    return (*grad_shape[: len(grad_shape) - len(image)], *image)
+
+
+def weight_shape_of(grad_shape: Sizes, x_shape: Sizes, kernel_size: object, groups: object) -> Sizes:
+    """Return the shape of the weight to whose gradient those of the output and of the input belong."""
+    kernel = check_kernel_size(kernel_size)
+    rank, count = len(kernel), check_group_count(groups)
+    check_x_shape(x_shape, rank, f"kernel_size {kernel}")
+    check_gradient_rank(grad_shape, rank, f"kernel_size {kernel}")
+    if len(grad_shape) != len(x_shape):
+        raise ValueError(
+            f"grad_output has shape {grad_shape}, but x has shape {x_shape}: both have a batch axis, or neither"
+        )
+    in_channels = x_shape[-rank - 1]
+    if in_channels % count:
+        raise ValueError(f"groups={count} does not divide the {in_channels} input channels of x")
+    return (grad_shape[-rank - 1], in_channels // count, *kernel)
+
+
+def check_batched_gradient(grad_shape: Sizes) -> None:
+    """Raise unless grad_output has a batch axis, channels, and one to three spatial axes."""
+    if not 3 <= len(grad_shape) <= 5:
+        raise ValueError(
+            f"grad_output has shape {grad_shape}, but must be (N, O, L), (N, O, H, W) or (N, O, D, H, W); "
+            f"for a single image pass grad_output[None]"
+        )
+
+
+def check_gradient_rank(grad_shape: Sizes, rank: int, given: str) -> None:
+    """Raise unless grad_output has so many spatial axes; `given` is what they belong to."""
+    if len(grad_shape) not in (rank + 1, rank + 2):
+        expected = X_SHAPES[rank].replace("C", "O")
+        raise ValueError(f"grad_output has shape {grad_shape}, but with {given} it must be {expected}")
+    if 0 in grad_shape[-rank - 1 :]:
+        raise ValueError(f"grad_output has shape {grad_shape}: only the batch axis may be empty")
+
+
+def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, groups: int) -> int:
+    """Return the number of spatial axes, or raise unless x and weight are those of a transposed convolution."""
+    rank = check_shapes(x_shape, weight_shape, rank)
+    channels = x_shape[-rank - 1]
+    if channels % groups:
+        raise ValueError(f"groups={groups} does not divide the {channels} input channels of x")
+    if channels != weight_shape[0]:
+        hint = ""
+        if weight_shape[1] * groups == channels:
+            hint = "; if this is the weight of a convolution, pass numpy.swapaxes(weight, 0, 1)" if groups == 1 else ""
+        elif x_shape[-1] == weight_shape[0]:
+            hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+        raise ValueError(
+            f"weight has {weight_shape[0]} input channels, but x has {channels}; rule: the weight of a transposed "
+            f"convolution is {WEIGHT_SHAPES[rank].replace('O, C/groups', 'C, O/groups')}{hint}"
+        )
+    return rank

@@ -1,0 +1,264 @@
+"""Transposed convolution: conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d.
+
+It is the input gradient of the convolution whose output has the size of `x`, and is computed as that.
+"""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from .arrays import Array, as_array, computing_dtype, contiguous
+from .gradient_calls import TransposedOptions, prepare_transposed
+from .gradients import compute_input_gradient
+from .options import Ints, Padding
+from .shapes import check_bias_shape
+
+__all__ = ["conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+
+
+def convolve_transposed(
+    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: TransposedOptions, out: Array | None
+) -> Array:
+    """Do what conv_transpose, conv_transpose1d, conv_transpose2d and conv_transpose3d do."""
+    x, weight = as_array("x", x), as_array("weight", weight)
+    dtype = computing_dtype(x.dtype, weight.dtype)
+    call = prepare_transposed(x.shape, weight.shape, dtype.itemsize, options)
+    if bias is not None:
+        bias = as_array("bias", bias)
+        check_bias_shape(bias.shape, call.geometry.in_channels)
+        bias = contiguous(bias, dtype)
+    return compute_input_gradient(call, contiguous(x, dtype), contiguous(weight, dtype), bias, out)
+
+
+def conv_transpose(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    r"""Convolve transposed, over one to three spatial axes: the transpose of a convolution (cross-correlation).
+
+    Every element of `x` adds its multiple of the kernel to the output, `stride` positions further on than its
+    neighbour. The number of spatial axes is that of `weight`.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
+        The input; without the batch axis N the result has none either.
+    weight : array_like of shape (C, O/groups, \*kernel)
+        The kernels: the weight of the convolution whose transpose this is, from O channels to C.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride : int or sequence of int, optional
+        Step between what neighbouring elements of `x` are added to, in output positions.
+    padding : int, str or sequence, optional
+        How many positions the output lacks at its borders: an int, one int per axis, one (before, after) pair per axis
+        (negative numbers make it longer), or ``"valid"``, which is 0, or ``"same"``, by which the output is `stride`
+        times as large as `x`.
+    output_padding : int or sequence of int, optional
+        How many positions the output has in addition at its end: less than max(stride, dilation).
+    output_size : int or sequence of int, optional
+        The spatial size of the output, instead of `output_padding`.
+    dilation : int or sequence of int, optional
+        Step between neighbouring taps of the kernel, in output positions.
+    groups : int, optional
+        Splits the channels into groups that do not see each other.
+    algorithm : str, optional
+        As in `gemmconv.conv_input_gradient`.
+    out : ndarray, optional
+        As in `gemmconv.conv`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, \*output) or (O, \*output)
+        Along each axis ``output = (input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding +
+        1``. Of type ``numpy.result_type(x, weight, numpy.float32)``. This is `out` where that was given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        `out` then.
+
+    See Also
+    --------
+    conv_input_gradient : The same linear map, by the options of the convolution.
+
+    Notes
+    -----
+    With stride s, dilation d and padding b before the output, element i of x adds
+    ``x[n, c, i] * weight[c, o, t]`` to output position ``i * s - b + t * d`` of channel o, for every tap t [1]_.
+
+    References
+    ----------
+    .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+
+    Examples
+    --------
+    >>> from gemmconv import conv_transpose
+    >>> conv_transpose([[1, 10, 100]], [[[1, 2, 3]]], stride=2)
+    array([[  1.,   2.,  13.,  20., 130., 200., 300.]])
+    >>> conv_transpose([[1, 10, 100]], [[[1, 2, 3]]], stride=2, padding="same").shape
+    (1, 6)
+    """
+    options = TransposedOptions(None, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    return convolve_transposed(x, weight, bias, options, out)
+
+
+def conv_transpose1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve transposed, over one spatial axis: the transpose of a convolution (cross-correlation).
+
+    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, L) or (C, L)
+        The input.
+    weight : array_like of shape (C, O/groups, KL)
+        The kernels.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+        As in `conv_transpose`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OL) or (O, OL)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv_transpose`, and where `weight` does not have three axes.
+
+    Examples
+    --------
+    >>> from gemmconv import conv_transpose1d
+    >>> conv_transpose1d([[1, 2, 3]], [[[1, 1]]], stride=2)
+    array([[1., 1., 2., 2., 3., 3.]])
+    """
+    options = TransposedOptions(1, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    return convolve_transposed(x, weight, bias, options, out)
+
+
+def conv_transpose2d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve transposed, over two spatial axes: the transpose of a convolution (cross-correlation).
+
+    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, H, W) or (C, H, W)
+        The input.
+    weight : array_like of shape (C, O/groups, KH, KW)
+        The kernels.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+        As in `conv_transpose`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OH, OW) or (O, OH, OW)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv_transpose`, and where `weight` does not have four axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv_transpose2d
+    >>> x = np.ones((8, 64, 56, 56), np.float32)
+    >>> conv_transpose2d(x, np.ones((64, 32, 4, 4), np.float32), stride=2, padding=1).shape
+    (8, 32, 112, 112)
+    """
+    options = TransposedOptions(2, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    return convolve_transposed(x, weight, bias, options, out)
+
+
+def conv_transpose3d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    output_padding: Ints = 0,
+    output_size: Ints | None = None,
+    dilation: Ints = 1,
+    groups: int = 1,
+    algorithm: str = "auto",
+    out: Array | None = None,
+) -> Array:
+    """Convolve transposed, over three spatial axes: the transpose of a convolution (cross-correlation).
+
+    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+
+    Parameters
+    ----------
+    x : array_like of shape (N, C, D, H, W) or (C, D, H, W)
+        The input.
+    weight : array_like of shape (C, O/groups, KD, KH, KW)
+        The kernels.
+    bias : array_like of shape (O,), optional
+        Added to every output of its channel.
+    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+        As in `conv_transpose`.
+
+    Returns
+    -------
+    ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
+        The result, float32 or float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `conv_transpose`, and where `weight` does not have five axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gemmconv import conv_transpose3d
+    >>> x = np.ones((8, 4, 5, 6), np.float32)
+    >>> conv_transpose3d(x, np.ones((8, 2, 2, 2, 2), np.float32), stride=2).shape
+    (2, 8, 10, 12)
+    """
+    options = TransposedOptions(3, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    return convolve_transposed(x, weight, bias, options, out)
