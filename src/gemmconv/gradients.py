@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -261,6 +262,7 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     grad_output = as_array("grad_output", grad_output)
     check_batched_gradient(grad_output.shape)
     dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
-    by_channel = contiguous(grad_output, dtype).reshape(*grad_output.shape[:2], -1)
+    shape = grad_output.shape
+    by_channel = contiguous(grad_output, dtype).reshape(*shape[:2], prod(shape[2:]))
     # NumPy adds up the contiguous axis pairwise, whose error grows with the logarithm of its length
     return np.asarray(by_channel.sum(axis=2).sum(axis=0))

@@ -200,7 +200,8 @@ def conv_transpose(
     X = x if x.ndim == rank + 2 else x[np.newaxis]
 
     every = [(n - 1) * s + (k - 1) * d + 1 for n, k, s, d in zip(X.shape[2:], kernel, strides, dilations)]
-    forward_size = [n * s for n, s in zip(X.shape[2:], strides)] if output_size is None else output_size
+    times_stride = tuple(n * s for n, s in zip(X.shape[2:], strides))
+    forward_size = times_stride if output_size is None else per_axis("output_size", output_size, rank)
     pads = resolve_padding(padding, forward_size, kernel, stride=strides, dilation=dilations)
     if output_size is not None or (isinstance(padding, str) and padding == "same"):
         size = forward_size

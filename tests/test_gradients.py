@@ -1,0 +1,410 @@
+"""Gradients: exact on integers, by every way to compute them, and the laws that make them transposes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cases import CASES, Case, integer_weights, integers
+from guarded import guarded
+from hypothesis import given
+from hypothesis import strategies as st
+from test_kernels import ALL_CASES, geometry_of
+from test_properties import geometries
+
+import gemmconv
+from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
+from gemmconv.blas import single_threaded_blas
+from gemmconv.geometry import Geometry
+from gemmconv.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
+
+KERNELS = {method.kernel: method for method in WEIGHT_GRADIENT_METHODS}
+ALGORITHMS = ("auto", "gemm", "direct", "winograd", "winograd2")
+
+
+def options_of(case: Case):
+    """Return the options that a geometry depends on."""
+    return {name: value for name, value in case.options.items() if name not in ("flip", "padding_mode")}
+
+
+def data_of(case: Case, dtype):
+    """Return x, weight and grad_output of a case: small integers with which every algorithm is exact."""
+    geometry = Geometry.from_shapes(case.x, case.weight, **options_of(case))
+    y_shape = geometry.out_shape if len(case.x) == len(case.weight) else geometry.out_shape[1:]
+    return integers(case.x, dtype, 1), integer_weights(case.weight, dtype, 2), integers(y_shape, dtype, 3)
+
+
+# --- the functions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equal_the_reference(name, dtype, isa):
+    case = CASES[name]
+    x, weight, g = data_of(case, dtype)
+    size, kernel = x.shape[2 - weight.ndim :], weight.shape[2:]
+    expected = reference.conv_input_gradient(g, weight, size, **case.options)
+    out = np.full(x.shape, np.nan, dtype)
+    assert conv_input_gradient(g, weight, size, **case.options, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    assert conv_input_gradient(g, weight, size, **case.options).dtype == dtype
+
+    expected = reference.conv_weight_gradient(g, x, kernel, **case.options)
+    out = np.full(weight.shape, np.nan, dtype)
+    assert conv_weight_gradient(g, x, kernel, **case.options, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    batched = g if g.ndim == weight.ndim else g[np.newaxis]
+    np.testing.assert_array_equal(conv_bias_gradient(batched), reference.conv_bias_gradient(batched))
+
+
+@pytest.mark.parametrize("algorithm", ["gemm", "direct", "winograd", "winograd2"])
+@pytest.mark.parametrize("name", CASES)
+def test_algorithms(name, algorithm, dtype):
+    case = CASES[name]
+    x, weight, g = data_of(case, dtype)
+    plan = gemmconv.Plan(weight, input_size=x.shape[2 - weight.ndim :], **case.options)
+    for function, arguments in (
+        ("conv_input_gradient", (g, weight, x.shape[2 - weight.ndim :])),
+        ("conv_weight_gradient", (g, x, weight.shape[2:])),
+    ):
+        expected = getattr(reference, function)(*arguments, **case.options)
+        try:
+            actual = getattr(gemmconv, function)(*arguments, **case.options, algorithm=algorithm)
+        except ValueError as error:
+            assert "is not defined for this gradient, only 'gemm'" in str(error)  # noqa: PT017
+            assert algorithm != "gemm"
+        else:
+            np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_array_equal(
+        plan.input_gradient(g), reference.conv_input_gradient(g, weight, x.shape[2 - weight.ndim :], **case.options)
+    )
+    np.testing.assert_array_equal(plan.weight_gradient(g, x), expected)
+
+
+@given(geometries(), st.sampled_from(["float32", "float64"]), st.booleans())
+def test_adjoint_identity(geometry, dtype, flip):
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, dtype), integer_weights(weight_shape, dtype)
+    y = gemmconv.conv(x, weight, **options, flip=flip, algorithm="gemm").astype(np.float64)
+    g = integers(y.shape, dtype, 4)
+    of_x = conv_input_gradient(g, weight, x_shape[2:], **options, flip=flip)
+    of_weight = conv_weight_gradient(g, x, weight_shape[2:], **options, flip=flip)
+    assert np.vdot(y, g) == np.vdot(x, of_x.astype("f8")) == np.vdot(weight, of_weight.astype("f8"))
+    np.testing.assert_array_equal(of_x, reference.conv_input_gradient(g, weight, x_shape[2:], **options, flip=flip))
+    expected = reference.conv_weight_gradient(g, x, weight_shape[2:], **options, flip=flip)
+    np.testing.assert_array_equal(of_weight, expected)
+
+
+@given(geometries(max_rank=2), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
+def test_adjoint_identity_of_padding_modes(geometry, mode):
+    x_shape, weight_shape, options = geometry
+    x, weight = integers(x_shape, "float64"), integer_weights(weight_shape, "float64")
+    y = gemmconv.conv(x, weight, **options, padding_mode=mode)
+    g = integers(y.shape, "float64", 4)
+    of_x = conv_input_gradient(g, weight, x_shape[2:], **options, padding_mode=mode)
+    of_weight = conv_weight_gradient(g, x, weight_shape[2:], **options, padding_mode=mode)
+    assert np.vdot(y, g) == np.vdot(x, of_x) == np.vdot(weight, of_weight)
+
+
+@pytest.mark.parametrize("name", ["same_3x3", "stride_unused_tail", "groups_uneven", "1d_causal", "3d"])
+def test_weights_that_are_tied_share_the_sum_of_their_gradients(name):
+    # as every weight stands in many places of M, dK is the sum of g x^T over its places
+    case = CASES[name]
+    x, weight, g = data_of(case, np.dtype("float64"))
+    tied = gemmconv.tied_weights(weight.shape, x.shape[2:], **case.options).tocoo()
+    expected = np.zeros(weight.size)
+    for image, gradient in zip(x, g):
+        np.add.at(expected, tied.data, gradient.ravel()[tied.row] * image.ravel()[tied.col])
+    actual = conv_weight_gradient(g, x, weight.shape[2:], **case.options)
+    np.testing.assert_array_equal(actual, expected.reshape(weight.shape))
+
+
+@pytest.mark.parametrize("name", ["same_stride", "groups_uneven", "flip", "wrap_around_twice", "3d_everything"])
+def test_finite_differences(name):
+    case = CASES[name]
+    rng = np.random.default_rng(8)
+    x, weight = rng.standard_normal(case.x), rng.standard_normal(case.weight)
+    g = rng.standard_normal(gemmconv.conv(x, weight, **case.options).shape)
+    of_x = conv_input_gradient(g, weight, x.shape[2:], **case.options)
+    of_weight = conv_weight_gradient(g, x, weight.shape[2:], **case.options)
+    for array, gradient in ((x, of_x), (weight, of_weight)):
+        for index in [tuple(rng.integers(array.shape)) for _ in range(10)]:
+            value, sums = array[index], []
+            for step in (0.5, -0.5):  # both are linear
+                array[index] = value + step
+                sums.append(np.vdot(g, gemmconv.conv(x, weight, **case.options, algorithm="gemm")))
+            array[index] = value
+            np.testing.assert_allclose(gradient[index], sums[0] - sums[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_same_bits_on_any_number_of_threads(name, dtype):
+    case = ALL_CASES[name]
+    x, weight, g = data_of(case, dtype)
+    x, weight, g = (np.random.default_rng(9).standard_normal(a.shape).astype(dtype) for a in (x, weight, g))
+    size, kernel = x.shape[2 - weight.ndim :], weight.shape[2:]
+    results = []
+    for threads in (1, 2, 3, 8):
+        with num_threads(threads):
+            of_x = conv_input_gradient(g, weight, size, **case.options)
+            results.append((of_x, conv_weight_gradient(g, x, kernel, **case.options)))
+    for of_x, of_weight in results[1:]:
+        np.testing.assert_array_equal(of_x, results[0][0])
+        np.testing.assert_array_equal(of_weight, results[0][1])
+    if g.ndim == weight.ndim:
+        for image, gradient in zip(g, results[0][0]):
+            np.testing.assert_array_equal(conv_input_gradient(image, weight, size, **case.options), gradient)
+
+
+# --- every kernel by itself --------------------------------------------------------------------------------------
+
+
+def defined_weight_gradients():
+    return [
+        pytest.param(kernel, name, id=f"{kernel}-{name}")
+        for kernel, method in KERNELS.items()
+        for name, case in ALL_CASES.items()
+        if geometry_of(case).batch and method.defined(geometry_of(case))
+    ]
+
+
+def weight_gradient(kernel, geometry, g, x, threads=1):
+    """Return what one kernel computes into an output full of NaN between forbidden pages."""
+    problem, _ = weight_gradient_problem(KERNELS[kernel], geometry, x.itemsize)
+    out = guarded(np.full(geometry.weight_shape, np.nan, x.dtype))
+    with single_threaded_blas:
+        problem.run(g, x, out, threads)
+    return out
+
+
+@pytest.mark.parametrize(("kernel", "name"), defined_weight_gradients())
+def test_weight_gradient_between_forbidden_pages(kernel, name, dtype, isa):
+    case = ALL_CASES[name]
+    x, weight, g = data_of(case, dtype)
+    expected = reference.conv_weight_gradient(g, x, weight.shape[2:], **options_of(case))
+    for at in ("end", "start"):
+        out = weight_gradient(kernel, geometry_of(case), guarded(g, at), guarded(x, at), threads=3)
+        np.testing.assert_array_equal(out, expected)
+
+
+@given(geometries(), st.sampled_from(sorted(KERNELS)), st.sampled_from(["float32", "float64"]))
+def test_weight_gradient_for_drawn_geometries(drawn, kernel, dtype):
+    x_shape, weight_shape, options = drawn
+    geometry = Geometry.from_shapes(x_shape, weight_shape, **options)
+    if not geometry.batch or not KERNELS[kernel].defined(geometry):
+        return
+    x, g = integers(x_shape, dtype), integers(geometry.out_shape, dtype, 2)
+    out = weight_gradient(kernel, geometry, guarded(g), guarded(x))
+    np.testing.assert_array_equal(out, reference.conv_weight_gradient(g, x, weight_shape[2:], **options))
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_input_gradient_between_forbidden_pages(name, dtype, isa):
+    case = ALL_CASES[name]
+    x, weight, g = data_of(case, dtype)
+    geometry = geometry_of(case)
+    size = x.shape[2 - weight.ndim :]
+    bias = integers((geometry.in_channels,), dtype, 5)
+    expected = reference.conv_input_gradient(g, weight, size, **options_of(case))
+    biased = expected + bias.reshape(-1, *[1] * len(size))
+    for way in input_gradient_ways(geometry):
+        problem, _ = way.build(geometry, dtype.itemsize, 3)
+        for at in ("end", "start"):
+            for given_bias, result in ((None, expected), (guarded(bias, at), biased)):
+                out = guarded(np.full(x.shape, np.nan, dtype), at)
+                with single_threaded_blas:
+                    problem.run(guarded(g, at), guarded(weight, at), given_bias, out, 3)
+                np.testing.assert_array_equal(out, result)
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_memory_is_bounded(name):
+    geometry = geometry_of(ALL_CASES[name])
+    for itemsize in (4, 8):
+        for way in input_gradient_ways(geometry):
+            assert way.build(geometry, itemsize, 8)[0].scratch_bytes <= 2 * 2**20
+        for method in KERNELS.values():
+            if geometry.batch and method.defined(geometry):
+                problem, _ = weight_gradient_problem(method, geometry, itemsize)
+                assert problem.scratch_bytes <= 2 * 2**20
+                assert problem.parts_bytes <= 2**18 * itemsize
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_several_parts(kernel, dtype):
+    geometry = Geometry.from_shapes((7, 2, 40, 50), (5, 2, 3, 3), padding=1)
+    problem, _ = weight_gradient_problem(KERNELS[kernel], geometry, dtype.itemsize)
+    assert problem.parts > 1
+    assert problem.task_count >= 3
+    x, g = integers(geometry.x_shape, dtype, 1), integers(geometry.out_shape, dtype, 2)
+    expected = reference.conv_weight_gradient(g, x, (3, 3), padding=1)
+    np.testing.assert_array_equal(weight_gradient(kernel, geometry, g, x, threads=2), expected)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_weight_gradient_error_bound(kernel, dtype):
+    # 3 images of 2500 positions: by the bound that conv_weight_gradient states, with tiles of at most 2048
+    rng = np.random.default_rng(10)
+    geometry = Geometry.from_shapes((3, 4, 50, 50), (6, 4, 3, 3), padding=1)
+    x = (rng.standard_normal(geometry.x_shape) + 3).astype(dtype)
+    g = (rng.standard_normal(geometry.out_shape) - 2).astype(dtype)
+    exact = reference.conv_weight_gradient(g.astype("f8"), x.astype("f8"), (3, 3), padding=1)
+    size = reference.conv_weight_gradient(abs(g), abs(x), (3, 3), padding=1)
+    error = abs(weight_gradient(kernel, geometry, g, x) - exact)
+    slack = 1 if dtype == np.float32 else 2  # the reference's own error
+    assert (error <= slack * (2048 + 18) * np.finfo(dtype).eps * size).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_is_not_finite_reaches_only_the_taps_that_read_it(kernel, value, dtype, isa):
+    x, g = integers((1, 2, 9, 20), dtype), integers((1, 3, 3, 7), dtype, 1)
+    x[0, 1, 8, 19] = value  # in the unused tail: stride 3 leaves the last row and column out
+    geometry = Geometry.from_shapes(x.shape, (3, 2, 2, 2), stride=3)
+    expected = integers(x.shape, dtype)
+    expected = reference.conv_weight_gradient(g, expected, (2, 2), stride=3)
+    np.testing.assert_array_equal(weight_gradient(kernel, geometry, g, x), expected)
+    x[0, 1, 8, 19], x[0, 0, 4, 4] = 0, value  # the second tap of both axes alone reads it
+    actual = weight_gradient(kernel, geometry, g, x)
+    touched = np.zeros(actual.shape, bool)
+    touched[:, 0, 1, 1] = True
+    np.testing.assert_array_equal(actual[~touched], expected[~touched])
+    assert not np.isfinite(actual[touched]).any()
+
+
+# --- arguments ---------------------------------------------------------------------------------------------------
+
+X, WEIGHT = integers((2, 3, 9, 8), "float32", 1), integer_weights((4, 3, 3, 3), "float32", 2)
+G = integers((2, 4, 9, 8), "float32", 3)
+
+
+def hostile(array):
+    """Return arrays of the same values that are awkward to read."""
+    wide = np.repeat(array, 2, axis=-1)
+    unaligned = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    unaligned[...] = array
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    return [
+        np.asfortranarray(array),
+        array[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
+        wide[..., ::2],
+        unaligned,
+        array.astype(array.dtype.newbyteorder()),
+        read_only,
+        array.tolist(),
+    ]
+
+
+def test_hostile_arrays():
+    of_x = conv_input_gradient(G, WEIGHT, (9, 8), padding=1)
+    of_weight = conv_weight_gradient(G, X, (3, 3), padding=1)
+    for g, x, weight in zip(hostile(G), hostile(X), hostile(WEIGHT)):
+        np.testing.assert_array_equal(conv_input_gradient(g, weight, (9, 8), padding=1), of_x)
+        np.testing.assert_array_equal(conv_weight_gradient(g, x, (3, 3), padding=1), of_weight)
+        np.testing.assert_array_equal(conv_bias_gradient(g), G.sum(axis=(0, 2, 3)))
+    ones = np.broadcast_to(np.float32(1), G.shape)
+    expected = reference.conv_input_gradient(ones, WEIGHT, (9, 8), padding=1)
+    np.testing.assert_array_equal(conv_input_gradient(ones, WEIGHT, (9, 8), padding=1), expected)
+
+
+def test_types():
+    for kind, result in (("u1", "f4"), ("f2", "f4"), ("f4", "f4"), ("i8", "f8"), ("f8", "f8")):
+        g = np.ones((1, 1, 3), kind)
+        assert conv_input_gradient(g, np.ones((1, 1, 2), "f4"), 4).dtype == result
+        assert conv_weight_gradient(g, np.ones((1, 1, 4), "f4"), (2,)).dtype == result
+        assert conv_bias_gradient(g).dtype == result
+
+
+def test_out_may_overlap():
+    memory = G.copy()
+    expected = reference.conv_weight_gradient(G, X, (3, 3), padding=1)
+    out = memory.ravel()[: expected.size].reshape(expected.shape)
+    np.testing.assert_array_equal(conv_weight_gradient(memory, X, (3, 3), padding=1, out=out), expected)
+    g = integers((2, 3, 9, 8), "float32", 4)
+    weight = integer_weights((3, 3, 3, 3), "float32", 5)
+    expected = reference.conv_input_gradient(g, weight, (9, 8), padding=1)
+    np.testing.assert_array_equal(conv_input_gradient(g, weight, (9, 8), padding=1, out=g), expected)
+
+
+def test_out_of_another_type_and_flipped():
+    out = np.full((4, 3, 3, 3), np.nan, np.float16)
+    g, x = np.ones_like(G), np.ones_like(X)
+    conv_weight_gradient(g, x, (3, 3), padding=1, flip=True, out=out)
+    np.testing.assert_array_equal(out, reference.conv_weight_gradient(g, x, (3, 3), padding=1, flip=True))
+
+
+WRONG = [
+    (
+        "conv_input_gradient",
+        (G, WEIGHT, (9, 9)),
+        {"padding": 1},
+        r"grad_output has shape \(2, 4, 9, 8\), but the output",
+    ),
+    ("conv_input_gradient", (G[0, 0], WEIGHT, (9, 8)), {}, r"grad_output has shape \(9, 8\), but with weight of shape"),
+    ("conv_input_gradient", (G, WEIGHT[0, 0], (9, 8)), {}, "weight has shape"),
+    ("conv_input_gradient", (G, WEIGHT, (9, 8, 1)), {"padding": 1}, "input_size must be an int or one int per spatial"),
+    ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "groups": 3}, "groups=3 does not divide the 4 output"),
+    ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "stride": 0}, "stride must be at least 1"),
+    ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "algorithm": "fast"}, "algorithm must be one of"),
+    ("conv_weight_gradient", (G, X, (3, 2)), {"padding": 1}, r"grad_output has shape .* x of shape"),
+    ("conv_weight_gradient", (G[0], X, (3, 3)), {"padding": 1}, "both have a batch axis, or neither"),
+    ("conv_weight_gradient", (G[:1], X, (3, 3)), {"padding": 1}, "grad_output has shape"),
+    ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "groups": 2}, "groups=2 does not divide the 3 input"),
+    (
+        "conv_weight_gradient",
+        (G, X, (3, 3)),
+        {"padding": 1, "algorithm": "winograd"},
+        "is not defined for this gradient",
+    ),
+    ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "out": np.zeros((4, 3, 3))}, "out has shape"),
+    ("conv_bias_gradient", (G[0, 0],), {}, r"grad_output has shape \(9, 8\), but must be"),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "options", "message"), WRONG)
+def test_errors(function, arguments, options, message):
+    out = np.full(X.shape if function == "conv_input_gradient" else WEIGHT.shape, 7, np.float32)
+    given_out = {} if function == "conv_bias_gradient" else {"out": out}
+    with pytest.raises(ValueError, match=message):
+        getattr(gemmconv, function)(*arguments, **{**given_out, **options})
+    assert (out == 7).all()
+
+
+def test_wrong_types():
+    with pytest.raises(TypeError, match="grad_output has dtype complex64"):
+        conv_bias_gradient(G.astype(np.complex64))
+    with pytest.raises(TypeError, match="flip must be True or False"):
+        conv_weight_gradient(G, X, (3, 3), padding=1, flip=1)
+    with pytest.raises(TypeError, match="kernel_size must be a sequence of ints"):
+        conv_weight_gradient(G, X, 3, padding=1)
+
+
+# --- plans -------------------------------------------------------------------------------------------------------
+
+
+def test_plan_has_the_bits_of_the_function():
+    rng = np.random.default_rng(11)
+    weight, g = rng.standard_normal((40, 20, 3, 3)).astype("f4"), rng.standard_normal((2, 40, 14, 14)).astype("f4")
+    for algorithm in ("gemm", "direct", "winograd"):
+        plan = gemmconv.Plan(weight, input_size=(14, 14), padding=1, algorithm=algorithm)
+        expected = conv_input_gradient(g, weight, (14, 14), padding=1, algorithm=algorithm)
+        np.testing.assert_array_equal(plan.input_gradient(g), expected)
+        np.testing.assert_array_equal(plan.input_gradient(g[0]), expected[0])
+
+
+def test_plan_gradients_follow_update():
+    plan = gemmconv.Plan(WEIGHT, input_size=(9, 8), padding=1, activation="relu")
+    np.testing.assert_array_equal(plan.input_gradient(G), conv_input_gradient(G, WEIGHT, (9, 8), padding=1))
+    plan.update(2 * WEIGHT)
+    np.testing.assert_array_equal(plan.input_gradient(G), conv_input_gradient(G, 2 * WEIGHT, (9, 8), padding=1))
+    np.testing.assert_array_equal(plan.weight_gradient(G, X), conv_weight_gradient(G, X, (3, 3), padding=1))
+    out = np.full(X.shape, np.nan, np.float32)
+    assert plan.input_gradient(G, out) is out
+    assert plan.input_gradient(G.astype("f8")).dtype == np.float64
+
+
+def test_plan_refuses_other_sizes():
+    plan = gemmconv.Plan(WEIGHT, input_size=(9, 8), padding=1)
+    with pytest.raises(ValueError, match="grad_output has shape"):
+        plan.input_gradient(G[..., :7])
+    with pytest.raises(ValueError, match="this plan is for"):
+        plan.weight_gradient(G[..., :7], X[..., :7])
