@@ -204,7 +204,7 @@ def conv_transpose(
     forward_size = times_stride if output_size is None else per_axis("output_size", output_size, rank)
     pads = resolve_padding(padding, forward_size, kernel, stride=strides, dilation=dilations)
     if output_size is not None or (isinstance(padding, str) and padding == "same"):
-        size = forward_size
+        size = list(forward_size)
     else:
         more = np.broadcast_to(output_padding, rank)
         size = [n - before - after + int(m) for n, (before, after), m in zip(every, pads, more)]
