@@ -1,0 +1,153 @@
+/* weight_gradient_channels: the gradient of the weight of dense layers, with output channels in the lanes of vectors.
+ *
+ *     dK[o, c, tap] = sum over positions p of gradient[o, p] * x[c, where tap reads for p]
+ *
+ * A task computes a block of dK, some input channels and taps for a block of output channels of one group, for one part
+ * of the sum (see weight_gradient.h). It goes through the output positions a tile at a time, and transposes the
+ * gradient there, so that the channels of a position are a row of vectors; x is read where it is:
+ *
+ *     tile      [position][lane]                  the gradient, for the channels whose sums fit the registers
+ *     rows      [channel, kd, kh, kw][lane]       the sums of all tiles so far, the transpose of a block of dK
+ *     output    [part of the sum][o][channel, kd, kh, kw]
+ *
+ *                                        one position
+ *                               tile     g g g g         lanes: output channels
+ *                                        -------
+ *     x[channel 0, what a tap reads]  x  + + + +
+ *     x[channel 1, what a tap reads]  x  + + + +         sums, in registers for a whole tile
+ *     ...
+ *
+ * A tile is some lines, which are the rows of the output of one image after the other; or a piece of a line. A tap
+ * finds elements of x for some spans of its positions, and only these are multiplied: nothing is packed, padding costs
+ * nothing, and no element of x reaches a sum that it is not part of. Spans that follow each other both in x and in the
+ * tile are one, so that narrow images need not pay for short rows:
+ *
+ *     3x3 image, padding 1     tap (1, 0):   . a b | . d e | . g h       spans of 2, 2 and 2
+ *     a b c                    tap (1, 1):   a b c   d e f   g h i       a span of 9
+ *     d e f                    tap (0, 1):   . . .   a b c   d e f       a span of 6
+ *     g h i
+ *
+ * Tiles are summed from zero and then added up in order, so that errors grow with the length of a tile plus the number
+ * of tiles, not with their product.
+ */
+#ifndef GEMMCONV_WEIGHT_GRADIENT_CHANNELS_H
+#define GEMMCONV_WEIGHT_GRADIENT_CHANNELS_H
+
+#include "direct_channels.h"
+#include "problem.h"
+#include "weight_gradient.h"
+
+enum {
+    CHANNEL_GRADIENT_TILE = 512,     /* positions of a tile, at most */
+    CHANNEL_GRADIENT_ROWS = 6,       /* of a register block */
+    CHANNEL_GRADIENT_GROUP = 24,     /* rows of a group of taps, at most, unless it is one tap */
+    CHANNEL_GRADIENT_LEAST = 128,    /* rows of a task: with fewer, transposing the gradient would not pay; */
+    CHANNEL_GRADIENT_MOST = 512,     /* with more, they would leave the second-level cache */
+    CHANNEL_GRADIENT_WORK = 1 << 21, /* multiplications that a task should have */
+};
+
+/* How dK and the output positions are cut. */
+struct channel_gradient_cut {
+    ptrdiff_t channels, taps;         /* of a task, */
+    ptrdiff_t slices, tap_slices;     /* and the number of such slices */
+    ptrdiff_t lines, columns, pieces; /* of a tile, and the pieces of a line */
+    ptrdiff_t tiles, parts;           /* of the sum */
+};
+
+/* `count` positions of a tile, from `position` on, for which a tap reads x from `from` on. */
+struct channel_gradient_span {
+    ptrdiff_t from, position, count;
+};
+
+/* The lines of the output: the rows of all images. */
+static inline ptrdiff_t channel_gradient_lines(const struct conv_problem *problem)
+{
+    return problem->batch * problem->out_size[0] * problem->out_size[1];
+}
+
+/* The tasks that there should be. */
+static inline ptrdiff_t channel_gradient_wanted(const struct conv_problem *problem)
+{
+    const double work =
+        (double)channel_gradient_lines(problem) * (double)problem->out_size[2] * (double)weight_size(problem);
+    const double tasks = work / CHANNEL_GRADIENT_WORK;
+    return tasks < GRADIENT_TASKS ? (ptrdiff_t)tasks + 1 : GRADIENT_TASKS;
+}
+
+/* Both dK and the positions are cut: the positions as far as there may be parts; dK for the rest, as long as its
+ * blocks have enough rows. */
+static inline struct channel_gradient_cut channel_gradient_cut_of(const struct conv_problem *problem)
+{
+    const ptrdiff_t taps = volume(problem->kernel), channels = group_in_channels(problem);
+    const ptrdiff_t lines = max_size(channel_gradient_lines(problem), 1), wanted = channel_gradient_wanted(problem);
+    struct channel_gradient_cut cut = {
+        .taps = equal_part(taps, CHANNEL_GRADIENT_LEAST),
+        .columns = equal_part(problem->out_size[2], CHANNEL_GRADIENT_TILE),
+    };
+    cut.tap_slices = ceil_div(taps, cut.taps);
+    cut.pieces = ceil_div(problem->out_size[2], cut.columns);
+    cut.lines = cut.pieces > 1 ? 1 : equal_part(lines, CHANNEL_GRADIENT_TILE / cut.columns);
+    cut.tiles = ceil_div(lines, cut.lines) * cut.pieces;
+
+    const ptrdiff_t blocks = problem->groups * channel_blocks(problem) * cut.tap_slices;
+    const ptrdiff_t parts = max_size(min_size(PARTS_ELEMENTS / weight_size(problem), cut.tiles), 1);
+    const ptrdiff_t least = max_size(ceil_div(CHANNEL_GRADIENT_LEAST, cut.taps), CHANNEL_GRADIENT_ROWS);
+    const ptrdiff_t most = max_size(CHANNEL_GRADIENT_MOST / cut.taps, CHANNEL_GRADIENT_ROWS);
+    const ptrdiff_t share = ceil_div(channels, ceil_div(wanted, blocks * parts));
+    cut.channels = equal_part(channels, min_size(max_size(share, least), most));
+    cut.slices = ceil_div(channels, cut.channels);
+    cut.parts = min_size(ceil_div(wanted, blocks * cut.slices), parts);
+    return cut;
+}
+
+static inline ptrdiff_t weight_gradient_channels_parts(const struct conv_problem *problem)
+{
+    return channel_gradient_cut_of(problem).parts;
+}
+
+static inline ptrdiff_t weight_gradient_channels_task_count(const struct conv_problem *problem)
+{
+    const struct channel_gradient_cut cut = channel_gradient_cut_of(problem);
+    return problem->parts * problem->groups * channel_blocks(problem) * cut.tap_slices * cut.slices;
+}
+
+static inline ptrdiff_t channel_gradient_rows_size(const struct channel_gradient_cut *cut)
+{
+    return cut->channels * cut->taps * CHANNEL_BLOCK;
+}
+
+static inline ptrdiff_t weight_gradient_channels_scratch_size(const struct conv_problem *problem)
+{
+    const struct channel_gradient_cut cut = channel_gradient_cut_of(problem);
+    return channel_gradient_rows_size(&cut) + cut.lines * cut.columns * CHANNEL_BLOCK;
+}
+
+/* The positions first <= i < end of a piece of a line for which tap kw finds an element of x. */
+static inline struct interval channel_gradient_columns(const struct conv_problem *problem, ptrdiff_t kw,
+                                                       struct interval piece)
+{
+    const ptrdiff_t stride = problem->stride[2], first = problem->pad_before[2] - kw * problem->dilation[2];
+    return (struct interval){max_size(ceil_div(first, stride), piece.first),
+                             min_size(ceil_div(problem->in_size[2] + first, stride), piece.end)};
+}
+
+/* Whether they are the same for all taps of a row of the kernel. */
+static inline int channel_gradient_same_columns(const struct conv_problem *problem, struct interval piece)
+{
+    const struct interval first = channel_gradient_columns(problem, 0, piece);
+    const struct interval last = channel_gradient_columns(problem, problem->kernel[2] - 1, piece);
+    return first.first == last.first && first.end == last.end;
+}
+
+/* Whether the spans of two taps are the same but for where they read x, and there all are as far apart. */
+static inline int channel_gradient_same_spans(const struct channel_gradient_span *a,
+                                              const struct channel_gradient_span *b, ptrdiff_t count)
+{
+    int same = 1;
+    for (ptrdiff_t i = 0; i < count; i++)
+        same = same && a[i].position == b[i].position && a[i].count == b[i].count &&
+               a[i].from - a[0].from == b[i].from - b[0].from;
+    return same;
+}
+
+#endif
