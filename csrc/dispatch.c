@@ -9,6 +9,7 @@
 #include "direct_pixels.h"
 #include "winograd.h"
 #include "gemm_conv.h"
+#include "weight_gradient_channels.h"
 #include "weight_gradient_gemm.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
@@ -32,6 +33,7 @@ const struct cutting cuttings[CONV_KERNELS] = {
 
 const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS] = {
     [WEIGHT_GRADIENT_GEMM] = CUTTING(weight_gradient_gemm),
+    [WEIGHT_GRADIENT_CHANNELS] = CUTTING(weight_gradient_channels),
 };
 
 static int always(void)

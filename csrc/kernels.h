@@ -22,7 +22,7 @@ struct cutting {
 extern const struct cutting cuttings[CONV_KERNELS];
 
 /* The ways to compute the gradient of the weight, and how each cuts a problem. */
-enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENTS };
+enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENT_CHANNELS, WEIGHT_GRADIENTS };
 
 struct weight_gradient_cutting {
     const char *name;

@@ -230,7 +230,7 @@ def test_memory_is_bounded(name):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_several_parts(kernel, dtype):
-    geometry = Geometry.from_shapes((7, 2, 40, 50), (5, 2, 3, 3), padding=1)
+    geometry = Geometry.from_shapes((7, 8, 60, 50), (20, 8, 3, 3), padding=1)
     problem, _ = weight_gradient_problem(KERNELS[kernel], geometry, dtype.itemsize)
     assert problem.parts > 1
     assert problem.task_count >= 3

@@ -95,6 +95,14 @@ def weight_gradient_gemm(n: Counts) -> float:
     return 1 / 95 + 1 / n.outputs / 6 + 1 / n.reduction / 6
 
 
+def weight_gradient_channels(n: Counts) -> float:
+    """Return the cost of sums over output positions with output channels in the lanes."""
+    cost = ceil(n.outputs / LANES) * LANES / n.outputs / 115
+    cost += 1 / min(n.reduction, 512) / 12  # transposing the gradient of y
+    cost += 1 / n.pixels / 24  # writing the gradient of the weight
+    return cost
+
+
 def direct_channels(n: Counts) -> float:
     """Return the cost of sums with channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)

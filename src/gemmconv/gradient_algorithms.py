@@ -14,7 +14,13 @@ from ._gemmconv import InputGradient, WeightGradient
 from .algorithms import NEEDS, Method, defined_methods, problem_of
 from .blas import may_start_threads
 from .geometry import Geometry
-from .tiling import Tiling, choose_input_gradient_tiling, choose_weight_gradient_tiling, largest_gemm
+from .tiling import (
+    Tiling,
+    choose_direct_tiling,
+    choose_input_gradient_tiling,
+    choose_weight_gradient_tiling,
+    largest_gemm,
+)
 from .turned import Turned
 
 # The kernel of a convolution that the gradient has a better way for.
@@ -58,6 +64,13 @@ WEIGHT_GRADIENT_METHODS = (
         defined=lambda _geometry: True,
         cost=costs.weight_gradient_gemm,
         tiling=choose_weight_gradient_tiling,
+    ),
+    WeightGradientMethod(
+        algorithm="direct",
+        kernel="weight_gradient_channels",
+        defined=lambda _geometry: True,
+        cost=costs.weight_gradient_channels,
+        tiling=choose_direct_tiling,
     ),
 )
 
