@@ -1,4 +1,4 @@
-"""The examples run as a user would run them, on a photograph that matplotlib ships."""
+"""The examples run as a user would run them, on pictures that matplotlib and scikit-learn ship."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemmconv import reference
+from gemmconv import num_threads, reference
 
 Image = pytest.importorskip("PIL.Image")
 cbook = pytest.importorskip("matplotlib.cbook")
@@ -47,3 +47,57 @@ def test_deblur(tmp_path):
     original, blurred, recovered = np.split(np.asarray(Image.open(out), float) / 255, 3, axis=1)
     assert abs(np.sqrt(np.mean((blurred - original) ** 2)) - before) < 0.002
     assert abs(np.sqrt(np.mean((recovered - original) ** 2)) - after) < 0.01
+
+
+@pytest.fixture(scope="module")
+def train_digits() -> dict:
+    pytest.importorskip("sklearn")
+    return runpy.run_path(str(EXAMPLES / "train_digits.py"))
+
+
+def test_gradients_of_the_network_that_reads_digits(train_digits):
+    # in float64, along a random direction in every array of parameters, by central differences
+    rng = np.random.default_rng(0)
+    network = train_digits["Network"](rng)
+    for layer in network.layers:
+        layer.parameters = [rng.normal(parameter, 0.1) for parameter in layer.parameters]
+    pictures, labels = rng.random((5, 1, 8, 8)), np.arange(5)
+
+    def loss() -> tuple[float, np.ndarray]:
+        return train_digits["cross_entropy"](network.forward(pictures), labels)
+
+    gradients = network.backward(loss()[1])
+    assert len(gradients) == len(network.parameters()) == 8
+    for parameter, gradient in zip(network.parameters(), gradients):
+        assert gradient.dtype == np.float64
+        assert gradient.shape == parameter.shape
+        direction = rng.choice([-1e-6, 1e-6], parameter.shape)
+        parameter += direction
+        above = loss()[0]
+        parameter -= 2 * direction
+        below = loss()[0]
+        parameter += direction
+        assert (above - below) / 2 == pytest.approx(np.sum(gradient * direction), rel=1e-5)
+
+
+def test_training_is_the_same_on_any_number_of_threads(train_digits):
+    def losses(threads: int) -> list[float]:
+        rng = np.random.default_rng(0)
+        pictures, labels = rng.random((200, 1, 8, 8), np.float32), rng.integers(10, size=200)
+        with num_threads(threads):
+            return list(train_digits["train"](train_digits["Network"](rng), pictures, labels, 2, rng))
+
+    assert losses(1) == losses(3)
+
+
+def test_train_digits(train_digits, tmp_path):
+    out = tmp_path / "out.png"
+    command = [sys.executable, EXAMPLES / "train_digits.py", out, "--epochs", "2"]
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    accuracy, misread, tested = map(
+        float, re.fullmatch(r"test accuracy: ([0-9.]+)% \((\d+) of (\d+) misread\)\n", run.stdout).groups()
+    )
+    assert accuracy > 80
+    assert abs(accuracy - 100 * (1 - misread / tested)) < 0.051
+    assert len(run.stderr.splitlines()) == 2  # one line per epoch where there is no terminal
+    assert np.asarray(Image.open(out)).shape[:2] == (840, 1200)
