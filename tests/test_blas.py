@@ -114,6 +114,7 @@ def test_limit_holds_while_another_thread_controls_threadpoolctl():
 def test_which_products_may_start_threads(monkeypatch):
     monkeypatch.setattr(blas, "gemm_path", lambda: "small")
     assert [blas.may_start_threads(n) for n in (262_145, 1_000_000, 1_000_001)] == [False, False, True]
+    assert [blas.may_start_threads(n, transposed=True) for n in (262_144, 262_145)] == [False, True]
     monkeypatch.setattr(blas, "gemm_path", lambda: "packing")
     assert [blas.may_start_threads(n) for n in (262_144, 262_145)] == [False, True]
 

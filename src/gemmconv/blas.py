@@ -71,9 +71,14 @@ def gemm_path() -> str:
     return "small" if libraries and small else "packing"
 
 
-def may_start_threads(multiplications: int) -> bool:
-    """Whether SciPy's BLAS may compute a product of this size with several threads."""
-    return multiplications > (LARGEST_SMALL_GEMM if gemm_path() == "small" else LARGEST_UNTHREADED_GEMM)
+def may_start_threads(multiplications: int, *, transposed: bool = False) -> bool:
+    """Whether SciPy's BLAS may compute a product of this size with several threads.
+
+    With `transposed` the second matrix is stored as its transpose: of these OpenBLAS's kernels for small matrices take
+    very small ones only.
+    """
+    small = gemm_path() == "small" and not transposed
+    return multiplications > (LARGEST_SMALL_GEMM if small else LARGEST_UNTHREADED_GEMM)
 
 
 class _Limit:

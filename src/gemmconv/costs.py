@@ -99,7 +99,7 @@ def weight_gradient_channels(n: Counts) -> float:
     """Return the cost of sums over output positions with output channels in the lanes."""
     cost = ceil(n.outputs / LANES) * LANES / n.outputs / 115
     cost += 1 / min(n.reduction, 512) / 12  # transposing the gradient of y
-    cost += 1 / n.pixels / 24  # writing the gradient of the weight
+    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 24  # writing the gradient of the weight
     return cost
 
 

@@ -146,4 +146,5 @@ def weight_gradient_problem(
 ) -> tuple[WeightGradient, bool]:
     """Return what the C layer needs for the gradient of a weight, and whether BLAS has to be limited to one thread."""
     tiling = method.tiling(geometry, itemsize)
-    return WeightGradient(geometry, itemsize, tiling, method.kernel), may_start_threads(largest_gemm(tiling))
+    problem = WeightGradient(geometry, itemsize, tiling, method.kernel)
+    return problem, may_start_threads(largest_gemm(tiling), transposed=True)
