@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from cases import CASES, Case, integer_weights, integers
@@ -13,9 +16,11 @@ from test_properties import geometries
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
+from gemmconv._gemmconv import InputGradient
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 from gemmconv.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
+from gemmconv.tiling import PATHS, choose_input_gradient_tiling
 
 KERNELS = {method.kernel: method for method in WEIGHT_GRADIENT_METHODS}
 ALGORITHMS = ("auto", "gemm", "direct", "winograd", "winograd2")
@@ -228,6 +233,31 @@ def test_memory_is_bounded(name):
                 assert problem.parts_bytes <= 2**18 * itemsize
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "stride"),
+    [
+        ((1, 1, 200_000), (1, 1, 30_000), 2),
+        ((1, 1, 28, 28), (1, 1, 7, 7), 1),
+        ((1, 2048, 14, 14), (512, 2048, 5, 5), 1),
+        ((1, 4096, 14, 14), (1, 4096, 7, 7), 2),
+        ((1, 64, 200, 200), (64, 64, 100, 100), 1),
+    ],
+)
+def test_memory_is_bounded_on_every_path(x_shape, weight_shape, stride, path):
+    geometry = Geometry.from_shapes(x_shape, weight_shape, stride=stride)
+    for itemsize in (4, 8):
+        tiling = choose_input_gradient_tiling(geometry, itemsize, path)
+        assert InputGradient(geometry, itemsize, tiling).scratch_bytes <= 2 * 2**20
+
+
+def test_large_layers_have_many_tasks():
+    for x, weight in (((1, 64, 56, 56), (256, 64, 3, 3)), ((1, 1024, 14, 14), (256, 1024, 1, 1))):
+        geometry = Geometry.from_shapes(x, weight, padding=weight[2] // 2)
+        for method in KERNELS.values():
+            assert weight_gradient_problem(method, geometry, 4)[0].task_count >= 12
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_several_parts(kernel, dtype):
     geometry = Geometry.from_shapes((7, 8, 60, 50), (20, 8, 3, 3), padding=1)
@@ -349,6 +379,7 @@ WRONG = [
     ("conv_weight_gradient", (G[0], X, (3, 3)), {"padding": 1}, "both have a batch axis, or neither"),
     ("conv_weight_gradient", (G[:1], X, (3, 3)), {"padding": 1}, "grad_output has shape"),
     ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "groups": 2}, "groups=2 does not divide the 3 input"),
+    ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "groups": 3}, "the 4 channels of grad_output"),
     (
         "conv_weight_gradient",
         (G, X, (3, 3)),
@@ -378,6 +409,12 @@ def test_wrong_types():
         conv_weight_gradient(G, X, 3, padding=1)
 
 
+def test_bias_gradient_of_many_images():
+    # a sum of 4e6 terms, one after the other, would be off by 4 %
+    g = np.full((4_000_000, 2, 1), 0.1, np.float32)
+    np.testing.assert_allclose(conv_bias_gradient(g), 400_000, rtol=1e-6)
+
+
 # --- plans -------------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +426,37 @@ def test_plan_has_the_bits_of_the_function():
         expected = conv_input_gradient(g, weight, (14, 14), padding=1, algorithm=algorithm)
         np.testing.assert_array_equal(plan.input_gradient(g), expected)
         np.testing.assert_array_equal(plan.input_gradient(g[0]), expected[0])
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "gemm", "direct", "winograd"])
+@pytest.mark.parametrize("batches", [(0, 2), (2, 0, 2), (None, 0, 3)])
+def test_plan_gradients_of_any_batch(algorithm, batches):
+    plan = gemmconv.Plan(WEIGHT, input_size=(9, 8), padding=1, algorithm=algorithm)
+    for batch in batches:
+        g = integers((4, 9, 8) if batch is None else (batch, 4, 9, 8), "float32", 5)
+        expected = reference.conv_input_gradient(g, WEIGHT, (9, 8), padding=1)
+        np.testing.assert_array_equal(plan.input_gradient(g), expected)
+
+
+def test_plan_gradients_in_several_threads():
+    plan = gemmconv.Plan(WEIGHT, input_size=(9, 8), padding=1)
+    of_x = reference.conv_input_gradient(G, WEIGHT, (9, 8), padding=1)
+    of_weight = reference.conv_weight_gradient(G, X, (3, 3), padding=1)
+
+    def both(_):
+        return plan.input_gradient(G), plan.weight_gradient(G, X)
+
+    with ThreadPoolExecutor(4) as executor:
+        for result in executor.map(both, range(20)):
+            np.testing.assert_array_equal(result[0], of_x)
+            np.testing.assert_array_equal(result[1], of_weight)
+
+
+def test_plan_gradients_of_a_copy():
+    plan = gemmconv.Plan(WEIGHT, input_size=(9, 8), padding=1, padding_mode="wrap", flip=True)
+    expected = plan.input_gradient(G)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(plan)).input_gradient(G), expected)
+    assert "gradients: of the input by" in plan.describe()
 
 
 def test_plan_gradients_follow_update():

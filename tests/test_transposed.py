@@ -99,7 +99,7 @@ def test_functions_of_a_rank():
         x, weight = integers((1, 2, *[4] * rank), "float32"), integer_weights((2, 3, *[3] * rank), "float32")
         expected = reference.conv_transpose(x, weight, stride=2)
         np.testing.assert_array_equal(function(x, weight, stride=2), expected)
-        with pytest.raises(ValueError, match=f"a {rank}-D convolution needs"):
+        with pytest.raises(ValueError, match=rf"a {rank}-D convolution needs \(C, O/groups"):
             function(x[..., None], weight[..., None])
 
 
@@ -150,6 +150,14 @@ def test_sizes(options, size):
         ),
         (((1, 1, 5), (1, 1, 3)), {"output_size": 7, "output_padding": 1}, ValueError, "output_padding cannot be given"),
         (((1, 1, 5), (1, 1, 3)), {"padding": "same", "output_size": 5}, ValueError, "output_size cannot be given"),
+        (
+            ((1, 1, 5), (1, 1, 3)),
+            {"padding": 100, "output_size": 5},
+            ValueError,
+            "the output would have -193 positions",
+        ),
+        (((1, 1, 5), (1, 1, 3)), {"padding": "same", "output_padding": (0, 0)}, ValueError, "output_padding must be"),
+        (((1, 1, 5), (1, 1, 3, 3)), {}, ValueError, "x has shape"),
         (((1, 1, 5), (1, 1, 3)), {"padding": 4}, ValueError, "the output would have -1 positions"),
         (((1, 1, 5), (1, 1, 3)), {"stride": 1.5}, TypeError, "stride must be"),
         (((1, 1, 5), (1, 1, 3)), {"algorithm": "fft"}, ValueError, "algorithm must be one of"),
@@ -173,6 +181,8 @@ def test_wrong_bias_and_out():
 
 
 def test_huge_sizes_are_refused():
+    with pytest.raises(ValueError, match="at most"):
+        conv_transpose(np.ones((1, 1, 1, 1, 1)), np.ones((1, 1, 3, 3, 3)), padding=-(2**31 - 1))
     with pytest.raises(ValueError, match="at most"):
         conv_transpose(np.ones((1, 1, 2**16, 2**16), np.uint8)[:, :, :: 2**10], np.ones((1, 1, 1, 1)), stride=2**30)
 

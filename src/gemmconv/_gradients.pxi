@@ -22,11 +22,6 @@ cdef class InputGradient:
         """The memory that a thread needs beside the arrays."""
         return input_gradient_scratch_size(&self.problem) * self.itemsize
 
-    @property
-    def layout_bytes(self):
-        """The size of the laid-out weights: BLAS takes them as they are."""
-        return 0
-
     def lay_out(self, weight, int threads=1):
         """Return the weights as `run` takes them."""
         return memory_of(weight, weight_bytes(&self.problem, self.itemsize))

@@ -109,7 +109,7 @@ cdef class Problem:
         cdef Py_ssize_t size = self.cutting.layout_size(&self.problem) * self.itemsize
         if size == 0:
             return memory
-        cdef Layout layout = Layout(size, memory)
+        cdef Layout layout = Layout(size, memory if self.exact is not None else None)
         layout.kernels = self.kernels()
         cdef conv_problem problem = self.problem
         problem.weight = memory.view.buf

@@ -17,14 +17,12 @@ from math import prod
 
 from .options import (
     LARGEST_INT,
-    Frozen,
     Ints,
     Padding,
     Pair,
     Sizes,
     check_group_count,
     freeze,
-    numeric_padding,
     per_axis,
     resolve,
 )
@@ -33,7 +31,6 @@ from .shapes import (
     check_channels,
     check_kernel_size,
     check_shapes,
-    check_transposed_shapes,
     check_x_shape,
 )
 
@@ -251,63 +248,6 @@ class Geometry:
         check_limits({"the patch matrix": (size, LARGEST_ARRAY, "bytes")})
         return geometry
 
-    @classmethod
-    def of_transposed(
-        cls,
-        x_shape: Sizes,
-        weight_shape: Sizes,
-        *,
-        rank: int | None = None,
-        stride: object = 1,
-        padding: object = 0,
-        output_padding: object = 0,
-        output_size: object = None,
-        dilation: object = 1,
-        groups: object = 1,
-    ) -> Geometry:
-        """Validate a transposed convolution; the convolution returned is that whose input gradient it is.
-
-        Its input is what the transposed convolution gives.
-        """
-        group_count = check_group_count(groups)
-        rank = check_transposed_shapes(x_shape, weight_shape, rank, group_count)
-        sizes, kernel = x_shape[-rank:], weight_shape[2:]
-        strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
-        extents = extents_of(kernel, dilations)
-        given = freeze("padding", padding)
-        if given == "same":
-            why = "padding='same' makes the output stride times as large as the input"
-            check_no_output_padding(why, output_padding)
-            if output_size is not None:
-                raise ValueError(f"{why}: output_size cannot be given as well, but is {output_size!r}")
-            wanted = tuple([n * s for n, s in zip(sizes, strides)])
-            pads = resolve("same", wanted, extents, strides)
-        else:
-            pads = resolve_transposed_padding(given, rank)
-            least = tuple([(n - 1) * s + extent - sum(pad) for n, s, extent, pad in zip(sizes, strides, extents, pads)])
-            limits = tuple(map(max, strides, dilations))
-            wanted = resolve_output_size(least, limits, output_padding, output_size)
-        after = [
-            (n - 1) * s + extent - size - before
-            for n, s, extent, size, (before, _) in zip(sizes, strides, extents, wanted, pads)
-        ]
-        geometry = cls(
-            rank=rank,
-            batch=x_shape[0] if len(x_shape) == rank + 2 else 1,
-            in_channels=weight_shape[1] * group_count,
-            out_channels=weight_shape[0],
-            groups=group_count,
-            in_size=three(wanted, 1),
-            kernel=three(kernel, 1),
-            stride=three(strides, 1),
-            dilation=three(dilations, 1),
-            pad_before=three(tuple([before for before, _ in pads]), 0),
-            pad_after=three(tuple(after), 0),
-            out_size=three(sizes, 1),
-        )
-        check_representable(geometry)
-        return geometry
-
     def turned(self) -> Geometry:
         """Return the convolution that takes a gradient of the output back to the input, of one with stride 1.
 
@@ -385,54 +325,6 @@ class Geometry:
         check_bias_shape(shape, self.out_channels)
 
 
-def resolve_transposed_padding(padding: Frozen, rank: int) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from the numbers or the name of a transposed convolution's padding."""
-    if padding == "valid":
-        return ((0, 0),) * rank
-    if isinstance(padding, str):
-        raise ValueError(
-            f"padding of a transposed convolution must be numbers or one of the names 'valid', 'same', not {padding!r}"
-        )
-    return numeric_padding(padding, rank)
-
-
-def check_no_output_padding(why: str, output_padding: object) -> None:
-    """Raise unless output_padding is 0."""
-    frozen = freeze("output_padding", output_padding)
-    if any(frozen) if isinstance(frozen, tuple) else frozen:
-        raise ValueError(f"{why}: output_padding cannot be given as well, but is {output_padding!r}")
-
-
-def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, output_size: object) -> Sizes:
-    """Return the size of a transposed convolution's output: as given, or larger than the least by output_padding."""
-    rank = len(least)
-    if output_size is None:
-        extra = per_axis("output_padding", output_padding, rank, minimum=0)
-        sizes = tuple(map(sum, zip(least, extra)))
-    else:
-        check_no_output_padding("output_size says how large the output is", output_padding)
-        sizes = per_axis("output_size", output_size, rank)
-        extra = tuple([size - n for size, n in zip(sizes, least)])
-    for axis, (more, limit, smallest, size) in enumerate(zip(extra, limits, least, sizes)):
-        if output_size is not None and not 0 <= more < limit:
-            raise ValueError(
-                f"output_size is {size} along spatial axis {axis}, but must be from {max(smallest, 1)} to "
-                f"{smallest + limit - 1}: (input - 1) * stride - before - after + dilation * (kernel - 1) + 1, and "
-                f"less than max(stride, dilation) = {limit} more"
-            )
-        if more >= limit:
-            raise ValueError(
-                f"output_padding is {more} along spatial axis {axis}, but must be less than max(stride, dilation) = "
-                f"{limit}"
-            )
-        if size < 1:
-            raise ValueError(
-                f"the output would have {size} positions along spatial axis {axis}; rule: (input - 1) * stride - "
-                f"before - after + dilation * (kernel - 1) + output_padding + 1 >= 1"
-            )
-    return sizes
-
-
 def check_representable(geometry: Geometry) -> None:
     """Raise for products that BLAS or an array cannot count."""
     limits = {
@@ -440,6 +332,7 @@ def check_representable(geometry: Geometry) -> None:
         "the sum behind one output": (geometry.reduction_length, LARGEST_INT, "terms"),
         "the output": (8 * prod(geometry.out_shape), LARGEST_ARRAY, "bytes"),
         "the padded input": (8 * prod(geometry.padded_size), LARGEST_ARRAY, "bytes"),
+        "the input": (8 * prod(geometry.x_shape), LARGEST_ARRAY, "bytes"),
     }
     check_limits(limits)
 

@@ -6,6 +6,7 @@ As with convolutions, the choice depends on the geometry of one image alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -26,7 +27,6 @@ from .turned import Turned
 # The kernel of a convolution that the gradient has a better way for.
 MULTIPLIES_PATCHES = "gemm_conv"
 
-
 # What computes the gradient of an input.
 InputGradientProblem = InputGradient | Turned
 
@@ -35,8 +35,10 @@ class InputGradientWay(NamedTuple):
     """One way to compute the gradient of an input."""
 
     algorithm: str
+    kernel: str
+    """The kernel of the C layer."""
     nanoseconds: float
-    """On one thread, with weights that are laid out."""
+    """For one image on one thread, with weights that are laid out."""
     layout_nanoseconds: float
     build: Callable[[Geometry, int, int], tuple[InputGradientProblem, bool]]
     """(geometry, itemsize, threads) -> the problem, and whether BLAS has to be limited to one thread."""
@@ -89,21 +91,32 @@ def _as_convolution(
 
 
 def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
-    """Return all ways to compute the gradient of an input: by BLAS, and as a convolution with the turned weight."""
-    operations = geometry.operations
-    ways = [InputGradientWay("gemm", costs.input_gradient_gemm(costs.Counts(geometry)) * operations, 0.0, _by_blas)]
-    if geometry.stride == (1, 1, 1):
-        turned = geometry.turned()
-        counts = costs.Counts(turned)
-        for method in defined_methods(turned):
-            if method.kernel == MULTIPLIES_PATCHES:
-                continue
+    """Return all ways to compute the gradient of an input: by BLAS, and as a convolution with the turned weight.
 
-            layout = (method.layout_cost(counts) + costs.turning(counts)) * turned.operations
-            nanoseconds = method.cost(counts) * turned.operations
-            build = partial(_as_convolution, method)
-            ways.append(InputGradientWay(method.algorithm, nanoseconds, layout, build))
+    They do not depend on the batch, so that weights laid out for one serve any other.
+    """
+    one = replace(geometry, batch=1)
+    nanoseconds = costs.input_gradient_gemm(costs.Counts(one)) * one.operations
+    ways = [InputGradientWay("gemm", "input_gradient", nanoseconds, 0.0, _by_blas)]
+    if geometry.stride == (1, 1, 1):
+        ways += _convolutions(one.turned())
     return ways
+
+
+def _convolutions(turned: Geometry) -> list[InputGradientWay]:
+    """Return the ways of a turned convolution of one image."""
+    counts, operations = costs.Counts(turned), turned.operations
+    return [
+        InputGradientWay(
+            method.algorithm,
+            method.kernel,
+            method.cost(counts) * operations,
+            (method.layout_cost(counts) + costs.turning(counts)) * operations,
+            partial(_as_convolution, method),
+        )
+        for method in defined_methods(turned)
+        if method.kernel != MULTIPLIES_PATCHES
+    ]
 
 
 def choose_input_gradient(geometry: Geometry, algorithm: str, *, prepared: bool = False) -> InputGradientWay:
@@ -118,7 +131,8 @@ def choose_input_gradient(geometry: Geometry, algorithm: str, *, prepared: bool 
         algorithm = best.algorithm
     named = [way for way in ways if way.algorithm == algorithm]
     if not named:
-        raise_undefined(algorithm, [way.algorithm for way in ways], NEEDS[algorithm])
+        need = "stride 1" if geometry.stride != (1, 1, 1) else f"of the way back, {NEEDS[algorithm]}"
+        raise_undefined(algorithm, [way.algorithm for way in ways], need)
     return min(named, key=lambda way: way.nanoseconds)
 
 
@@ -130,7 +144,7 @@ def choose_weight_gradient(geometry: Geometry, algorithm: str, *, wished: bool =
     if wished and not named:
         named = methods
     if not named:
-        need = NEEDS[algorithm] if algorithm == "direct" else "a weight gradient knows 'gemm' and 'direct'"
+        need = "a gradient of the weight knows 'gemm' and 'direct'"
         raise_undefined(algorithm, [method.algorithm for method in methods], need)
     return min(named, key=lambda method: method.cost(counts))
 

@@ -12,6 +12,7 @@ from .gradient_algorithms import choose_input_gradient, choose_weight_gradient, 
 from .options import Frozen, Sizes, check_group_count, check_padding_mode, freeze
 from .shapes import check_array_shape, check_kernel_size, weight_shape_of, x_shape_of_gradient
 from .threads import get_num_threads, threads_worth
+from .transposed_geometry import transposed_geometry
 
 
 class TransposedOptions(NamedTuple):
@@ -87,14 +88,10 @@ def _prepare_input_gradient(
     threads: int,
     prepared: bool,
 ) -> Call:
-    algorithm, mode = check_algorithm(options.algorithm), check_padding_mode(options.padding_mode)
     x_shape = x_shape_of_gradient(grad_shape, weight_shape, input_size, options.groups)
-    geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
-    batched = len(grad_shape) == len(weight_shape)
-    expected = geometry.out_shape if batched else geometry.out_shape[1:]
-    check_array_shape("grad_output", grad_shape, expected, f"the output for input_size {input_size}")
-    computed, extension = extended(geometry, mode)
-    call = _input_gradient_call(computed, batched, itemsize, algorithm, threads, prepared)
+    geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
+    computed, extension = extended(geometry, check_padding_mode(options.padding_mode))
+    call = _input_gradient_call(computed, len(grad_shape), itemsize, options.algorithm, threads, prepared)
     return call._replace(geometry=geometry, extension=extension, out_shape=x_shape)
 
 
@@ -102,31 +99,9 @@ def _prepare_input_gradient(
 def _prepare_transposed(
     x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions, threads: int
 ) -> Call:
-    algorithm = check_algorithm(options.algorithm)
-    geometry = Geometry.of_transposed(
-        x_shape, weight_shape, **{name: value for name, value in options._asdict().items() if name != "algorithm"}
-    )
-    return _input_gradient_call(geometry, len(x_shape) == len(weight_shape), itemsize, algorithm, threads, False)
-
-
-def _input_gradient_call(
-    geometry: Geometry, batched: bool, itemsize: int, algorithm: str, threads: int, prepared: bool
-) -> Call:
-    """Return how C computes the gradient of an input of this geometry, which is padded with zeros."""
-    way = choose_input_gradient(geometry, algorithm, prepared=prepared)
-    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * way.nanoseconds))
-    problem, limits_blas = way.build(geometry, itemsize, threads)
-    return Call(
-        geometry,
-        geometry,
-        None,
-        batched,
-        geometry.x_shape if batched else geometry.x_shape[1:],
-        problem,
-        None,
-        limits_blas,
-        threads,
-    )
+    sizes = {name: value for name, value in options._asdict().items() if name != "algorithm"}
+    geometry = transposed_geometry(x_shape, weight_shape, **sizes)
+    return _input_gradient_call(geometry, len(x_shape), itemsize, options.algorithm, threads, prepared=False)
 
 
 @lru_cache(maxsize=512)
@@ -139,15 +114,48 @@ def _prepare_weight_gradient(
     threads: int,
     prepared: bool,
 ) -> Call:
-    algorithm, mode = check_algorithm(options.algorithm), check_padding_mode(options.padding_mode)
     weight_shape = weight_shape_of(grad_shape, x_shape, kernel_size, options.groups)
-    geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
-    batched = len(x_shape) == len(weight_shape)
-    expected = geometry.out_shape if batched else geometry.out_shape[1:]
-    check_array_shape("grad_output", grad_shape, expected, f"the output for x of shape {x_shape}")
-    computed, extension = extended(geometry, mode)
-    method = choose_weight_gradient(computed, algorithm, wished=prepared)
-    nanoseconds = method.nanoseconds(computed)
-    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * nanoseconds))
+    geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
+    computed, extension = extended(geometry, check_padding_mode(options.padding_mode))
+    method = choose_weight_gradient(computed, check_algorithm(options.algorithm), wished=prepared)
     problem, limits_blas = weight_gradient_problem(method, computed, itemsize)
-    return Call(geometry, computed, extension, batched, weight_shape, problem, None, limits_blas, threads)
+    return Call(
+        geometry=geometry,
+        computed=computed,
+        extension=extension,
+        batched=len(x_shape) == geometry.rank + 2,
+        out_shape=weight_shape,
+        problem=problem,
+        tiling=None,
+        limits_blas=limits_blas,
+        threads=min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * method.nanoseconds(computed))),
+    )
+
+
+def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, options: Options) -> Geometry:
+    """Return the convolution whose output has a gradient of this shape, or raise if it has another."""
+    geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
+    expected = geometry.out_shape[-len(grad_shape) :]
+    check_array_shape("grad_output", grad_shape, expected, f"the output of the convolution of x {x_shape}")
+    return geometry
+
+
+def _input_gradient_call(
+    geometry: Geometry, axes: int, itemsize: int, algorithm: object, threads: int, prepared: bool
+) -> Call:
+    """Return how C computes the gradient of an input, where that of the output has so many axes."""
+    way = choose_input_gradient(geometry, check_algorithm(algorithm), prepared=prepared)
+    nanoseconds = way.nanoseconds * geometry.batch
+    threads = min(threads, threads_worth(OPERATIONS_PER_NANOSECOND * nanoseconds))
+    problem, limits_blas = way.build(geometry, itemsize, threads)
+    return Call(
+        geometry=geometry,
+        computed=geometry,
+        extension=None,
+        batched=axes == geometry.rank + 2,
+        out_shape=geometry.x_shape[-axes:],
+        problem=problem,
+        tiling=None,
+        limits_blas=limits_blas,
+        threads=threads,
+    )

@@ -66,7 +66,9 @@ def compute_weight_gradient(
         call.compute(call.problem.run, grad_output, x, result)
     else:
         result[...] = 0
-    return deliver(np.ascontiguousarray(flipped(result, flip)), out)
+    if not flip:
+        return deliver(result, out)
+    return np.ascontiguousarray(flipped(result, True)) if out is None else deliver(flipped(result, True), out)
 
 
 def conv_input_gradient(
@@ -134,7 +136,8 @@ def conv_input_gradient(
     all their copies get.
 
     The error of each element of ``"gemm"`` and ``"direct"`` is at most ``(k + 2) * eps`` times the same sum of absolute
-    values, with k the number of its terms: at most O/groups times the number of taps.
+    values, with k the number of its terms: at most O/groups times the number of taps, and with another padding mode
+    than zeros times the copies of the element.
 
     References
     ----------
@@ -208,7 +211,8 @@ def conv_weight_gradient(
     input (`gemmconv.im2col`), the gradient of the kernel matrix is ``sum over n of G[n] @ P[n].T``.
 
     The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 2048
-    positions from zero, then tiles of a part of the images, then at most 16 parts. So the error of an element is at
+    positions from zero, then tiles of a part of the images, then at most 16 parts, which take up to 2**18 numbers of
+    memory in all. So the error of an element is at
     most ``(t + m + 18) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
     of tiles [1]_. How the sum is cut depends on the shapes alone: its bits are the same for any number of threads.
     With a gradient of the output that is not finite, taps that read padding are not specified.
@@ -234,7 +238,7 @@ def conv_weight_gradient(
 def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its bias.
 
-    It is the sum over images and positions.
+    It is the sum over images and positions. A batch axis is required: (O, H, W) cannot be told from (N, O, L).
 
     Parameters
     ----------
@@ -264,5 +268,6 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
     shape = grad_output.shape
     by_channel = contiguous(grad_output, dtype).reshape(*shape[:2], prod(shape[2:]))
-    # NumPy adds up the contiguous axis pairwise, whose error grows with the logarithm of its length
-    return np.asarray(by_channel.sum(axis=2).sum(axis=0))
+    # NumPy adds up a contiguous axis pairwise, by which the error grows with the logarithm of its length
+    by_image = np.ascontiguousarray(by_channel.sum(axis=2).T)
+    return np.asarray(by_image.sum(axis=1))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._gemmconv import Layout, Memory
 from .algorithms import choose, defined_algorithms
 from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
 from .calls import Call, Options, hashable, prepare_convolution
 from .geometry import Geometry
+from .gradient_algorithms import choose_input_gradient, choose_weight_gradient
 from .gradient_calls import prepare_input_gradient, prepare_weight_gradient
 from .gradients import compute_input_gradient, compute_weight_gradient
+from .laid_out import Weights
 from .options import Ints, Padding, Sizes, check_activation
 from .shapes import check_array_shape, check_plan_input, x_shape_of
 from .threads import get_num_threads, num_threads
@@ -29,46 +30,6 @@ MOST_CALLS = 64
 
 # Of each algorithm, to find the fastest.
 TUNING_CALLS = 5
-
-
-class _LaidOut(NamedTuple):
-    """Weight and bias in one computing dtype, as the C layer takes them."""
-
-    weight: Memory | Layout
-    bias: Memory | None
-
-
-class _Weights:
-    """What one `update` brought, and the same laid out in each computing dtype that was asked for.
-
-    Threads share it: all that changes are the entries of a dictionary, which they may set twice to the same.
-    """
-
-    __slots__ = ("bias", "dtype", "laid_out", "turned", "weight")
-
-    def __init__(self, weight: Array, bias: Array | None) -> None:
-        self.weight, self.bias = weight, bias
-        self.dtype = weight.dtype
-        self.laid_out: dict[np.dtype[Any], _LaidOut] = {}
-        self.turned: dict[np.dtype[Any], Memory | Layout] = {}
-
-    def lay_out(self, dtype: np.dtype[Any], call: Call) -> _LaidOut:
-        laid_out = self.laid_out.get(dtype)
-        if laid_out is None:
-            bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
-            laid_out = _LaidOut(call.problem.lay_out(contiguous(self.weight, dtype), call.threads), bias)
-            self.laid_out[dtype] = laid_out
-        return laid_out
-
-    def turn(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
-        """Return the weight laid out for the gradient of the input."""
-        turned = self.turned.get(dtype)
-        if turned is None:
-            turned = self.turned[dtype] = call.problem.lay_out(contiguous(self.weight, dtype), call.threads)
-        return turned
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Weights, (self.weight, self.bias)
 
 
 class Plan:
@@ -190,7 +151,7 @@ class Plan:
             bias = np.array(as_array("bias", bias))
             self._geometry.check_bias(bias.shape)
         array = np.array(array, dtype=dtype, order="C", subok=False)
-        weights = _Weights(array, bias)
+        weights = Weights(array, bias)
         weights.lay_out(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile has all of the old or all of the new.
         self._weights = weights
@@ -334,7 +295,7 @@ class Plan:
         Returns
         -------
         str
-            Some lines: the shapes, the algorithm and why, the tiles, scratch and arithmetic.
+            Some lines: the shapes, the algorithm and why, the tiles, scratch and arithmetic, and the ways back.
 
         Examples
         --------
@@ -351,6 +312,9 @@ class Plan:
         calls = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
         if call.problem.kernel != "gemm_conv":
             calls = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
+        wish = str(self._gradient_options.algorithm)
+        back = choose_input_gradient(geometry, wish, prepared=True)
+        sums = choose_weight_gradient(geometry, wish, wished=True)
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]
         return (
@@ -358,7 +322,9 @@ class Plan:
             f"algorithm {self.algorithm}: {self._chosen_by}\n"
             f"{calls}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
             f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
-            f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image"
+            f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image\n"
+            f"gradients: of the input by {back.algorithm} ({back.kernel}), "
+            f"of the weight by {sums.algorithm} ({sums.kernel})"
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -386,7 +352,7 @@ class Plan:
     def _take(self, algorithm: str) -> None:
         """Compute by another algorithm from now on."""
         self._set_algorithm(algorithm)
-        self._weights = _Weights(self._weights.weight, self._weights.bias)
+        self._weights = Weights(self._weights.weight, self._weights.bias)
 
     def _fastest(self, computed: Geometry) -> str:
         """Time every algorithm on one image."""

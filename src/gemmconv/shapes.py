@@ -13,31 +13,33 @@ from .options import Sizes, as_shape, check_group_count, freeze, per_axis
 X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
 X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
 WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
+TRANSPOSED_WEIGHT_SHAPES = {rank: "(C, O/groups" + shape[12:] for rank, shape in WEIGHT_SHAPES.items()}
 
 
-def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None) -> int:
+def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, transposed: bool = False) -> int:
     """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
-    check_weight_rank(weight_shape, rank)
+    shapes = TRANSPOSED_WEIGHT_SHAPES if transposed else WEIGHT_SHAPES
+    check_weight_rank(weight_shape, rank, shapes)
     rank = len(weight_shape) - 2
     check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
-    check_weight_shape(weight_shape)
+    check_weight_shape(weight_shape, shapes)
     return rank
 
 
-def check_weight_shape(weight_shape: Sizes) -> None:
+def check_weight_shape(weight_shape: Sizes, shapes: dict[int, str] = WEIGHT_SHAPES) -> None:
     """Raise unless weight has one to three spatial axes, and no axis is empty."""
-    check_weight_rank(weight_shape, None)
+    check_weight_rank(weight_shape, None, shapes)
     if 0 in weight_shape:
-        expected = WEIGHT_SHAPES[len(weight_shape) - 2]
+        expected = shapes[len(weight_shape) - 2]
         raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
 
 
-def check_weight_rank(weight_shape: Sizes, rank: int | None) -> None:
+def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, str]) -> None:
     """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
-    ranks = WEIGHT_SHAPES if rank is None else [rank]
+    ranks = shapes if rank is None else [rank]
     if len(weight_shape) - 2 not in ranks:
         kind = "a convolution" if rank is None else f"a {rank}-D convolution"
-        expected = " or ".join(WEIGHT_SHAPES[r] for r in ranks)
+        expected = " or ".join(shapes[r] for r in ranks)
         hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
         raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
 
@@ -140,10 +142,14 @@ def weight_shape_of(grad_shape: Sizes, x_shape: Sizes, kernel_size: object, grou
         raise ValueError(
             f"grad_output has shape {grad_shape}, but x has shape {x_shape}: both have a batch axis, or neither"
         )
-    in_channels = x_shape[-rank - 1]
-    if in_channels % count:
-        raise ValueError(f"groups={count} does not divide the {in_channels} input channels of x")
-    return (grad_shape[-rank - 1], in_channels // count, *kernel)
+    in_channels, out_channels = x_shape[-rank - 1], grad_shape[-rank - 1]
+    for array, channels in (
+        (f"{in_channels} input channels of x", in_channels),
+        (f"{out_channels} channels of grad_output", out_channels),
+    ):
+        if channels % count:
+            raise ValueError(f"groups={count} does not divide the {array}")
+    return (out_channels, in_channels // count, *kernel)
 
 
 def check_batched_gradient(grad_shape: Sizes) -> None:
@@ -166,7 +172,7 @@ def check_gradient_rank(grad_shape: Sizes, rank: int, given: str) -> None:
 
 def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, groups: int) -> int:
     """Return the number of spatial axes, or raise unless x and weight are those of a transposed convolution."""
-    rank = check_shapes(x_shape, weight_shape, rank)
+    rank = check_shapes(x_shape, weight_shape, rank, transposed=True)
     channels = x_shape[-rank - 1]
     if channels % groups:
         raise ValueError(f"groups={groups} does not divide the {channels} input channels of x")
@@ -178,6 +184,6 @@ def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | Non
             hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
         raise ValueError(
             f"weight has {weight_shape[0]} input channels, but x has {channels}; rule: the weight of a transposed "
-            f"convolution is {WEIGHT_SHAPES[rank].replace('O, C/groups', 'C, O/groups')}{hint}"
+            f"convolution is {TRANSPOSED_WEIGHT_SHAPES[rank]}{hint}"
         )
     return rank

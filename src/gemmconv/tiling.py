@@ -91,11 +91,14 @@ MOST_BLOCKS = 4
 TASKS_PER_THREAD = 8
 # An image is cut into about so many blocks of input channels for the way back, for the threads of a machine;
 # but each has so many rows of K^T if there are as many.
-GRADIENT_TASKS = 16
+GRADIENT_BLOCKS = 16
 LEAST_ROWS = 64
 # Of the gradient of a weight, a call of BLAS sums over so many output positions, for so many output channels.
 SUMMED_PIXELS = 512
 SUMMED_CHANNELS = 256
+# There should be so many blocks of it, unless they had fewer rows and columns.
+SUMS = 16
+LEAST_SUMMED = 64
 # Of a direct convolution, a task has about so many output positions and a multiple of so many output channels.
 BAND_PIXELS = 256
 CHANNEL_BLOCK = 64
@@ -188,10 +191,10 @@ def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | 
     channels = equal_part(geometry.out_channels // geometry.groups, call.taps)
     window = call.pixels * call.channels * call.taps
     kernel = prod(geometry.kernel)
-    block = max(-(-geometry.in_channels // GRADIENT_TASKS), -(-LEAST_ROWS // kernel))
+    block = max(-(-geometry.in_channels // GRADIENT_BLOCKS), -(-LEAST_ROWS // kernel))
     block = min(block, geometry.in_channels // geometry.groups)
     rows = block * kernel
-    taps = equal_part(rows, max(window // (pixels * channels), 1))
+    taps = equal_part(rows, max(min(window // (pixels * channels), PANEL_BYTES // (pixels * itemsize)), 1))
     panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
     return Tiling(
         pixels=pixels,
@@ -204,10 +207,21 @@ def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | 
 
 def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int) -> Tiling:
     """Return the tiling of the gradient of a weight by BLAS; ``csrc/weight_gradient_gemm.h`` draws it."""
-    pixels = equal_part(geometry.out_pixels, SUMMED_PIXELS, 16)
-    rows = max(PANEL_BYTES // (pixels * itemsize), 1)
-    panel = equal_part(geometry.reduction_length, rows)
-    block = equal_part(geometry.out_channels // geometry.groups, SUMMED_CHANNELS, multiple=4)
+    pixels, group_channels = (
+        equal_part(geometry.out_pixels, SUMMED_PIXELS, 16),
+        geometry.out_channels // geometry.groups,
+    )
+    rows, channels = max(PANEL_BYTES // (pixels * itemsize), 1), SUMMED_CHANNELS
+    while True:
+        panel = equal_part(geometry.reduction_length, rows)
+        block = equal_part(group_channels, channels, multiple=4)
+        blocks = geometry.groups * -(-geometry.reduction_length // panel) * -(-group_channels // block)
+        if blocks >= SUMS or max(panel, block) < 2 * LEAST_SUMMED:
+            break
+        if panel >= block:
+            rows = -(-panel // 2)
+        else:
+            channels = block // 2
     return Tiling(pixels=pixels, block=block, panel=panel, channels=block, taps=panel)
 
 

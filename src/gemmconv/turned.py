@@ -30,7 +30,6 @@ class Turned:
         self.problem = problem
         self.weight_shape = geometry.weight_shape
         self.groups = geometry.groups
-        self.layout_bytes = problem.layout_bytes
         self.scratch_bytes = problem.scratch_bytes
         self.task_count = problem.task_count
 
