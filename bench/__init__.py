@@ -17,6 +17,7 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``scaling.py``      time against threads, batch and sizes
 ``terminal.py``     tables and progress, with rich or as plain text
 ``machine.py``      facts about the machine, its peak above all
+``arguments.py``    the options of the command
 ``command.py``      the command `gemmconv bench`
 ``matrices.py``     a command of its own, for P, K, M and the operator
 ``accuracy.py``     another one, for the errors of 3x3 layers

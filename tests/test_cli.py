@@ -12,7 +12,7 @@ import pytest
 
 import gemmconv
 from gemmconv import blas, cli, get_num_threads
-from gemmconv.bench import command, session
+from gemmconv.bench import arguments, session
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
 
@@ -30,7 +30,7 @@ def exit_code(*arguments):
 @pytest.fixture
 def only_gemmconv(monkeypatch):
     """Run the benchmark without the other libraries, which take long to import."""
-    monkeypatch.setattr(command, "PEERS", {name: command.PEERS[name] for name in command.OURS.values()})
+    monkeypatch.setattr(arguments, "PEERS", {name: arguments.PEERS[name] for name in arguments.OURS.values()})
 
 
 @pytest.fixture
