@@ -6,6 +6,7 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ==================  ==========================================================================
 ``suites/*.txt``    the problems, one line of text each
 ``problems.py``     one line of text <-> `Problem`: shapes, operations, data
+``operations.py``   what of a problem may be computed: the convolution, a gradient, the transpose
 ``peers/``          the libraries, one small module each, behind one interface
 ``worker.py``       the process of one library: prepare, check, time
 ``client.py``       the other end of its pipe, in the process of the benchmark

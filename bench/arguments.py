@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 
+from .operations import FORWARD, OPERATIONS
 from .peers import OURS, PEERS
 from .problems import SUITES
 
@@ -23,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         The parser of the subcommand.
     """
     parser.add_argument("--suite", choices=[*SUITES, ALL], default=ALL, help="network or collection (default all)")
+    parser.add_argument(
+        "--op",
+        choices=list(OPERATIONS),
+        default=FORWARD,
+        help="what of each problem to compute: the convolution (default), one of its two gradients, or the transposed"
+        " convolution that makes its input's shape out of its output's",
+    )
     parser.add_argument("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
     parser.add_argument("--dtype", choices=list(DTYPE_SIZES), default="float32")
     parser.add_argument(
@@ -65,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
     parser.add_argument(
-        "--scaling", action="store_true", help="time gemmconv against threads, batch and sizes instead"
+        "--scaling", action="store_true", help="time gemmconv.conv against threads, batch and sizes instead"
     )
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
     parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from .arguments import ALL, DTYPE_SIZES
 from .comparison import check_arguments, read_results
+from .operations import FORWARD
 from .peers import OURS
 from .problems import SUITES, Problem, load_suite
 from .results import Results
@@ -40,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         3 if it is slower than in the run to compare with; 130 if interrupted.
     """
     if arguments.scaling:
+        if arguments.op != FORWARD:
+            return _refuse(f"--scaling times the convolution alone, and so has no --op {arguments.op}")
         from .scaling import run_scaling
 
         run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
@@ -126,7 +129,7 @@ def compare_with(earlier: dict[str, Any], results: Results) -> int:
     if not found:
         return _refuse("the run to compare with has none of these problems")
     print(file=sys.stdout)
-    show_table(make_table(found), sys.stdout)
+    show_table(make_table(results.op, found), sys.stdout)
     return SLOWER if is_slower(found) else 0
 
 
@@ -192,12 +195,19 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     from .terminal import show_progress
 
     settings = Settings(
-        arguments.peers, arguments.dtype, arguments.rounds, arguments.seconds, arguments.threads, arguments.reuse
+        arguments.peers,
+        arguments.dtype,
+        arguments.rounds,
+        arguments.seconds,
+        arguments.threads,
+        arguments.reuse,
+        arguments.op,
     )
     results = Results(
         machine={},
         versions={},
         arguments={
+            "op": settings.op,
             "suite": arguments.suite,
             "match": arguments.match.pattern if arguments.match else None,
             "dtype": settings.dtype,
