@@ -6,6 +6,7 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ==================  ==========================================================================
 ``suites/*.txt``    the problems, one line of text each
 ``problems.py``     one line of text <-> `Problem`: shapes, operations, data
+``operations.py``   what of a problem may be computed: the convolution, a gradient, the transpose
 ``peers/``          the libraries, one small module each, behind one interface
 ``worker.py``       the process of one library: prepare, check, time
 ``client.py``       the other end of its pipe, in the process of the benchmark
@@ -17,6 +18,7 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``scaling.py``      time against threads, batch and sizes
 ``terminal.py``     tables and progress, with rich or as plain text
 ``machine.py``      facts about the machine, its peak above all
+``arguments.py``    the options of the command
 ``command.py``      the command `gemmconv bench`
 ``matrices.py``     a command of its own, for P, K, M and the operator
 ``accuracy.py``     another one, for the errors of 3x3 layers

@@ -15,6 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from .operations import FORWARD
 from .peers import UnsupportedError
 
 Message = dict[str, Any]
@@ -90,7 +91,7 @@ class WorkerProcess:
         """Whether the process still runs."""
         return self.process.poll() is None
 
-    def prepare(self, line: str, dtype: str, reuse: bool = False) -> None:
+    def prepare(self, line: str, dtype: str, reuse: bool = False, op: str = FORWARD) -> None:
         """Have the worker make its data and get ready.
 
         Parameters
@@ -101,6 +102,8 @@ class WorkerProcess:
             ``"float32"`` or ``"float64"``.
         reuse : bool, optional
             Whether all calls may write to the same output.
+        op : str, optional
+            What of the problem to compute.
 
         Raises
         ------
@@ -109,7 +112,7 @@ class WorkerProcess:
         WorkerError
             If it failed.
         """
-        reply = self._ask({"do": "prepare", "problem": line, "dtype": dtype, "reuse": reuse})
+        reply = self._ask({"do": "prepare", "op": op, "problem": line, "dtype": dtype, "reuse": reuse})
         if "unsupported" in reply:
             raise UnsupportedError(reply["unsupported"])
 

@@ -1,117 +1,29 @@
-"""What `gemmconv bench` does, from its arguments to its exit code."""
+"""What `gemmconv bench` does, from its arguments to its exit code; `arguments.py` declares them."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
 import json
-import math
 import platform
 import re
 import sys
 from pathlib import Path
 from typing import Any, TextIO
 
+from .arguments import ALL, DTYPE_SIZES
 from .comparison import check_arguments, read_results
-from .peers import OURS, PEERS
+from .operations import FORWARD
+from .peers import OURS
 from .problems import SUITES, Problem, load_suite
 from .results import Results
 
-ALL = "all"
-DTYPE_SIZES = {"float32": 4, "float64": 8}
 STANDARD_OUTPUT = "-"
-OTHERS = tuple(name for name in PEERS if name not in OURS.values())
 
 SLOWER = 3
 
 # 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The parser of the subcommand.
-    """
-    parser.add_argument("--suite", choices=[*SUITES, ALL], default=ALL, help="network or collection (default all)")
-    parser.add_argument("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
-    parser.add_argument("--dtype", choices=list(DTYPE_SIZES), default="float32")
-    parser.add_argument(
-        "--rounds",
-        type=_positive_integer,
-        default=7,
-        metavar="R",
-        help="turns of every library at every problem (default 7)",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=_positive_number,
-        default=0.05,
-        metavar="S",
-        help="seconds of each turn (default 0.05)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=_positive_integer,
-        default=1,
-        metavar="N",
-        help="threads of each library (default 1)",
-    )
-    parser.add_argument(
-        "--peers",
-        type=_peers,
-        default=tuple(PEERS),
-        metavar="NAMES",
-        help=f"libraries to compare with, with commas between (default {','.join(OTHERS)}; those that are not installed"
-        " are left out)",
-    )
-    outputs = parser.add_mutually_exclusive_group()
-    outputs.add_argument("--reuse", action="store_true", help="write to the same output again and again")
-    outputs.add_argument("--fresh", dest="reuse", action="store_false", help="a fresh output for every call (default)")
-    parser.add_argument("--quick", action="store_true", help="gemmconv alone, 3 rounds of 0.02 seconds")
-    parser.add_argument(
-        "--compare",
-        metavar="FILE",
-        help="show how fast gemmconv is beside the run whose --json is FILE; exit code 3 if it is slower in the mean",
-    )
-    parser.add_argument("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
-    parser.add_argument("--scaling", action="store_true", help="time gemmconv against threads, batch and sizes instead")
-    parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
-    parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
-
-
-def _peers(text: str) -> tuple[str, ...]:
-    names = [name for name in text.split(",") if name]
-    for name in names:
-        if name not in OTHERS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(OTHERS)}")
-    return (*OURS.values(), *names)
-
-
-def _positive_integer(text: str) -> int:
-    if not re.fullmatch("[0-9]+", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def _positive_number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -129,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         3 if it is slower than in the run to compare with; 130 if interrupted.
     """
     if arguments.scaling:
+        if arguments.op != FORWARD:
+            return _refuse(f"--scaling times the convolution alone, and so has no --op {arguments.op}")
         from .scaling import run_scaling
 
         run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
@@ -215,7 +129,7 @@ def compare_with(earlier: dict[str, Any], results: Results) -> int:
     if not found:
         return _refuse("the run to compare with has none of these problems")
     print(file=sys.stdout)
-    show_table(make_table(found), sys.stdout)
+    show_table(make_table(results.op, found), sys.stdout)
     return SLOWER if is_slower(found) else 0
 
 
@@ -281,12 +195,19 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     from .terminal import show_progress
 
     settings = Settings(
-        arguments.peers, arguments.dtype, arguments.rounds, arguments.seconds, arguments.threads, arguments.reuse
+        arguments.peers,
+        arguments.dtype,
+        arguments.rounds,
+        arguments.seconds,
+        arguments.threads,
+        arguments.reuse,
+        arguments.op,
     )
     results = Results(
         machine={},
         versions={},
         arguments={
+            "op": settings.op,
             "suite": arguments.suite,
             "match": arguments.match.pattern if arguments.match else None,
             "dtype": settings.dtype,

@@ -10,6 +10,7 @@ import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .operations import FORWARD
 from .peers import OURS
 from .results import Results
 from .terminal import Cell, Table
@@ -19,7 +20,10 @@ LAYER_NOISE = 0.15
 MEAN_NOISE = 0.05
 
 # Arguments that both runs must share.
-ALIKE = ("dtype", "threads", "reuse")
+ALIKE = ("op", "dtype", "threads", "reuse")
+
+# What all runs did before there was a choice.
+FORMER = {"op": FORWARD}
 
 
 class Change(NamedTuple):
@@ -75,7 +79,7 @@ def check_arguments(earlier: dict[str, Any], arguments: dict[str, Any]) -> None:
         Of the run of now, as in the JSON.
     """
     for name in ALIKE:
-        before, now = earlier["arguments"].get(name), arguments[name]
+        before, now = earlier["arguments"].get(name, FORMER.get(name)), arguments[name]
         if before != now:
             raise ValueError(f"the run to compare with has {name} {before}, this one {now}")
 
@@ -116,11 +120,13 @@ def is_slower(found: list[Change]) -> bool:
     return mean_ratio(found) < 1 - MEAN_NOISE
 
 
-def make_table(found: list[Change]) -> Table:
+def make_table(op: str, found: list[Change]) -> Table:
     """Make the table of all changes, those beyond noise in colour.
 
     Parameters
     ----------
+    op : str
+        What was computed.
     found : list of Change
         The changes.
 
@@ -136,4 +142,4 @@ def make_table(found: list[Change]) -> Table:
         rows.append([Cell(change.layer), Cell(change.library), *parts, ratio])
     mean = [Cell("geometric mean"), Cell(""), Cell(""), Cell(""), Cell(f"{mean_ratio(found):.2f}x")]
     headers = ["layer", "", "earlier", "now", "speed"]
-    return Table("part of the peak, earlier and now", headers, rows, [mean])
+    return Table(f"{op}: part of the peak, earlier and now", headers, rows, [mean])

@@ -93,7 +93,7 @@ def plot_results(results: Results, file: str) -> None:
 
 
 def make_title(results: Results) -> str:
-    """Say where it was measured.
+    """Say what was measured, and where.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def make_title(results: Results) -> str:
         One line.
     """
     machine, arguments = results.machine, results.arguments
-    return f"{machine['cpu']}, {arguments['dtype']}, threads: {arguments['threads']}"
+    return f"{results.op}: {machine['cpu']}, {arguments['dtype']}, threads: {arguments['threads']}"
 
 
 def intensity(problem: Problem, itemsize: int) -> float:

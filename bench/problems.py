@@ -23,9 +23,11 @@ key            meaning                                    if absent
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ import gemmconv
 Array = NDArray[Any]
 
 #: In the order in which they run.
-SUITES = ("resnet50", "vgg16", "mobilenet", "audio", "pictures", "variants")
+SUITES = ("resnet50", "vgg16", "mobilenet", "audio", "pictures", "variants", "transposed")
 
 # Key, or prefix of the key before the letter of the axis -> its default (None: it must be given)
 # and its least value.
@@ -97,6 +99,11 @@ class Problem:
         return (self.batch, self.out_channels, *self.output_size)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the three arrays by their names."""
+        return {"input": self.input_shape, "weight": self.weight_shape, "output": self.output_shape}
+
+    @property
     def reduction(self) -> int:
         """Number of products in the sum of one output element."""
         return math.prod(self.weight_shape[1:])
@@ -136,7 +143,7 @@ class Problem:
         return " ".join([self.name, f"x{self.count}", *words])
 
     def arrays(self, dtype: str) -> tuple[Array, Array]:
-        """Make the data, the same on every call and in every process.
+        """Make the operands of the convolution.
 
         Parameters
         ----------
@@ -146,11 +153,28 @@ class Problem:
         Returns
         -------
         x, weight : ndarray
-            Normally distributed numbers from a generator seeded by the problem's name.
+            The first two of `draw`.
+        """
+        x, weight = itertools.islice(self.draw(dtype), 2)
+        return x, weight
+
+    def draw(self, dtype: str) -> Iterator[Array]:
+        """Make data of every shape, the same on every call and in every process.
+
+        Parameters
+        ----------
+        dtype : str
+            ``"float32"`` or ``"float64"``.
+
+        Yields
+        ------
+        ndarray
+            In the order of `shapes`: normally distributed numbers from a generator seeded by the problem's name.
         """
         random = np.random.default_rng(zlib.crc32(self.name.encode()))
         kind: Any = np.dtype(dtype)
-        return random.standard_normal(self.input_shape, kind), random.standard_normal(self.weight_shape, kind)
+        for shape in self.shapes.values():
+            yield random.standard_normal(shape, kind)
 
 
 def parse_problem(line: str, suite: str = "") -> Problem:

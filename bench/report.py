@@ -103,7 +103,7 @@ def _make_table(results: Results, total: Total) -> Table:
             time = INSTEAD_OF_TIME.get(measurement.status, Cell(format_milliseconds(measurement.median)))
             cells += [time, *_speed_cells(row.gflops(name), name, peak), format_error(measurement.error)]
         rows.append([*cells, *_comparison_cells(row, kinds)])
-    return Table(_title(total), headers, rows, _footer(total, shown, kinds, peak))
+    return Table(_title(results.op, total), headers, rows, _footer(total, shown, kinds, peak))
 
 
 def _takes_part(name: str, total: Total) -> bool:
@@ -111,10 +111,10 @@ def _takes_part(name: str, total: Total) -> bool:
     return any(row.measurements[name].status not in ("missing", "skipped") for row in total.rows)
 
 
-def _title(total: Total) -> str:
+def _title(op: str, total: Total) -> str:
     if not total.layers:
-        return total.suite
-    return f"{total.suite}: {total.layers} of {total.layers_of_network} layers"
+        return f"{total.suite}, {op}"
+    return f"{total.suite}, {op}: {total.layers} of {total.layers_of_network} layers"
 
 
 def _speed_cells(gflops: float | None, name: str, peak: float) -> list[Cell]:
@@ -169,7 +169,7 @@ def make_heading(results: Results) -> str:
         f"{machine['cpu']}, {machine['instruction_set']}, peak of {arguments['threads']} core(s), {arguments['dtype']}:"
         f" {machine['peak_gflops']:.1f} GFLOP/s\n"
         f"{', '.join(libraries)}\n"
-        f"threads: {arguments['threads']}, rounds: {arguments['rounds']}, "
+        f"op: {results.op}, threads: {arguments['threads']}, rounds: {arguments['rounds']}, "
         f"outputs: {'reused where the library can' if arguments['reuse'] else 'fresh'}"
     )
 

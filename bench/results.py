@@ -12,16 +12,17 @@ what could not be determined is ``null``.
 ``versions``
     Name of the software -> version.
 ``arguments``
-    ``suite``, ``match``, ``dtype``, ``rounds``, ``seconds``, ``threads``, ``reuse``.
+    ``op`` (what was computed; where it is absent, as in older files, "forward"), ``suite``, ``match``, ``dtype``,
+    ``rounds``, ``seconds``, ``threads``, ``reuse``.
 ``complete``
     False if the run was interrupted: then rows are missing.
 ``libraries``
     Name -> ``version``, and ``failure``: why it could not be loaded.
 ``rows``
     One object per problem: ``name``, ``suite``, ``count`` (how often the network has the layer),
-    ``problem`` (as in the suite), ``output_shape``, ``flops``, ``comparisons`` (kind -> ``ours``, ``peer``:
-    the fastest other library of that kind, and ``ratio``: its time over ours, median of the rounds) and
-    ``libraries``: name -> object with
+    ``problem`` (as in the suite), ``output_shape`` (of what is computed), ``flops`` (of its direct sum),
+    ``comparisons`` (kind -> ``ours``, ``peer``: the fastest other library of that kind, and ``ratio``: its time over
+    ours, median of the rounds) and ``libraries``: name -> object with
 
     ``status``
         "timed", "wrong" (output), "failed", "skipped" or "missing" (library).
@@ -49,6 +50,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .operations import OPERATIONS
 from .peers import KINDS, OURS, kind_of
 from .problems import Problem, load_suite
 
@@ -248,6 +250,12 @@ class Results:
     complete: bool = False
 
     @property
+    def op(self) -> str:
+        """What of each problem was computed, a key of `OPERATIONS`."""
+        op: str = self.arguments["op"]
+        return op
+
+    @property
     def totals(self) -> list[Total]:
         """One total per suite, in the order of the run."""
         suites = dict.fromkeys(row.problem.suite for row in self.rows)
@@ -285,7 +293,7 @@ class Results:
             "suite": problem.suite,
             "count": problem.count,
             "problem": problem.line,
-            "output_shape": list(problem.output_shape),
+            "output_shape": list(OPERATIONS[self.op].result_shape(problem)),
             "flops": problem.flops,
             "comparisons": comparisons_as_json(row),
             "libraries": {name: self._measurement_as_json(row, name) for name in row.measurements},

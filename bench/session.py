@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from gemmconv import reference
 
 from .client import WorkerError, WorkerProcess
+from .operations import FORWARD, OPERATIONS
 from .peers import UnsupportedError
 from .problems import Problem
 from .results import Library, Measurement, Row
@@ -43,6 +44,8 @@ class Settings:
         How many threads each library may use.
     reuse : bool
         Whether calls may write to the same output again and again.
+    op : str
+        What of each problem is computed, a key of `OPERATIONS`.
     """
 
     peers: tuple[str, ...]
@@ -51,6 +54,7 @@ class Settings:
     seconds: float = 0.05
     threads: int = 1
     reuse: bool = False
+    op: str = FORWARD
 
 
 class Session:
@@ -122,10 +126,11 @@ class Session:
 
     def _write_expected(self, problem: Problem) -> Path:
         """Compute the right output once, by the oracle, for all workers to compare with."""
-        x, weight = problem.arrays(self.settings.dtype)
+        operation = OPERATIONS[self.settings.op]
+        operands = operation.arrays(problem, self.settings.dtype)
         # BLAS threads of this process would go on spinning for a while, beside the first worker.
         with threadpool_limits(1, user_api="blas"):
-            expected = reference.conv(x, weight, **problem.options)
+            expected = operation.bind(reference, problem)(*operands)
         path = self._directory / "expected.npy"
         np.save(path, expected)
         return path
@@ -136,7 +141,7 @@ class Session:
             return Measurement("missing", failure)
         try:
             worker = self._worker(peer)
-            worker.prepare(problem.line, self.settings.dtype, self.settings.reuse)
+            worker.prepare(problem.line, self.settings.dtype, self.settings.reuse, self.settings.op)
             wrong, error = worker.check(expected)
         except UnsupportedError as why:
             return Measurement("skipped", str(why))

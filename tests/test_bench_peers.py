@@ -8,6 +8,7 @@ import json
 import pytest
 from fresh import run_python
 
+from gemmconv.bench.operations import FORWARD, OPERATIONS
 from gemmconv.bench.peers import PEERS
 
 PROBLEMS = {
@@ -25,6 +26,22 @@ PROBLEMS = {
     "signal": "c1 w60 o1 kw9 pw2",
 }
 EVERYTHING = set(PROBLEMS)
+
+# What libraries compute beside the convolution.
+GRADIENTS = {"input_gradient", "weight_gradient", "transpose"}
+TRANSPOSE = {"transpose"}
+
+# Name of a peer -> what it computes beside the convolution, of all that it is expected to convolve; and nothing else.
+OTHER_OPERATIONS = {
+    "gemmconv": GRADIENTS,
+    "plan": GRADIENTS,
+    "torch": GRADIENTS,
+    "torch_cl": GRADIENTS,
+    "jax": GRADIENTS,
+    "onnxruntime": TRANSPOSE,
+    "openvino": TRANSPOSE,
+    "ncnn": TRANSPOSE,
+}
 
 # Name of a peer -> its library, the least it computes in float32, and whether it computes that in float64.
 EXPECTED = {
@@ -47,18 +64,18 @@ COMPUTE_ALL = """
 import json, sys
 import numpy as np
 import gemmconv.reference
-from gemmconv.bench.peers import UnsupportedError, load_peer
+from gemmconv.bench.operations import OPERATIONS
+from gemmconv.bench.peers import UnsupportedError, load_peer, prepare
 from gemmconv.bench.problems import parse_problem
 from gemmconv.bench.worker import compare
 
-def compute(dtype, problem, reuse):
-    random = np.random.default_rng(1)
-    x, weight = (random.standard_normal(shape).astype(dtype) for shape in (problem.input_shape, problem.weight_shape))
+def compute(op, dtype, problem, reuse):
     try:
-        call = peer.prepare(problem, x, weight, reuse)
+        call = prepare(peer, op, problem, dtype, reuse)
     except UnsupportedError as why:
         return f"unsupported: {why}"
-    expected = gemmconv.reference.conv(x, weight, **problem.options)
+    operation = OPERATIONS[op]
+    expected = operation.bind(gemmconv.reference, problem)(*operation.arrays(problem, dtype))
     first = call()
     wrong, _ = compare(first, expected, dtype)
     if wrong:
@@ -74,15 +91,17 @@ peer = load_peer(sys.argv[1], 1)
 assert peer.version()[0].isdigit()
 problems = [parse_problem(f"{name} x1 {line}") for name, line in json.loads(sys.argv[2]).items()]
 results = [
-    (dtype, problem.name, reuse, compute(dtype, problem, reuse))
-    for dtype in ("float32", "float64") for problem in problems for reuse in (False, True)
+    (op, dtype, problem.name, reuse, compute(op, dtype, problem, reuse))
+    for op in OPERATIONS for problem in problems
+    for dtype, reuse in (("float32", False), ("float32", True), ("float64", True))
 ]
 print(json.dumps(results))
 """
 
 
 def test_every_peer_is_expected_to_do_something():
-    assert EXPECTED.keys() == PEERS.keys()
+    assert EXPECTED.keys() == PEERS.keys() >= OTHER_OPERATIONS.keys()
+    assert {FORWARD, *GRADIENTS} == OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("peer", EXPECTED)
@@ -94,5 +113,12 @@ def test_peer_is_right(peer):
     results = json.loads(output.splitlines()[-1])  # libraries may print, too
     unsupported = [result for result in results if (result[-1] or "").startswith("unsupported: ")]
     assert [result for result in results if result[-1] and result not in unsupported] == []
-    required = [result for result in unsupported if result[1] in least and (both_types or result[0] == "float32")]
+    operations = {FORWARD} | OTHER_OPERATIONS.get(peer, set())
+    required = [
+        (op, dtype, problem, why)
+        for op, dtype, problem, _, why in unsupported
+        if op in operations and problem in least and (both_types or dtype == "float32")
+    ]
     assert required == []
+    for op, _, _, _, why in results:
+        assert op in operations or why == f"unsupported: it has no {OPERATIONS[op].what}"

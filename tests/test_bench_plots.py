@@ -22,11 +22,11 @@ def make_row(name, **milliseconds):
     return Row(parse_problem(LINE.format(name)), timed)
 
 
-def make_results(*rows, dtype="float32"):
+def make_results(*rows, op="forward"):
     return Results(
         machine={"cpu": "a processor", "peak_gflops": 200.0, "bandwidth_gbytes": 12.5},
         versions={},
-        arguments={"dtype": dtype, "threads": 2},
+        arguments={"op": op, "dtype": "float32", "threads": 2},
         rows=list(rows),
     )
 
@@ -59,10 +59,10 @@ def colour_of(root, bar):
 
 
 def test_names_are_in_the_picture(tmp_path):
-    texts = texts_of(draw(tmp_path, make_results(*MIXED)))
+    texts = texts_of(draw(tmp_path, make_results(*MIXED, op="weight_gradient")))
     assert {"early", "late", "function"} <= texts
     assert {"torch 1.50x", "torch_cl 0.50x", "torch 0.50x", "onnxruntime 4.00x", "numpy 1.00x"} <= texts
-    assert {"a processor, float32, threads: 2", "memory: 12.5 GB/s", "peak: 200.0 GFLOP/s"} <= texts
+    assert {"weight_gradient: a processor, float32, threads: 2", "memory: 12.5 GB/s", "peak: 200.0 GFLOP/s"} <= texts
 
 
 def test_rows_without_a_comparison_have_a_speed_but_no_bar(tmp_path):

@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from gemmconv.bench import report, results, terminal
+from gemmconv.bench import comparison, report, results, terminal
 from gemmconv.bench.problems import load_suite
 from gemmconv.bench.results import Library, Measurement, Results, Row, Total
 
 
-def make_results():
+def make_results(op="forward"):
     """Two layers of VGG-16, computed by three libraries; NumPy skips the second."""
     first, second = (problem for problem in load_suite("vgg16") if problem.name in ("vgg1_1", "vgg3_2"))
     timed = {
@@ -26,7 +26,7 @@ def make_results():
     results = Results(
         machine={"cpu": "a processor", "instruction_set": "avx2", "peak_gflops": 200.0},
         versions={"numpy": "2.0"},
-        arguments={"dtype": "float32", "threads": 1, "rounds": 3, "reuse": False},
+        arguments={"op": op, "dtype": "float32", "threads": 1, "rounds": 3, "reuse": False},
         libraries={name: Library(version="1.0") for name in ("gemmconv", "torch", "numpy")},
         complete=True,
     )
@@ -88,6 +88,7 @@ def test_json_is_as_documented():
     }  # fmt: skip
     row = written["rows"][1]
     assert set(row) == {"name", "suite", "count", "problem", "output_shape", "flops", "comparisons", "libraries"}
+    assert row["output_shape"] == [1, 256, 56, 56]
     assert row["problem"] == "vgg3_2 x2 c256 h56 w56 o256 kh3 kw3 ph1 pw1"
     ours = row["libraries"]["gemmconv"]
     assert ours["checked"] is True
@@ -106,6 +107,21 @@ def test_json_is_as_documented():
     )
 
 
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [("input_gradient", [1, 3, 224, 224]), ("weight_gradient", [64, 3, 3, 3]), ("transpose", [1, 3, 224, 224])],
+)
+def test_reports_name_the_operation(op, shape):
+    results = make_results(op)
+    row = results.as_json()["rows"][0]
+    assert row["output_shape"] == shape
+    assert row["flops"] == make_results().as_json()["rows"][0]["flops"]
+    assert f"op: {op}, threads: 1" in report.make_heading(results)
+    (table,) = report.make_tables(results)
+    assert table.title == f"vgg16, {op}: 3 of 13 layers"
+    assert comparison.make_table(op, []).title.startswith(f"{op}: ")
+
+
 class Screen(io.StringIO):
     """A stream that says it is a terminal."""
 
@@ -121,7 +137,7 @@ def show(stream):
 
 def test_plain_table():
     lines = show(io.StringIO()).splitlines()
-    assert lines[0] == "vgg16: 3 of 13 layers"
+    assert lines[0] == "vgg16, forward: 3 of 13 layers"
     assert lines[3].split() == [
         "vgg1_1",
         "1",

@@ -12,6 +12,7 @@ import pytest
 import gemmconv.reference
 from gemmconv.bench import worker
 from gemmconv.bench.client import WorkerError, WorkerProcess
+from gemmconv.bench.operations import OPERATIONS
 from gemmconv.bench.peers import UnsupportedError, load_peer, numpy_windows
 from gemmconv.bench.problems import parse_problem
 from gemmconv.bench.session import Session, Settings
@@ -88,6 +89,8 @@ def test_compare_finds_what_is_wrong():
     assert worker.compare(output, right, "float32") == (None, 0)
     rms = np.sqrt(np.mean(right**2))
     assert worker.compare(output + np.float32(2**-12), right, "float32") == (None, pytest.approx(2**-12 / rms))
+    assert worker.compare(output + np.float32(2**-10), right, "float32")[0].startswith("6 of 6 elements differ")
+    assert worker.compare(output + np.float32(2**-10), right, "float32", 1e7)[0] is None
     output[1, 0:2] = 7, np.nan
     what, error = worker.compare(output, right, "float32")
     assert what == "2 of 6 elements differ, the first at (1, 0): 7.0 instead of 3.0"
@@ -151,7 +154,7 @@ def test_protocol(tmp_path):
     np.save(expected, gemmconv.reference.conv(x, weight, **problem.options))
     requests = [
         {"do": "check", "expected": str(expected)},
-        {"do": "prepare", "problem": problem.line, "dtype": "float32", "reuse": False},
+        {"do": "prepare", "op": "forward", "problem": problem.line, "dtype": "float32", "reuse": False},
         {"do": "check", "expected": str(expected)},
         {"do": "time", "seconds": 1e-9},
         {"do": "nonsense"},
@@ -197,9 +200,9 @@ def test_a_worker_that_is_gone_is_reported(start):
         process.prepare(TINY, "float32")
 
 
-def measure_with(*peers, lines=(TINY,)):
+def measure_with(*peers, lines=(TINY,), op="forward"):
     """Run a session; return its libraries and rows."""
-    with Session(Settings(peers, rounds=2, seconds=1e-9)) as session:
+    with Session(Settings(peers, rounds=2, seconds=1e-9, op=op)) as session:
         rows = [session.measure(parse_problem(line)) for line in lines]
         processes = list(session._workers.values())
     assert not any(process.alive for process in processes)
@@ -250,6 +253,19 @@ def test_every_library_computes_every_rank():
             assert (measurement.status, measurement.why) == ("timed", None)
             assert 0 < measurement.error < 1e-5
             assert [len(calls) for calls in measurement.rounds] == [worker.LEAST_CALLS] * 2
+
+
+@pytest.mark.parametrize("op", ["input_gradient", "weight_gradient", "transpose"])
+def test_other_operations(op):
+    libraries, (row,) = measure_with("gemmconv", "plan", "numpy", op=op)
+    assert not any(library.failure for library in libraries.values())
+    for name in ("gemmconv", "plan"):
+        measurement = row.measurements[name]
+        assert (measurement.status, measurement.why) == ("timed", None)
+        assert 0 < measurement.error < 1e-5
+        assert row.gflops(name) == pytest.approx(row.problem.flops / measurement.median / 1e9)
+    assert row.measurements["numpy"].status == "skipped"
+    assert row.measurements["numpy"].why == f"it has no {OPERATIONS[op].what}"
 
 
 @pytest.mark.usefixtures("faulty")

@@ -12,7 +12,7 @@ import pytest
 
 import gemmconv
 from gemmconv import blas, cli, get_num_threads
-from gemmconv.bench import command, session
+from gemmconv.bench import arguments, session
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
 
@@ -30,7 +30,7 @@ def exit_code(*arguments):
 @pytest.fixture
 def only_gemmconv(monkeypatch):
     """Run the benchmark without the other libraries, which take long to import."""
-    monkeypatch.setattr(command, "PEERS", {name: command.PEERS[name] for name in command.OURS.values()})
+    monkeypatch.setattr(arguments, "PEERS", {name: arguments.PEERS[name] for name in arguments.OURS.values()})
 
 
 @pytest.fixture
@@ -110,6 +110,8 @@ def test_blas_in_one_line():
         ([], "required: COMMAND"),
         (["paint"], "invalid choice: 'paint'"),
         (["bench", "--suite", "alexnet"], "invalid choice: 'alexnet'"),
+        (["bench", "--op", "backward"], "invalid choice: 'backward'"),
+        (["bench", "--scaling", "--op", "weight_gradient"], "and so has no --op weight_gradient"),
         (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["bench", "--match", "("], "'(' is no regular expression"),
         (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
@@ -154,14 +156,14 @@ def test_bench(capsys, tmp_path):
     file = tmp_path / "results.json"
     assert exit_code(*QUICK, "--json", str(file)) == 0
     captured = capsys.readouterr()
-    assert "variants\n" in captured.out
+    assert "variants, forward\n" in captured.out
     assert "inc_1x7" in captured.out
     assert "\x1b" not in captured.out
     assert captured.err.splitlines()[-1] == "[0/1] inc_1x7"
     written = json.loads(file.read_text())
     assert written["arguments"] == {
-        "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9, "threads": 1,
-        "reuse": False,
+        "op": "forward", "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9,
+        "threads": 1, "reuse": False,
     }  # fmt: skip
     assert written["versions"]["gemmconv"] == gemmconv.__version__
     assert written["machine"]["peak_gflops"] > 0
@@ -182,7 +184,7 @@ def test_choice_of_the_libraries(capsys, fake_session):
     assert "outputs: reused where the library can" in printed
     fake_session.append(TIMED)
     assert exit_code("bench", "--match", "^inc_1x7$", "--quick") == 0
-    assert "gemmconv 1.0, plan 1.0\nthreads: 1, rounds: 3, outputs: fresh" in capsys.readouterr().out
+    assert "gemmconv 1.0, plan 1.0\nop: forward, threads: 1, rounds: 3, outputs: fresh" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("seconds", "code"), [(1e-4, 0), (1e-2, 3)])
@@ -203,8 +205,21 @@ def test_runs_that_cannot_be_compared(capsys, fake_session, tmp_path):
     assert exit_code(*QUICK, "--json", file) == 0
     assert exit_code(*QUICK, "--compare", file, "--threads", "2") == 2
     assert "the run to compare with has threads 1, this one 2" in capsys.readouterr().err
+    assert exit_code(*QUICK, "--compare", file, "--op", "transpose") == 2
+    assert "the run to compare with has op forward, this one transpose" in capsys.readouterr().err
     assert exit_code("bench", "--match", "^inc_7x1$", "--quick", "--compare", file) == 2
     assert "has none of these problems" in capsys.readouterr().err
+
+
+def test_runs_from_before_there_was_a_choice_of_the_operation(fake_session, tmp_path):
+    file = tmp_path / "earlier.json"
+    fake_session += [TIMED, TIMED]
+    assert exit_code(*QUICK, "--json", str(file)) == 0
+    written = json.loads(file.read_text())
+    del written["arguments"]["op"]
+    file.write_text(json.dumps(written))
+    assert exit_code(*QUICK, "--compare", str(file)) == 0
+    assert exit_code(*QUICK, "--compare", str(file), "--op", "transpose") == 2
 
 
 @pytest.mark.parametrize(
@@ -238,6 +253,20 @@ def test_bench_in_float64_with_json_on_standard_output(capsys):
     written = json.loads(capsys.readouterr().out)
     assert written["arguments"]["dtype"] == "float64"
     assert written["rows"][0]["libraries"]["gemmconv"]["checked"] is True
+
+
+@pytest.mark.usefixtures("only_gemmconv")
+@pytest.mark.parametrize("op", ["input_gradient", "weight_gradient", "transpose"])
+def test_bench_of_other_operations(capsys, tmp_path, op):
+    file = tmp_path / "results.json"
+    assert exit_code(*QUICK, "--op", op, "--json", str(file)) == 0
+    printed = capsys.readouterr().out
+    assert f"op: {op}, threads: 1" in printed
+    assert f"variants, {op}\n" in printed
+    written = json.loads(file.read_text())
+    assert written["arguments"]["op"] == op
+    for name in ("gemmconv", "plan"):
+        assert written["rows"][0]["libraries"][name]["checked"] is True
 
 
 @pytest.mark.parametrize("status", ["wrong", "failed", "missing"])

@@ -11,6 +11,7 @@ import pkgutil
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from ..operations import FORWARD, OPERATIONS
 from ..problems import Array, Problem
 
 #: What a library gets: plain arrays and weights on every call, or weights (and layouts) beforehand.
@@ -58,7 +59,13 @@ class UnsupportedError(Exception):
 
 
 class Peer(Protocol):
-    """One library, imported and limited to its number of threads."""
+    """One library, imported and limited to its number of threads.
+
+    Those that compute another operation than the convolution have a method for it as well, with the same arguments
+    except that `x` and `weight` are the operands of that operation: ``prepare_input_gradient(problem, grad_output,
+    weight, reuse)``, ``prepare_weight_gradient(problem, grad_output, x, reuse)`` and ``prepare_transpose(problem, x,
+    weight, reuse)``, where `x` has the shape of the output of `problem` and the result that of its input.
+    """
 
     def version(self) -> str:
         """Return the version of the library."""
@@ -86,6 +93,39 @@ class Peer(Protocol):
         UnsupportedError
             If the library cannot compute this problem; the message says why.
         """
+
+
+def prepare(peer: Peer, op: str, problem: Problem, dtype: str, reuse: bool) -> Callable[[], Array]:
+    """Make the data of an operation and have a library do everything that is not to be timed.
+
+    Parameters
+    ----------
+    peer : Peer
+        The library.
+    op : str
+        A key of `OPERATIONS`.
+    problem : Problem
+        The geometry.
+    dtype : str
+        ``"float32"`` or ``"float64"``.
+    reuse : bool
+        Whether all calls may write to the same output.
+
+    Returns
+    -------
+    callable
+        As `Peer.prepare` does.
+
+    Raises
+    ------
+    UnsupportedError
+        If the library does not compute that.
+    """
+    method = getattr(peer, "prepare" if op == FORWARD else f"prepare_{op}", None)
+    if method is None:
+        raise UnsupportedError(f"it has no {OPERATIONS[op].what}")
+    call: Callable[[], Array] = method(problem, *OPERATIONS[op].arrays(problem, dtype), reuse)
+    return call
 
 
 def load_peer(name: str, threads: int) -> Peer:

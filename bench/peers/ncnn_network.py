@@ -1,15 +1,17 @@
-"""ncnn: a network of one convolution, whose weights are packed when it is loaded."""
+"""ncnn: a network of one layer, whose weights are packed when it is loaded."""
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ncnn
 import numpy as np
 
+from ..operations import output_padding
 from ..problems import Array, Problem
 from . import Peer, UnsupportedError
 
@@ -47,34 +49,26 @@ class Ncnn:
 
     def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
         """Load the network and lay the input out."""
-        rank = len(problem.input_size)
-        if x.dtype != np.float32:
-            raise UnsupportedError(f"it does not compute in {x.dtype}")
-        if problem.batch > 1:
-            raise UnsupportedError("it takes one input at a time")
-        if rank > 2:
-            raise UnsupportedError(f"its layer has two spatial axes, not {rank}")
-        network = self.network(problem, weight, reuse)
-        height_and_width = (1, *problem.input_size)[-2:]
-        image = ncnn.Mat(x.reshape(problem.in_channels, *height_and_width)).clone()  # Mat itself does not copy
+        refuse(problem, x)
+        network = self.network(parameters("Convolution", problem, problem.out_channels), weight, reuse)
+        return bind(network, x, problem.output_shape)
 
-        def call() -> Array:
-            extractor = network.create_extractor()
-            extractor.input("x", image)
-            _, output = extractor.extract("y")
-            return np.asarray(output).reshape(problem.output_shape)  # a view, the channels aligned in memory
+    def prepare_transpose(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
+        """Do the same with a transposed convolution, whose weights have the channels of the output first."""
+        refuse(problem, x)
+        by_group = weight.reshape(problem.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+        network = self.network(parameters("Deconvolution", problem, problem.in_channels), by_group, reuse)
+        return bind(network, x, problem.input_shape)
 
-        return call
-
-    def network(self, problem: Problem, weight: Array, reuse: bool) -> Any:
-        """Make a network.
+    def network(self, text: str, weight: Array, reuse: bool) -> Any:
+        """Load a network.
 
         Parameters
         ----------
-        problem : Problem
-            The geometry, of one or two spatial axes.
+        text : str
+            What `parameters` returns.
         weight : ndarray
-            The weights, of dtype float32.
+            The weights, of dtype float32, in ncnn's order.
         reuse : bool
             Whether outputs may take the memory of earlier ones that are gone.
 
@@ -95,32 +89,69 @@ class Ncnn:
         with tempfile.TemporaryDirectory() as directory:
             weights = Path(directory, "weights.bin")
             weights.write_bytes(PLAIN_FLOAT32 + weight.tobytes())
-            if network.load_param_mem(parameters(problem)) or network.load_model(str(weights)):
+            if network.load_param_mem(text) or network.load_model(str(weights)):
                 raise RuntimeError("ncnn did not load the network")
         return network
 
 
-def parameters(problem: Problem) -> str:
+def refuse(problem: Problem, x: Array) -> None:
+    """Raise UnsupportedError for what ncnn does not compute."""
+    rank = len(problem.input_size)
+    if x.dtype != np.float32:
+        raise UnsupportedError(f"it does not compute in {x.dtype}")
+    if problem.batch > 1:
+        raise UnsupportedError("it takes one input at a time")
+    if rank > 2:
+        raise UnsupportedError(f"its layer has two spatial axes, not {rank}")
+
+
+def bind(network: Any, x: Array, shape: tuple[int, ...]) -> Callable[[], Array]:
+    """Return a call of a network, whose output gets a shape."""
+    channels, *size = x.shape[1:]
+    image = ncnn.Mat(x.reshape(channels, *height_and_width(size, 1))).clone()  # Mat itself does not copy
+
+    def call() -> Array:
+        extractor = network.create_extractor()
+        extractor.input("x", image)
+        _, output = extractor.extract("y")
+        return np.asarray(output).reshape(shape)  # a view, the channels aligned in memory
+
+    return call
+
+
+def height_and_width(numbers: Sequence[int], of_height_1: int) -> tuple[int, int]:
+    """Return two numbers, one of an image of height 1 in front of that of a signal."""
+    height, width = (of_height_1, *numbers)[-2:]
+    return height, width
+
+
+def parameters(layer: str, problem: Problem, channels: int) -> str:
     """Write the network down.
 
     Parameters
     ----------
+    layer : str
+        ncnn's name of the layer without groups, ``"Convolution"`` or ``"Deconvolution"``.
     problem : Problem
         The geometry, of one or two spatial axes.
+    channels : int
+        Of the output.
 
     Returns
     -------
     str
         ncnn's text format; the input of the network is ``x``, its output ``y``.
     """
-    layer = "Convolution" if problem.groups == 1 else "ConvolutionDepthWise"
-    values = {0: problem.out_channels, 6: problem.out_channels * problem.reduction}
+    values = {0: channels, 6: math.prod(problem.weight_shape)}
     if problem.groups > 1:
+        layer += "DepthWise"
         values[7] = problem.groups
-    sizes = ((1, problem.kernel_size, 1), (2, problem.dilation, 1), (3, problem.stride, 1), (4, problem.padding, 0))
-    for key, size, size_of_height_1 in sizes:
-        height, width = (size_of_height_1, *size)[-2:]
+    sizes = [(1, problem.kernel_size, 1), (2, problem.dilation, 1), (3, problem.stride, 1), (4, problem.padding, 0)]
+    for key, size, of_height_1 in sizes:
+        height, width = height_and_width(size, of_height_1)
         values |= {key: width, 10 + key: height}  # the padding is the same on the other side by default
+    if layer.startswith("Deconvolution"):
+        values[19], values[18] = height_and_width(output_padding(problem), 0)
     words = " ".join(f"{key}={value}" for key, value in values.items())
     return f"{PARAMETER_FORMAT}\n2 2\nInput x 0 1 x\n{layer} y 1 1 x y {words}\n"
 

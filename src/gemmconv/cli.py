@@ -65,14 +65,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=run_info)
 
-    # By name: it lies elsewhere in the repository, where type checkers do not find it.
-    command = importlib.import_module("gemmconv.bench.command")
+    # By name: they lie elsewhere in the repository, where type checkers do not find them.
+    options, command = (importlib.import_module(f"gemmconv.bench.{name}") for name in ("arguments", "command"))
     bench = commands.add_parser(
         "bench",
         help="check and time convolutions of known networks",
         description="Check and time convolutions of known networks, beside PyTorch and NumPy.",
     )
-    command.add_arguments(bench)
+    options.add_arguments(bench)
     bench.set_defaults(run=command.run)
     return parser
 
