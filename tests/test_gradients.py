@@ -375,7 +375,7 @@ WRONG = [
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "groups": 3}, "groups=3 does not divide the 4 output"),
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "stride": 0}, "stride must be at least 1"),
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "algorithm": "fast"}, "algorithm must be one of"),
-    ("conv_weight_gradient", (G, X, (3, 2)), {"padding": 1}, r"grad_output has shape .* x of shape"),
+    ("conv_weight_gradient", (G, X, (3, 2)), {"padding": 1}, r"grad_output has shape .* the convolution of x"),
     ("conv_weight_gradient", (G[0], X, (3, 3)), {"padding": 1}, "both have a batch axis, or neither"),
     ("conv_weight_gradient", (G[:1], X, (3, 3)), {"padding": 1}, "grad_output has shape"),
     ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "groups": 2}, "groups=2 does not divide the 3 input"),
