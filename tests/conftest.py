@@ -15,7 +15,7 @@ from gemmconv import _gemmconv
 IN_CI = bool(os.environ.get("GEMMCONV_CI"))
 
 hypothesis.settings.register_profile("dev", max_examples=200, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=1000, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("ci", max_examples=2500, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 
