@@ -39,6 +39,7 @@ enum {
     PIXEL_GRADIENT_ROWS = 1 << 15,     /* elements of the rows of G, at most */
     PIXEL_GRADIENT_MASKS = 4096,       /* masks of the strips of a tile, at most */
     PIXEL_GRADIENT_OUTPUTS = 4,        /* output channels of a register block, at most */
+    PIXEL_GRADIENT_TAPS = 9,           /* taps for which stride 2 needs no planes */
     PIXEL_GRADIENT_TILE = 16384,       /* output positions of a tile, at most; */
     PIXEL_GRADIENT_SMALL_TILE = 2048,  /* if this makes too few parts, not less than this */
     PIXEL_GRADIENT_COLUMNS = 128,      /* the columns of a tile, unless it has few rows, */
@@ -78,7 +79,7 @@ struct pixel_gradient_tile {
     int direct, folded, copies; /* x is not copied; the row is folded; G is copied */
     ptrdiff_t rows, strips, shift, x_pitch, g_pitch, copy_pitch;
     ptrdiff_t phases, slices; /* slices: channels times depth taps that are read */
-    ptrdiff_t lanes, mask_columns, input_rows, row_stride, planes_size;
+    ptrdiff_t lanes, lane_step, mask_columns, input_rows, row_stride, planes_size;
 };
 
 /* A few groups, and a range of output channels of each, whose vectors of sums begin at `sums`. */
@@ -176,8 +177,8 @@ static inline ptrdiff_t weight_gradient_pixels_task_count(const struct conv_prob
     return cut.parts * cut.blocks;
 }
 
-/* Scratch holds, in this order: vectors of sums, one for each element of dW, up to a multiple of the lanes; one for what
- * is no element; one of zeros; planes of x; rows of G; the table of reads; masks. */
+/* Scratch holds, in this order: vectors of sums, one for each element of dW, up to a multiple of the lanes; a
+ * vector of zeros; planes of x; rows of G; the table of reads; masks. */
 static inline ptrdiff_t pixel_gradient_sums(const struct pixel_gradient_cut *cut, ptrdiff_t taps)
 {
     return cut->groups * cut->channels * taps + PIXELS_LINE;
@@ -194,7 +195,7 @@ static inline ptrdiff_t weight_gradient_pixels_scratch_size(const struct conv_pr
     const struct pixel_gradient_cut cut = pixel_gradient_cut_of(problem);
     const ptrdiff_t taps = reduction_length(problem);
     const ptrdiff_t ints = 2 * taps * (ptrdiff_t)(sizeof(struct pixel_gradient_read) / sizeof(int)) + PIXEL_GRADIENT_MASKS / 2;
-    return (pixel_gradient_sums(&cut, taps) + 2) * PIXELS_LINE +
+    return (pixel_gradient_sums(&cut, taps) + 1) * PIXELS_LINE +
            pixel_gradient_planes_size(problem, cut.rows, cut.columns) * cut.chunk + pixel_gradient_rows_size(&cut) + ints;
 }
 
@@ -246,6 +247,13 @@ static inline ptrdiff_t pixel_gradient_depth_taps(const struct conv_problem *pro
     return count;
 }
 
+/* With stride 2 two vectors of the image make one of x, every time it is read. */
+static inline int pixel_gradient_needs_no_planes(const struct conv_problem *problem)
+{
+    return problem->stride[2] == 1 ||
+           (problem->stride[2] == 2 && group_out_channels(problem) == 1 && volume(problem->kernel) <= PIXEL_GRADIENT_TAPS);
+}
+
 /* Finish a tile for vectors of so many lanes. With masks, x and G need not be copied unless there is a stride. */
 static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdiff_t lanes, int masked,
                                        struct pixel_gradient_tile *tile)
@@ -259,10 +267,11 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
     tile->copy_pitch = tile->strips * lanes;
     tile->planes_size = group_in_channels(problem) * kernel[0] * task->height.planes * task->width.planes * task->plane_size;
     tile->folded = kernel[1] == 1 && problem->out_size[1] == 1 && task->width.shift == 1;
-    tile->direct = masked && !tile->folded && problem->stride[2] == 1 && whole &&
-                   tile->strips * (kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
+    tile->direct = masked && !tile->folded && whole && pixel_gradient_needs_no_planes(problem) &&
+                   tile->strips * (2 * kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
     tile->copies = whole && masked && !tile->folded ? 0 : !whole || task->columns % lanes;
-    tile->mask_columns = tile->direct ? kernel[2] : 1;
+    tile->lane_step = tile->direct ? problem->stride[2] : 1; /* elements of x from lane to lane */
+    tile->mask_columns = tile->direct ? kernel[2] * problem->stride[2] : 1;
     tile->slices = group_in_channels(problem) * kernel[0];
     tile->input_rows = tile->direct ? in[1] : PTRDIFF_MAX;
     tile->row_stride = tile->direct ? problem->stride[1] : 1;
@@ -340,7 +349,7 @@ static inline void pixel_gradient_list_slice(const struct conv_problem *problem,
             .offset = tile->direct
                           ? (image * in[1] + phase * problem->dilation[1]) * in[2] + kw * problem->dilation[2]
                           : plane * tile->task.plane_size + kw / width->period * width->shift,
-            .column = tile->direct ? (int)kw : 0,
+            .column = tile->direct ? (int)(kw * problem->stride[2]) : 0,
             .element = (int)((slice * kernel[1] + phase) * kernel[2] + kw),
             .rows = (int)rows.rows,
         };
@@ -367,7 +376,7 @@ static inline void pixel_gradient_list(const struct conv_problem *problem, const
 }
 
 /* The walks along rows first, first + shift, ... of a tile, for the kernel's rows from `row` to row + count. */
-static inline struct pixel_gradient_walk pixel_gradient_walk_of(const struct pixel_gradient_tile *tile,
+static inline __attribute__((noinline)) struct pixel_gradient_walk pixel_gradient_walk_of(const struct pixel_gradient_tile *tile,
                                                                 const struct pixel_gradient_phase *phase,
                                                                 ptrdiff_t first, ptrdiff_t row, ptrdiff_t count)
 {
