@@ -19,9 +19,9 @@
  * vector for each element of dW in scratch; only the end of a task adds up their lanes.
  *
  * With a stride, or where there are no masks to leave out what lies outside the image, x is copied into the planes of
- * direct_pixels.h, and rows of x in one plane meet those rows of the kernel that read this plane. With dilation the rows
- * that follow each other in a walk are `shift` rows apart. An output of one row is folded: its strips follow each other
- * as if they were the rows of one strip, and the column tap j * lanes + i is tap i of row j of the kernel.
+ * direct_pixels.h, and rows of x in one plane meet those rows of the kernel that read this plane. With dilation the
+ * rows that follow each other in a walk are `shift` rows apart. An output of one row is folded: its strips follow each
+ * other as if they were the rows of one strip, and the column tap j * lanes + i is tap i of row j of the kernel.
  *
  * A task computes the dW of a few groups (or of some output channels of a large one) over a part of all tiles. What is
  * infinite in x may meet the zeros around G where the definition has no product, so not_finite[0] is set if a result is
@@ -34,21 +34,21 @@
 #include "problem.h"
 
 enum {
-    PIXEL_GRADIENT_SUMS = 5120,        /* elements of dW in a task, at most */
-    PIXEL_GRADIENT_PLANES = 1 << 16,   /* elements of the planes of x, at most */
-    PIXEL_GRADIENT_ROWS = 1 << 15,     /* elements of the rows of G, at most */
-    PIXEL_GRADIENT_MASKS = 4096,       /* masks of the strips of a tile, at most */
-    PIXEL_GRADIENT_OUTPUTS = 4,        /* output channels of a register block, at most */
-    PIXEL_GRADIENT_TAPS = 9,           /* taps for which stride 2 needs no planes */
-    PIXEL_GRADIENT_TILE = 16384,       /* output positions of a tile, at most; */
-    PIXEL_GRADIENT_SMALL_TILE = 2048,  /* if this makes too few parts, not less than this */
-    PIXEL_GRADIENT_COLUMNS = 128,      /* the columns of a tile, unless it has few rows, */
-    PIXEL_GRADIENT_FEW = 8,            /* too few rows for a walk to share */
-    PIXEL_GRADIENT_LONG = 8192,        /* which then has so many positions */
-    PIXEL_GRADIENT_CHUNK = 4096,       /* positions of several groups that are multiplied together, at most */
-    PIXEL_GRADIENT_TASKS = 32,         /* tasks, if each has */
-    PIXEL_GRADIENT_LITTLE = 1 << 18,   /* so many multiplications */
-    PIXEL_GRADIENT_COPIES = 1 << 18    /* elements of all copies of dW, at most, unless there is one */
+    PIXEL_GRADIENT_SUMS = 5120,       /* elements of dW in a task, at most */
+    PIXEL_GRADIENT_PLANES = 1 << 16,  /* elements of the planes of x, at most */
+    PIXEL_GRADIENT_ROWS = 1 << 15,    /* elements of the rows of G, at most */
+    PIXEL_GRADIENT_MASKS = 4096,      /* masks of the strips of a tile, at most */
+    PIXEL_GRADIENT_OUTPUTS = 4,       /* output channels of a register block, at most */
+    PIXEL_GRADIENT_TAPS = 9,          /* taps for which stride 2 needs no planes */
+    PIXEL_GRADIENT_TILE = 16384,      /* output positions of a tile, at most; */
+    PIXEL_GRADIENT_SMALL_TILE = 2048, /* if this makes too few parts, not less than this */
+    PIXEL_GRADIENT_COLUMNS = 128,     /* the columns of a tile, unless it has few rows, */
+    PIXEL_GRADIENT_FEW = 8,           /* too few rows for a walk to share */
+    PIXEL_GRADIENT_LONG = 8192,       /* which then has so many positions */
+    PIXEL_GRADIENT_CHUNK = 4096,      /* positions of several groups that are multiplied together, at most */
+    PIXEL_GRADIENT_TASKS = 32,        /* tasks, if each has */
+    PIXEL_GRADIENT_LITTLE = 1 << 18,  /* so many multiplications */
+    PIXEL_GRADIENT_COPIES = 1 << 18   /* elements of all copies of dW, at most, unless there is one */
 };
 
 /* How dW is cut: `groups` of a task, or `channels` of one group; `blocks` of dW altogether. How the sum is cut: into
@@ -133,7 +133,8 @@ static inline void pixel_gradient_cut_tiles(const struct conv_problem *problem, 
     const ptrdiff_t widest = max_size(PIXEL_GRADIENT_COLUMNS, min_size(positions, PIXEL_GRADIENT_LONG) / out[1]);
     ptrdiff_t columns = out[2] <= 2 * PIXEL_GRADIENT_COLUMNS ? out[2] : equal_part(out[2], widest), rows;
 
-    while (columns > PIXELS_LINE && pixel_gradient_planes_size(problem, min_size(4, out[1]), columns) > PIXEL_GRADIENT_PLANES)
+    while (columns > PIXELS_LINE &&
+           pixel_gradient_planes_size(problem, min_size(4, out[1]), columns) > PIXEL_GRADIENT_PLANES)
         columns = (columns + 1) / 2;
     if (columns < out[2])
         columns = min_size(ceil_div(columns, PIXELS_LINE) * PIXELS_LINE, out[2]);
@@ -160,7 +161,8 @@ static inline struct pixel_gradient_cut pixel_gradient_cut_of(const struct conv_
                      : max_size(min_size(problem->groups / tasks, PIXEL_GRADIENT_SUMS / (channels * taps)), 1);
     cut.blocks = ceil_div(problem->groups, cut.groups) * ceil_div(channels, cut.channels);
     const ptrdiff_t parts = max_size(min_size(ceil_div(tasks, cut.blocks), PIXEL_GRADIENT_COPIES / size), 1);
-    const ptrdiff_t most = min_size(PIXEL_GRADIENT_TILE, PIXEL_GRADIENT_ROWS / min_size(channels, PIXEL_GRADIENT_OUTPUTS));
+    const ptrdiff_t most =
+        min_size(PIXEL_GRADIENT_TILE, PIXEL_GRADIENT_ROWS / min_size(channels, PIXEL_GRADIENT_OUTPUTS));
     pixel_gradient_cut_tiles(problem, max_size(min_size(outputs / parts, most), PIXEL_GRADIENT_SMALL_TILE), &cut);
     cut.parts = max_size(min_size(parts, problem->batch * cut.tiles), 1);
     return cut;
@@ -194,9 +196,11 @@ static inline ptrdiff_t weight_gradient_pixels_scratch_size(const struct conv_pr
 {
     const struct pixel_gradient_cut cut = pixel_gradient_cut_of(problem);
     const ptrdiff_t taps = reduction_length(problem);
-    const ptrdiff_t ints = 2 * taps * (ptrdiff_t)(sizeof(struct pixel_gradient_read) / sizeof(int)) + PIXEL_GRADIENT_MASKS / 2;
+    const ptrdiff_t ints =
+        2 * taps * (ptrdiff_t)(sizeof(struct pixel_gradient_read) / sizeof(int)) + PIXEL_GRADIENT_MASKS / 2;
     return (pixel_gradient_sums(&cut, taps) + 1) * PIXELS_LINE +
-           pixel_gradient_planes_size(problem, cut.rows, cut.columns) * cut.chunk + pixel_gradient_rows_size(&cut) + ints;
+           pixel_gradient_planes_size(problem, cut.rows, cut.columns) * cut.chunk + pixel_gradient_rows_size(&cut) +
+           ints;
 }
 
 /* Tile `number` of all images, without what depends on the instruction set. */
@@ -250,8 +254,8 @@ static inline ptrdiff_t pixel_gradient_depth_taps(const struct conv_problem *pro
 /* With stride 2 two vectors of the image make one of x, every time it is read. */
 static inline int pixel_gradient_needs_no_planes(const struct conv_problem *problem)
 {
-    return problem->stride[2] == 1 ||
-           (problem->stride[2] == 2 && group_out_channels(problem) == 1 && volume(problem->kernel) <= PIXEL_GRADIENT_TAPS);
+    return problem->stride[2] == 1 || (problem->stride[2] == 2 && group_out_channels(problem) == 1 &&
+                                       volume(problem->kernel) <= PIXEL_GRADIENT_TAPS);
 }
 
 /* Finish a tile for vectors of so many lanes. With masks, x and G need not be copied unless there is a stride. */
@@ -265,7 +269,8 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
     tile->lanes = lanes;
     tile->strips = ceil_div(task->columns, lanes);
     tile->copy_pitch = tile->strips * lanes;
-    tile->planes_size = group_in_channels(problem) * kernel[0] * task->height.planes * task->width.planes * task->plane_size;
+    tile->planes_size =
+        group_in_channels(problem) * kernel[0] * task->height.planes * task->width.planes * task->plane_size;
     tile->folded = kernel[1] == 1 && problem->out_size[1] == 1 && task->width.shift == 1;
     tile->direct = masked && !tile->folded && whole && pixel_gradient_needs_no_planes(problem) &&
                    tile->strips * (2 * kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
@@ -296,9 +301,8 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
     tile->phases = task->height.planes;
 }
 
-static inline struct pixel_gradient_phase pixel_gradient_phase_of(const struct conv_problem *problem,
-                                                                  const struct pixel_gradient_tile *tile,
-                                                                  ptrdiff_t phase)
+static inline struct pixel_gradient_phase
+pixel_gradient_phase_of(const struct conv_problem *problem, const struct pixel_gradient_tile *tile, ptrdiff_t phase)
 {
     const struct pixels_axis *height = &tile->task.height, *width = &tile->task.width;
     const ptrdiff_t *kernel = problem->kernel;
@@ -317,9 +321,9 @@ static inline struct pixel_gradient_phase pixel_gradient_phase_of(const struct c
         .count = tile->slices * kernel[2],
         .rows = ceil_div(kernel[1] - phase, height->period),
         .step = height->period * kernel[2],
-        .start = tile->direct ? tile->task.row * problem->stride[1] - problem->pad_before[1] +
-                                    phase * problem->dilation[1]
-                              : 0,
+        .start = tile->direct
+                     ? tile->task.row * problem->stride[1] - problem->pad_before[1] + phase * problem->dilation[1]
+                     : 0,
     };
 }
 
@@ -346,9 +350,8 @@ static inline void pixel_gradient_list_slice(const struct conv_problem *problem,
         const ptrdiff_t plane = (kw % width->period * slices + slice) * height->planes + phase;
         const ptrdiff_t image = slice / kernel[0] * in[0] + slice % kernel[0] * problem->dilation[0];
         *reads++ = (struct pixel_gradient_read){
-            .offset = tile->direct
-                          ? (image * in[1] + phase * problem->dilation[1]) * in[2] + kw * problem->dilation[2]
-                          : plane * tile->task.plane_size + kw / width->period * width->shift,
+            .offset = tile->direct ? (image * in[1] + phase * problem->dilation[1]) * in[2] + kw * problem->dilation[2]
+                                   : plane * tile->task.plane_size + kw / width->period * width->shift,
             .column = tile->direct ? (int)(kw * problem->stride[2]) : 0,
             .element = (int)((slice * kernel[1] + phase) * kernel[2] + kw),
             .rows = (int)rows.rows,
@@ -373,26 +376,6 @@ static inline void pixel_gradient_list(const struct conv_problem *problem, const
             next += phase.count / tile->slices;
         }
     }
-}
-
-/* The walks along rows first, first + shift, ... of a tile, for the kernel's rows from `row` to row + count. */
-static inline __attribute__((noinline)) struct pixel_gradient_walk pixel_gradient_walk_of(const struct pixel_gradient_tile *tile,
-                                                                const struct pixel_gradient_phase *phase,
-                                                                ptrdiff_t first, ptrdiff_t row, ptrdiff_t count)
-{
-    const ptrdiff_t rows = ceil_div(tile->rows - first, tile->shift);
-    const ptrdiff_t start = phase->start + first * tile->row_stride, step = tile->shift * tile->row_stride;
-    const ptrdiff_t begin = max_size(row, ceil_div(-start, step));
-    const ptrdiff_t end = min_size(row + rows + count - 1, ceil_div(tile->input_rows - start, step));
-    const ptrdiff_t change = max_size(begin, min_size(end, row + rows)); /* from here on there is no row of G */
-
-    return (struct pixel_gradient_walk){
-        .x = (first + begin * tile->shift) * tile->x_pitch,
-        .g = (first + (begin - row) * tile->shift) * tile->g_pitch,
-        .rows = rows,
-        .before = begin - row,
-        .steps = {change - begin, max_size(end - change, 0)},
-    };
 }
 
 #endif
