@@ -18,10 +18,13 @@
  * A register block is a few vectors of G times a few of x. Its sums begin with zero in every tile and are added to one
  * vector for each element of dW in scratch; only the end of a task adds up their lanes.
  *
- * With a stride, or where there are no masks to leave out what lies outside the image, x is copied into the planes of
- * direct_pixels.h, and rows of x in one plane meet those rows of the kernel that read this plane. With dilation the
- * rows that follow each other in a walk are `shift` rows apart. An output of one row is folded: its strips follow each
- * other as if they were the rows of one strip, and the column tap j * lanes + i is tap i of row j of the kernel.
+ * With masks, which leave out what lies outside the image, x and G are read where they are, unless there are many taps:
+ * then it pays to copy those of wide outputs, piece by piece, because distant rows share sets of the cache. Otherwise x
+ * is copied into the planes of direct_pixels.h, with rows of whole lines, and G into rows that end in zeros where they
+ * end in a part of a vector. With a stride the rows of x that meet the same rows of the kernel make a phase; with
+ * dilation the rows that follow each other in a walk are `shift` rows apart. An output of one row is folded: its strips
+ * follow each other as if they were the rows of one strip, and column tap j * lanes + i is tap i of row j of the
+ * kernel.
  *
  * A task computes the dW of a few groups (or of some output channels of a large one) over a part of all tiles. What is
  * infinite in x may meet the zeros around G where the definition has no product, so not_finite[0] is set if a result is
@@ -39,7 +42,7 @@ enum {
     PIXEL_GRADIENT_ROWS = 1 << 15,    /* elements of the rows of G, at most */
     PIXEL_GRADIENT_MASKS = 4096,      /* masks of the strips of a tile, at most */
     PIXEL_GRADIENT_OUTPUTS = 4,       /* output channels of a register block, at most */
-    PIXEL_GRADIENT_TAPS = 9,          /* taps for which stride 2 needs no planes */
+    PIXEL_GRADIENT_TAPS = 25,         /* taps for which stride 2 needs no planes */
     PIXEL_GRADIENT_TILE = 16384,      /* output positions of a tile, at most; */
     PIXEL_GRADIENT_SMALL_TILE = 2048, /* if this makes too few parts, not less than this */
     PIXEL_GRADIENT_COLUMNS = 128,     /* the columns of a tile, unless it has few rows, */
@@ -251,6 +254,11 @@ static inline ptrdiff_t pixel_gradient_depth_taps(const struct conv_problem *pro
     return count;
 }
 
+static inline int pixel_gradient_folds(const struct conv_problem *problem, const struct pixels_task *task)
+{
+    return problem->kernel[1] == 1 && problem->out_size[1] == 1 && task->width.shift == 1;
+}
+
 /* With stride 2 two vectors of the image make one of x, every time it is read. */
 static inline int pixel_gradient_needs_no_planes(const struct conv_problem *problem)
 {
@@ -264,17 +272,18 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
 {
     const ptrdiff_t *kernel = problem->kernel, *in = problem->in_size;
     struct pixels_task *task = &tile->task;
-    const int whole = task->columns == problem->out_size[2];
+    const int in_place = masked && !pixel_gradient_folds(problem, task) &&
+                         (task->columns == problem->out_size[2] || volume(kernel) <= PIXEL_GRADIENT_TAPS);
 
     tile->lanes = lanes;
     tile->strips = ceil_div(task->columns, lanes);
     tile->copy_pitch = tile->strips * lanes;
     tile->planes_size =
         group_in_channels(problem) * kernel[0] * task->height.planes * task->width.planes * task->plane_size;
-    tile->folded = kernel[1] == 1 && problem->out_size[1] == 1 && task->width.shift == 1;
-    tile->direct = masked && !tile->folded && whole && pixel_gradient_needs_no_planes(problem) &&
+    tile->folded = pixel_gradient_folds(problem, task);
+    tile->direct = in_place && pixel_gradient_needs_no_planes(problem) &&
                    tile->strips * (2 * kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
-    tile->copies = whole && masked && !tile->folded ? 0 : !whole || task->columns % lanes;
+    tile->copies = !in_place && (masked || task->columns % lanes);
     tile->lane_step = tile->direct ? problem->stride[2] : 1; /* elements of x from lane to lane */
     tile->mask_columns = tile->direct ? kernel[2] * problem->stride[2] : 1;
     tile->slices = group_in_channels(problem) * kernel[0];
