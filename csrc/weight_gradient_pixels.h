@@ -24,7 +24,7 @@
  * end in a part of a vector. With a stride the rows of x that meet the same rows of the kernel make a phase; with
  * dilation the rows that follow each other in a walk are `shift` rows apart. An output of one row is folded: its strips
  * follow each other as if they were the rows of one strip, and column tap j * lanes + i is tap i of row j of the
- * kernel.
+ * kernel, which with dilation has one row.
  *
  * A task computes the dW of a few groups (or of some output channels of a large one) over a part of all tiles. What is
  * infinite in x may meet the zeros around G where the definition has no product, so not_finite[0] is set if a result is
@@ -40,9 +40,9 @@ enum {
     PIXEL_GRADIENT_SUMS = 5120,       /* elements of dW in a task, at most */
     PIXEL_GRADIENT_PLANES = 1 << 16,  /* elements of the planes of x, at most */
     PIXEL_GRADIENT_ROWS = 1 << 15,    /* elements of the rows of G, at most */
-    PIXEL_GRADIENT_MASKS = 4096,      /* masks of the strips of a tile, at most */
+    PIXEL_GRADIENT_MASKS = 8192,      /* masks of the strips of a tile, at most */
     PIXEL_GRADIENT_OUTPUTS = 4,       /* output channels of a register block, at most */
-    PIXEL_GRADIENT_TAPS = 25,         /* taps for which stride 2 needs no planes */
+    PIXEL_GRADIENT_TAPS = 25,         /* taps for which wide outputs and stride 2 need no copies */
     PIXEL_GRADIENT_TILE = 16384,      /* output positions of a tile, at most; */
     PIXEL_GRADIENT_SMALL_TILE = 2048, /* if this makes too few parts, not less than this */
     PIXEL_GRADIENT_COLUMNS = 128,     /* the columns of a tile, unless it has few rows, */
@@ -82,7 +82,8 @@ struct pixel_gradient_tile {
     int direct, folded, copies; /* x is not copied; the row is folded; G is copied */
     ptrdiff_t rows, strips, shift, x_pitch, g_pitch, copy_pitch;
     ptrdiff_t phases, slices; /* slices: channels times depth taps that are read */
-    ptrdiff_t lanes, lane_step, mask_columns, input_rows, row_stride, planes_size;
+    ptrdiff_t fold;           /* column taps in a row of the folded kernel */
+    ptrdiff_t lane_step, mask_columns, input_rows, row_stride, planes_size;
 };
 
 /* A few groups, and a range of output channels of each, whose vectors of sums begin at `sums`. */
@@ -254,9 +255,9 @@ static inline ptrdiff_t pixel_gradient_depth_taps(const struct conv_problem *pro
     return count;
 }
 
-static inline int pixel_gradient_folds(const struct conv_problem *problem, const struct pixels_task *task)
+static inline int pixel_gradient_folds(const struct conv_problem *problem)
 {
-    return problem->kernel[1] == 1 && problem->out_size[1] == 1 && task->width.shift == 1;
+    return problem->kernel[1] == 1 && problem->out_size[1] == 1;
 }
 
 /* With stride 2 two vectors of the image make one of x, every time it is read. */
@@ -272,15 +273,14 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
 {
     const ptrdiff_t *kernel = problem->kernel, *in = problem->in_size;
     struct pixels_task *task = &tile->task;
-    const int in_place = masked && !pixel_gradient_folds(problem, task) &&
+    const int in_place = masked && !pixel_gradient_folds(problem) &&
                          (task->columns == problem->out_size[2] || volume(kernel) <= PIXEL_GRADIENT_TAPS);
 
-    tile->lanes = lanes;
     tile->strips = ceil_div(task->columns, lanes);
     tile->copy_pitch = tile->strips * lanes;
     tile->planes_size =
         group_in_channels(problem) * kernel[0] * task->height.planes * task->width.planes * task->plane_size;
-    tile->folded = pixel_gradient_folds(problem, task);
+    tile->folded = pixel_gradient_folds(problem);
     tile->direct = in_place && pixel_gradient_needs_no_planes(problem) &&
                    tile->strips * (2 * kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
     tile->copies = !in_place && (masked || task->columns % lanes);
@@ -290,6 +290,7 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
     tile->input_rows = tile->direct ? in[1] : PTRDIFF_MAX;
     tile->row_stride = tile->direct ? problem->stride[1] : 1;
     if (tile->folded) {
+        tile->fold = task->width.shift == 1 ? lanes : kernel[2];
         tile->rows = tile->strips;
         tile->strips = tile->shift = 1;
         tile->x_pitch = tile->g_pitch = lanes;
@@ -319,10 +320,10 @@ pixel_gradient_phase_of(const struct conv_problem *problem, const struct pixel_g
     if (tile->folded) {
         const ptrdiff_t taps = ceil_div(kernel[2] - phase, width->period);
         return (struct pixel_gradient_phase){
-            .first = phase * tile->slices * min_size(ceil_div(kernel[2], width->period), tile->lanes),
-            .count = tile->slices * min_size(taps, tile->lanes),
-            .rows = ceil_div(taps, tile->lanes),
-            .step = tile->lanes * width->period,
+            .first = phase * tile->slices * min_size(ceil_div(kernel[2], width->period), tile->fold),
+            .count = tile->slices * min_size(taps, tile->fold),
+            .rows = ceil_div(taps, tile->fold),
+            .step = tile->fold * width->period,
         };
     }
     return (struct pixel_gradient_phase){
@@ -347,11 +348,11 @@ static inline void pixel_gradient_list_slice(const struct conv_problem *problem,
 
     if (tile->folded) {
         const ptrdiff_t taps = ceil_div(kernel[2] - phase, width->period);
-        for (ptrdiff_t i = 0; i < min_size(taps, tile->lanes); i++)
+        for (ptrdiff_t i = 0; i < min_size(taps, tile->fold); i++)
             *reads++ = (struct pixel_gradient_read){
-                .offset = (phase * slices + slice) * tile->task.plane_size + i,
+                .offset = (phase * slices + slice) * tile->task.plane_size + i * width->shift,
                 .element = (int)(slice * kernel[2] + phase + i * width->period),
-                .rows = (int)ceil_div(taps - i, tile->lanes),
+                .rows = (int)ceil_div(taps - i, tile->fold),
             };
         return;
     }
