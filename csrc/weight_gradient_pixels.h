@@ -283,7 +283,7 @@ static inline void pixel_gradient_plan(const struct conv_problem *problem, ptrdi
     tile->folded = pixel_gradient_folds(problem);
     tile->direct = in_place && pixel_gradient_needs_no_planes(problem) &&
                    tile->strips * (2 * kernel[2] + 1) <= PIXEL_GRADIENT_MASKS;
-    tile->copies = !in_place && (masked || task->columns % lanes);
+    tile->copies = !in_place && ((masked && !tile->folded) || task->columns % lanes);
     tile->lane_step = tile->direct ? problem->stride[2] : 1; /* elements of x from lane to lane */
     tile->mask_columns = tile->direct ? kernel[2] * problem->stride[2] : 1;
     tile->slices = group_in_channels(problem) * kernel[0];
