@@ -11,6 +11,7 @@
 #include "gemm_conv.h"
 #include "weight_gradient_channels.h"
 #include "weight_gradient_gemm.h"
+#include "weight_gradient_pixels.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
 {
@@ -28,12 +29,19 @@ const struct cutting cuttings[CONV_KERNELS] = {
     [WINOGRAD] = CUTTING(winograd),
 };
 
+static int always_fits(const struct conv_problem *problem)
+{
+    (void)problem;
+    return 1;
+}
+
 #undef CUTTING
-#define CUTTING(stem) {#stem, stem##_parts, stem##_task_count, stem##_scratch_size}
+#define CUTTING(stem, fits) {#stem, stem##_parts, stem##_task_count, stem##_scratch_size, fits}
 
 const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS] = {
-    [WEIGHT_GRADIENT_GEMM] = CUTTING(weight_gradient_gemm),
-    [WEIGHT_GRADIENT_CHANNELS] = CUTTING(weight_gradient_channels),
+    [WEIGHT_GRADIENT_GEMM] = CUTTING(weight_gradient_gemm, always_fits),
+    [WEIGHT_GRADIENT_CHANNELS] = CUTTING(weight_gradient_channels, always_fits),
+    [WEIGHT_GRADIENT_PIXELS] = CUTTING(weight_gradient_pixels, weight_gradient_pixels_fits),
 };
 
 static int always(void)

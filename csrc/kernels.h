@@ -22,12 +22,13 @@ struct cutting {
 extern const struct cutting cuttings[CONV_KERNELS];
 
 /* The ways to compute the gradient of the weight, and how each cuts a problem. */
-enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENT_CHANNELS, WEIGHT_GRADIENTS };
+enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENT_CHANNELS, WEIGHT_GRADIENT_PIXELS, WEIGHT_GRADIENTS };
 
 struct weight_gradient_cutting {
     const char *name;
     ptrdiff_t (*parts)(const struct conv_problem *), (*task_count)(const struct conv_problem *);
     ptrdiff_t (*scratch_size)(const struct conv_problem *);
+    int (*fits)(const struct conv_problem *); /* whether it can, within its scratch */
 };
 
 extern const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS];

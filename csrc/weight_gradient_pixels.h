@@ -43,7 +43,7 @@ enum {
     PIXEL_GRADIENT_MASKS = 8192,      /* masks of the strips of a tile, at most */
     PIXEL_GRADIENT_OUTPUTS = 4,       /* output channels of a register block, at most */
     PIXEL_GRADIENT_TAPS = 25,         /* taps for which wide outputs and stride 2 need no copies */
-    PIXEL_GRADIENT_TILE = 16384,      /* output positions of a tile, at most; */
+    PIXEL_GRADIENT_TILE = 8192,       /* output positions of a tile, at most; */
     PIXEL_GRADIENT_SMALL_TILE = 2048, /* if this makes too few parts, not less than this */
     PIXEL_GRADIENT_COLUMNS = 128,     /* the columns of a tile, unless it has few rows, */
     PIXEL_GRADIENT_FEW = 8,           /* too few rows for a walk to share */

@@ -100,6 +100,7 @@ cdef extern from "dispatch.h" nogil:
         ptrdiff_t (*parts)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil
+        bint (*fits)(const conv_problem *problem) noexcept nogil
 
     const weight_gradient_cutting *weight_gradient_cuttings
 

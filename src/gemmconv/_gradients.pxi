@@ -83,6 +83,11 @@ cdef class WeightGradient:
         return self.cutting().name.decode()
 
     @property
+    def fits(self):
+        """Whether the kernel can compute it, within its memory."""
+        return bool(self.cutting().fits(&self.problem))
+
+    @property
     def parts(self):
         """How many parts of the sum are computed apart."""
         return self.problem.parts

@@ -103,6 +103,16 @@ def weight_gradient_channels(n: Counts) -> float:
     return cost
 
 
+def weight_gradient_pixels(n: Counts) -> float:
+    """Return the cost of sums over output positions with those in the lanes."""
+    lanes = ceil(n.width / LANES) * LANES / n.width if n.geometry.out_size[1] > 1 else 1.0
+    cost = lanes / 92 * (1 + (n.stride > 1) / n.outputs)
+    cost += lanes / n.taps / 40 + 1 / n.outputs / 200  # reading both
+    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 4  # adding up the lanes
+    cost += max(0, n.reduction * n.outputs - 10_000) / 1e6 / 92
+    return cost
+
+
 def direct_channels(n: Counts) -> float:
     """Return the cost of sums with channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)

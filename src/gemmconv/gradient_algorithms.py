@@ -27,6 +27,10 @@ from .turned import Turned
 # The kernel of a convolution that the gradient has a better way for.
 MULTIPLIES_PATCHES = "gemm_conv"
 
+# The kernel of a weight gradient in which what is not finite meets zeros that the definition does not have: then the
+# gradient is computed anew by another.
+MULTIPLIES_ZEROS = "weight_gradient_pixels"
+
 # What computes the gradient of an input.
 InputGradientProblem = InputGradient | Turned
 
@@ -72,6 +76,15 @@ WEIGHT_GRADIENT_METHODS = (
         kernel="weight_gradient_channels",
         defined=lambda _geometry: True,
         cost=costs.weight_gradient_channels,
+        tiling=choose_direct_tiling,
+    ),
+    WeightGradientMethod(
+        algorithm="direct",
+        kernel="weight_gradient_pixels",
+        defined=lambda geometry: (
+            WeightGradient(geometry, 8, choose_direct_tiling(geometry, 8), "weight_gradient_pixels").fits
+        ),
+        cost=costs.weight_gradient_pixels,
         tiling=choose_direct_tiling,
     ),
 )
@@ -160,5 +173,8 @@ def weight_gradient_problem(
 ) -> tuple[WeightGradient, bool]:
     """Return what the C layer needs for the gradient of a weight, and whether BLAS has to be limited to one thread."""
     tiling = method.tiling(geometry, itemsize)
-    problem = WeightGradient(geometry, itemsize, tiling, method.kernel)
+    exact = None
+    if method.kernel == MULTIPLIES_ZEROS:
+        exact, _ = weight_gradient_problem(WEIGHT_GRADIENT_METHODS[1], geometry, itemsize)
+    problem = WeightGradient(geometry, itemsize, tiling, method.kernel, exact)
     return problem, may_start_threads(largest_gemm(tiling), transposed=True)

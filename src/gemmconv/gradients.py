@@ -210,7 +210,7 @@ def conv_weight_gradient(
     With the gradient of the output of image n as a matrix G[n] of one row per channel, and P[n] the patch matrix of its
     input (`gemmconv.im2col`), the gradient of the kernel matrix is ``sum over n of G[n] @ P[n].T``.
 
-    The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 2048
+    The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 4096
     positions from zero, then tiles of a part of the images, then at most 16 parts, which take up to 2**18 numbers of
     memory in all. So the error of an element is at
     most ``(t + m + 18) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
