@@ -42,6 +42,8 @@ struct conv_kernels {
 /* The kernels for one type; `void` stands for float or double. */
 struct typed_kernels {
     struct conv_kernels conv[CONV_KERNELS];
+    struct conv_kernels phases;
+    task_kernel *phases_stack;
     task_kernel *weight_gradient_run[WEIGHT_GRADIENTS];
     task_kernel *input_gradient_run, *sum_parts_run, *im2col_run, *col2im_run;
     void (*pack_panel)(const struct conv_problem *, const struct panel *, const void *image, void *rows);

@@ -14,6 +14,7 @@
  *                      input           gradient        output
  *     a convolution    x                               y
  *     input_gradient                   gradient of y   gradient of x
+ *     phases                           gradient of y   gradient of x
  *     weight_gradient  x               gradient of y   parts of the gradient of weight
  *     sum_parts        the parts                       their sum
  *     im2col           x                               P
@@ -44,6 +45,8 @@ struct tiling {
     ptrdiff_t taps;     /* rows of P in one call of BLAS */
 };
 
+struct phases;
+
 struct conv_problem {
     ptrdiff_t batch, in_channels, out_channels, groups;
     ptrdiff_t in_size[AXES], out_size[AXES], kernel[AXES];
@@ -56,6 +59,7 @@ struct conv_problem {
     ptrdiff_t parts;                   /* weight_gradient: sums that are computed apart and added afterwards */
     _Atomic unsigned char *not_finite; /* winograd: one for each image, weight_gradient_pixels: a single one; set where
                                           a result is not finite */
+    const struct phases *phases;       /* phases: how the way back is cut */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

@@ -35,6 +35,8 @@ cdef extern from "problem.h" nogil:
 
     ctypedef unsigned char note "_Atomic unsigned char"
 
+    struct phases
+
     struct conv_problem:
         ptrdiff_t batch, in_channels, out_channels, groups
         ptrdiff_t in_size[3]
@@ -53,6 +55,7 @@ cdef extern from "problem.h" nogil:
         int relu
         ptrdiff_t parts
         note *not_finite
+        const phases *phases
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
@@ -110,6 +113,8 @@ cdef extern from "dispatch.h" nogil:
 
     struct typed_kernels:
         conv_kernels *conv
+        conv_kernels phases
+        task_kernel *phases_stack
         task_kernel **weight_gradient_run
         task_kernel *input_gradient_run
         task_kernel *sum_parts_run
@@ -126,6 +131,40 @@ cdef extern from "dispatch.h" nogil:
     const kernels *supported_kernels(int index)
     const kernels *active_kernels()
     int select_kernels(const char *isa)
+
+
+cdef extern from "phases.h" nogil:
+    struct interval:
+        ptrdiff_t first, end
+
+    struct phase_class:
+        conv_problem problem
+        int kernel
+        ptrdiff_t block, first_group, first_channel
+        ptrdiff_t first_phase[3]
+        ptrdiff_t phases[3]
+        ptrdiff_t lead[3]
+        interval inside[3]
+
+    struct phase_block:
+        ptrdiff_t first_group, groups, first_channel, channels
+        interval residues
+        const phase_class *classes
+        ptrdiff_t class_count
+
+    struct phases:
+        phase_block *blocks
+        const phase_class *classes
+        ptrdiff_t block_count, class_count
+        interval positions[3]
+        ptrdiff_t band[3]
+        ptrdiff_t stacked, layout, stack_tasks, layout_tasks
+        int stacks
+
+    ptrdiff_t phases_task_count(const conv_problem *problem)
+    ptrdiff_t phases_scratch_size(const conv_problem *problem)
+    ptrdiff_t phases_stack_scratch_size(const conv_problem *problem)
+    void phases_prepare(const conv_problem *problem, phases *phases, phase_class *classes)
 
 
 cdef extern from "thread_pool.h" nogil:

@@ -4,6 +4,7 @@ from typing import final
 
 from .arrays import Array
 from .geometry import Geometry
+from .phases import Cut
 from .tiling import Tiling
 
 MAX_THREADS: int
@@ -71,6 +72,22 @@ class InputGradient:
     def lay_out(self, weight: Array, threads: int = 1) -> Memory: ...
     def run(
         self, grad_output: Array, weight: Array | Memory, bias: Array | None, out: Array, threads: int = 1
+    ) -> None: ...
+
+@final
+class Phases:
+    itemsize: int
+    def __init__(self, geometry: Geometry, itemsize: int, cut: Cut) -> None: ...
+    @property
+    def task_count(self) -> int: ...
+    @property
+    def scratch_bytes(self) -> int: ...
+    @property
+    def layout_bytes(self) -> int: ...
+    def lay_out(self, weight: Array, threads: int = 1) -> Layout: ...
+    def stack(self, weight: Array, out: Array, threads: int = 1) -> None: ...
+    def run(
+        self, grad_output: Array, weight: Array | Memory | Layout, bias: Array | None, out: Array, threads: int = 1
     ) -> None: ...
 
 @final

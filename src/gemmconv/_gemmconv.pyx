@@ -48,6 +48,7 @@ include "_memory.pxi"
 include "_tasks.pxi"
 include "_problem.pxi"
 include "_gradients.pxi"
+include "_phases.pxi"
 
 
 MAX_THREADS = MAX_THREADS_IN_C

@@ -54,7 +54,7 @@ def _is_3x3(geometry: Geometry) -> bool:
     return flat and height and width and geometry.stride[1:] == (1, 1)
 
 
-METHODS = (
+METHODS: tuple[Method, ...] = (
     Method(
         algorithm="gemm",
         kernel="gemm_conv",

@@ -11,10 +11,11 @@ from functools import partial
 from typing import NamedTuple
 
 from . import costs
-from ._gemmconv import InputGradient, WeightGradient
+from ._gemmconv import InputGradient, Phases, WeightGradient
 from .algorithms import NEEDS, Method, defined_methods, problem_of
 from .blas import may_start_threads
 from .geometry import Geometry
+from .phases import Cut, cut_into_phases, phases_layout_nanoseconds, phases_nanoseconds
 from .tiling import (
     Tiling,
     choose_direct_tiling,
@@ -32,7 +33,7 @@ MULTIPLIES_PATCHES = "gemm_conv"
 MULTIPLIES_ZEROS = "weight_gradient_pixels"
 
 # What computes the gradient of an input.
-InputGradientProblem = InputGradient | Turned
+InputGradientProblem = InputGradient | Turned | Phases
 
 
 class InputGradientWay(NamedTuple):
@@ -103,9 +104,15 @@ def _as_convolution(
     return Turned(problem, geometry), may_start_threads(largest_gemm(tiling))
 
 
-def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
-    """Return all ways to compute the gradient of an input: by BLAS, and as a convolution with the turned weight.
+def _by_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int) -> tuple[InputGradientProblem, bool]:
+    del threads
+    return Phases(geometry, itemsize, cut), False
 
+
+def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
+    """Return all ways to compute the gradient of an input.
+
+    They are by BLAS; without stride, as a convolution with the turned weight; and with stride, by phases.
     They do not depend on the batch, so that weights laid out for one serve any other.
     """
     one = replace(geometry, batch=1)
@@ -113,6 +120,9 @@ def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
     ways = [InputGradientWay("gemm", "input_gradient", nanoseconds, 0.0, _by_blas)]
     if geometry.stride == (1, 1, 1):
         ways += _convolutions(one.turned())
+    elif cut := cut_into_phases(one):
+        times = phases_nanoseconds(one, cut), phases_layout_nanoseconds(one, cut)
+        ways.append(InputGradientWay("direct", "phases", *times, partial(_by_phases, cut)))
     return ways
 
 
