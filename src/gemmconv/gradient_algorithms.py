@@ -112,8 +112,8 @@ def _by_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int) -> tup
 def input_gradient_ways(geometry: Geometry) -> list[InputGradientWay]:
     """Return all ways to compute the gradient of an input.
 
-    They are by BLAS; without stride, as a convolution with the turned weight; and with stride, by phases.
-    They do not depend on the batch, so that weights laid out for one serve any other.
+    They are by BLAS; without stride, as a convolution with the turned weight; and with stride, by phases. They do not
+    depend on the batch, so that weights laid out for one serve any other.
     """
     one = replace(geometry, batch=1)
     nanoseconds = costs.input_gradient_gemm(costs.Counts(one)) * one.operations
