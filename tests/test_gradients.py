@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from test_properties import geometries
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
-from gemmconv._gemmconv import InputGradient
+from gemmconv._gemmconv import InputGradient, Phases
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
 from gemmconv.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
+from gemmconv.phases import cut_into_phases
 from gemmconv.tiling import PATHS, choose_input_gradient_tiling
+from gemmconv.turned import turned_weight
 
 KERNELS = {method.kernel: method for method in WEIGHT_GRADIENT_METHODS}
 ALGORITHMS = ("auto", "gemm", "direct", "winograd", "winograd2")
@@ -231,6 +234,17 @@ def test_memory_is_bounded(name):
                 problem, _ = weight_gradient_problem(method, geometry, itemsize)
                 assert problem.scratch_bytes <= 2 * 2**20
                 assert problem.parts_bytes <= 2**18 * itemsize
+
+
+@pytest.mark.parametrize("name", ALL_CASES)
+def test_turned_weights(name, dtype):
+    # those of the C layer are those of NumPy
+    geometry = replace(geometry_of(ALL_CASES[name]), stride=(1, 1, 1), batch=1)
+    weight = integers(geometry.weight_shape, dtype)
+    cut = cut_into_phases(geometry)
+    stacked = np.full(weight.size, np.nan, dtype)
+    Phases(geometry, dtype.itemsize, cut).stack(weight, stacked, 3)
+    np.testing.assert_array_equal(stacked, turned_weight(weight, geometry.groups).ravel())
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -101,7 +101,7 @@ def _as_convolution(
     method: Method, geometry: Geometry, itemsize: int, threads: int
 ) -> tuple[InputGradientProblem, bool]:
     problem, tiling = problem_of(method, geometry.turned(), itemsize, threads)
-    return Turned(problem, geometry), may_start_threads(largest_gemm(tiling))
+    return Turned(problem, replace(geometry, batch=1)), may_start_threads(largest_gemm(tiling))
 
 
 def _by_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int) -> tuple[InputGradientProblem, bool]:
@@ -154,8 +154,7 @@ def choose_input_gradient(geometry: Geometry, algorithm: str, *, prepared: bool 
         algorithm = best.algorithm
     named = [way for way in ways if way.algorithm == algorithm]
     if not named:
-        need = "stride 1" if geometry.stride != (1, 1, 1) else f"of the way back, {NEEDS[algorithm]}"
-        raise_undefined(algorithm, [way.algorithm for way in ways], need)
+        raise_undefined(algorithm, [way.algorithm for way in ways], NEEDS[algorithm])
     return min(named, key=lambda way: way.nanoseconds)
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._gemmconv import Layout, Memory, Problem
+from ._gemmconv import Layout, Memory, Phases, Problem
 from .arrays import Array
 from .geometry import Geometry
+from .phases import cut_into_phases
 
 
 def turned_weight(weight: Array, groups: int) -> Array:
-    """Return the weight (O, C/groups, *kernel) as (C, O/groups, *reversed kernel)."""
+    """Return the weight (O, C/groups, *kernel) as (C, O/groups, *reversed kernel), by NumPy."""
     by_group = weight.reshape(groups, -1, *weight.shape[1:])
     reversed_kernels = np.flip(by_group, tuple(range(3, by_group.ndim)))
     swapped = np.swapaxes(reversed_kernels, 1, 2)
@@ -23,19 +24,27 @@ def turned_weight(weight: Array, groups: int) -> Array:
 class Turned:
     """A problem that computes a turned convolution, with the interface of `InputGradient`.
 
-    `geometry` is that of the convolution whose gradient is computed.
+    `geometry` is that of the convolution whose gradient is computed, of one image. With stride 1 all taps are of one
+    phase, whose stacked weights are the turned ones.
     """
 
     def __init__(self, problem: Problem, geometry: Geometry) -> None:
         self.problem = problem
-        self.weight_shape = geometry.weight_shape
-        self.groups = geometry.groups
+        self.geometry = geometry
+        cut = cut_into_phases(geometry)
+        self.phases = None if cut is None else Phases(geometry, problem.itemsize, cut)
         self.scratch_bytes = problem.scratch_bytes
         self.task_count = problem.task_count
 
     def lay_out(self, weight: Array, threads: int = 1) -> Memory | Layout:
         """Return the weights as `run` takes them."""
-        return self.problem.lay_out(turned_weight(weight.reshape(self.weight_shape), self.groups), threads)
+        shape = self.geometry.weight_shape
+        if self.phases is None:
+            turned = turned_weight(weight.reshape(shape), self.geometry.groups)
+        else:
+            turned = np.empty(shape, weight.dtype)
+            self.phases.stack(weight, turned, threads)
+        return self.problem.lay_out(turned, threads)
 
     def run(
         self, grad_output: Array, weight: Array | Memory | Layout, bias: Array | None, out: Array, threads: int = 1
