@@ -21,6 +21,8 @@ BLOCK = 64
 PIXELS = 6
 SAMPLED_TAPS = 32
 NANOSECONDS_PER_LAYOUT = 2000
+# Elements of an image that stays in the cache.
+CACHED = 1 << 20
 
 
 class Counts:
@@ -79,15 +81,17 @@ def gemm_conv(n: Counts) -> float:
 def input_gradient_gemm(n: Counts) -> float:
     """Return the cost of the product of K^T and tiles of the gradient of y, added up by col2im."""
     cost = ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240 + 1 / 112
-    cost += 1 / n.reduction / 24 + 1 / n.pixels / 34 + 1 / (n.reduction * n.outputs) / 4.3
+    cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
     if not n.in_place:
         cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
+    if n.geometry.in_channels == 1:
+        cost *= 1.3  # a single task, for any number of threads
     return cost
 
 
 def turning(n: Counts) -> float:
-    """Return the cost of turning the weight."""
-    return 1 / n.pixels / 4
+    """Return the cost of turning the weight for every call."""
+    return 1 / n.pixels / 4 + layout_call(n)
 
 
 def weight_gradient_gemm(n: Counts) -> float:
@@ -110,6 +114,8 @@ def weight_gradient_pixels(n: Counts) -> float:
     cost += lanes / n.taps / 40 + 1 / n.outputs / 200  # reading both
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 4  # adding up the lanes
     cost += max(0, n.reduction * n.outputs - 10_000) / 1e6 / 92
+    if n.geometry.in_channels * prod(n.geometry.in_size) > CACHED:
+        cost += (n.inputs / (n.taps * n.outputs) + 1 / n.reduction) / 6  # reading both from memory
     return cost
 
 
