@@ -10,19 +10,30 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 import gemmconv
-from gemmconv.algorithms import Method, choose, defined_methods, name_of, problem_of
-from gemmconv.arrays import Array
+from gemmconv.algorithms import choose, defined_methods, name_of, problem_of
 from gemmconv.blas import single_threaded_blas
 from gemmconv.geometry import Geometry
+from gemmconv.gradient_algorithms import (
+    WEIGHT_GRADIENT_METHODS,
+    choose_input_gradient,
+    choose_weight_gradient,
+    input_gradient_ways,
+    weight_gradient_problem,
+)
 
+from .operations import OPERATIONS
 from .problems import SUITES, Problem, load_suite, parse_problem
 
 TOLERANCE = 1.1
+
+# A call of every kernel, and the name of that which auto takes.
+Calls = tuple[dict[str, Callable[[], object]], str]
 
 
 class Timing(NamedTuple):
@@ -76,21 +87,55 @@ def draw_problem(rng: np.random.Generator, number: int) -> Problem:
         return parse_problem(" ".join([f"random_{number}", "x0", *words]))
 
 
-def bind(method: Method, geometry: Geometry, x: Array, weight: Array, prepared: bool) -> Callable[[], object]:
-    """Return a call of one kernel into a reused output; unless `prepared` it lays out the weights each time."""
-    itemsize, threads = x.itemsize, gemmconv.get_num_threads()
-    problem, _ = problem_of(method, geometry, itemsize, threads)
-    out = np.empty(geometry.out_shape, x.dtype)
+def bind_forward(problem: Problem, geometry: Geometry, dtype: str, prepared: bool) -> Calls:
+    """Return a call of every kernel into a reused output; unless `prepared` it lays out the weights each time."""
+    x, weight = OPERATIONS["forward"].arrays(problem, dtype)
+    out, threads = np.empty(geometry.out_shape, x.dtype), gemmconv.get_num_threads()
+    calls: dict[str, Callable[[], object]] = {}
+    for method in defined_methods(geometry):
+        kernel, _ = problem_of(method, geometry, x.itemsize, threads)
+        laid_out = kernel.lay_out(weight, threads) if prepared else weight
+        calls[name_of(method)] = partial(kernel.run, x, laid_out, None, out, threads)
+    return calls, name_of(choose(geometry, prepared=prepared))
 
-    laid_out = problem.lay_out(weight, threads) if prepared else weight
-    return lambda: problem.run(x, laid_out, None, out, threads)
+
+def bind_input_gradient(problem: Problem, geometry: Geometry, dtype: str, prepared: bool) -> Calls:
+    """Do the same for the gradient of the input."""
+    gradient, weight = OPERATIONS["input_gradient"].arrays(problem, dtype)
+    out, threads = np.empty(geometry.x_shape, gradient.dtype), gemmconv.get_num_threads()
+    calls: dict[str, Callable[[], object]] = {}
+    for way in input_gradient_ways(geometry):
+        kernel, _ = way.build(geometry, gradient.itemsize, threads)
+        laid_out = kernel.lay_out(weight, threads) if prepared else weight
+        calls[f"{way.algorithm}-{way.kernel}"] = partial(kernel.run, gradient, laid_out, None, out, threads)
+    auto = choose_input_gradient(geometry, "auto", prepared=prepared)
+    return calls, f"{auto.algorithm}-{auto.kernel}"
 
 
-def time_kernels(problem: Problem, dtype: str, prepared: bool, rounds: int) -> Timing:
+def bind_weight_gradient(problem: Problem, geometry: Geometry, dtype: str, prepared: bool) -> Calls:
+    """Do the same for the gradient of the weight, of which nothing can be prepared."""
+    del prepared
+    gradient, x = OPERATIONS["weight_gradient"].arrays(problem, dtype)
+    out, threads = np.empty(geometry.weight_shape, x.dtype), gemmconv.get_num_threads()
+    calls: dict[str, Callable[[], object]] = {}
+    for method in WEIGHT_GRADIENT_METHODS:
+        if method.defined(geometry):
+            kernel, _ = weight_gradient_problem(method, geometry, x.itemsize)
+            calls[method.kernel] = partial(kernel.run, gradient, x, out, threads)
+    return calls, choose_weight_gradient(geometry, "auto").kernel
+
+
+BINDINGS = {
+    "forward": bind_forward,
+    "input_gradient": bind_input_gradient,
+    "weight_gradient": bind_weight_gradient,
+}
+
+
+def time_kernels(problem: Problem, op: str, dtype: str, prepared: bool, rounds: int) -> Timing:
     """Time every kernel, in turns."""
-    x, weight = problem.arrays(dtype)
-    geometry = Geometry.from_shapes(x.shape, weight.shape, **problem.options)
-    calls = {name_of(method): bind(method, geometry, x, weight, prepared) for method in defined_methods(geometry)}
+    geometry = Geometry.from_shapes(problem.input_shape, problem.weight_shape, **problem.options)
+    calls, auto = BINDINGS[op](problem, geometry, dtype, prepared)
     times: dict[str, list[float]] = {kernel: [] for kernel in calls}
     for call in calls.values():
         call()
@@ -98,7 +143,6 @@ def time_kernels(problem: Problem, dtype: str, prepared: bool, rounds: int) -> T
     for _ in range(rounds):
         for kernel, call in calls.items():
             times[kernel].append(seconds_of(call, repeats[kernel]))
-    auto = name_of(choose(geometry, prepared=prepared))
     return Timing(problem, {kernel: float(np.median(of)) for kernel, of in times.items()}, auto)
 
 
@@ -115,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gemmconv.bench.algorithms", description=__doc__.splitlines()[0])
     parser.add_argument("--random", type=int, default=0, metavar="N", help="time so many drawn shapes, not the suites")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn shapes")
+    parser.add_argument("--op", default="forward", choices=list(BINDINGS), help="the convolution, or a gradient of it")
     parser.add_argument("--functional", action="store_true", help="time conv, which lays out its weights, not plans")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--threads", type=int, default=1)
@@ -129,7 +174,8 @@ def main() -> None:
     timings = []
     with gemmconv.num_threads(arguments.threads), single_threaded_blas:
         for problem in problems:
-            timings.append(time_kernels(problem, arguments.dtype, not arguments.functional, arguments.rounds))
+            prepared = not arguments.functional
+            timings.append(time_kernels(problem, arguments.op, arguments.dtype, prepared, arguments.rounds))
             print(timings[-1].line(), flush=True)
     losses = [timing for timing in timings if timing.loss > TOLERANCE]
     for timing in sorted(losses, key=lambda timing: -timing.loss):

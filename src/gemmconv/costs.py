@@ -3,8 +3,8 @@
 A cost is in nanoseconds per multiplication and addition. Its terms say how often a kernel does something for each of
 them: a value that is written once per sum counts 1 / K, an element of the input that all output channels share counts
 1 / O. The factors are the reciprocals of rates in GFLOP/s, fitted to the times of 1000 drawn shapes and of all suites
-on one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 420 --seed 21``); no rule names a
-shape.
+on one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 420 --seed 21``), those of gradients to
+300 (``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``); no rule names a shape.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ def input_gradient_gemm(n: Counts) -> float:
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
     if not n.in_place:
         cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
+    cost += 1 / (n.reduction * n.outputs * n.pixels) / 0.004  # beginning a group
     if n.geometry.in_channels == 1:
         cost *= 1.3  # a single task, for any number of threads
     return cost
@@ -96,27 +97,36 @@ def turning(n: Counts) -> float:
 
 def weight_gradient_gemm(n: Counts) -> float:
     """Return the cost of the product of the gradient of y and packed tiles of P."""
-    return 1 / 95 + 1 / n.outputs / 6 + 1 / n.reduction / 6
+    cost = 1 / 78 + 1 / (n.reduction * n.outputs) / 13
+    if not n.in_place:  # packing, where rows of the output begin anew
+        cost += (1 / 24 + (n.stride > 1) / 8 + 1 / n.width / 0.44) / n.outputs
+    return cost + reading_gradient(n) / 200
 
 
 def weight_gradient_channels(n: Counts) -> float:
     """Return the cost of sums over output positions with output channels in the lanes."""
-    cost = ceil(n.outputs / LANES) * LANES / n.outputs / 115
-    cost += 1 / min(n.reduction, 512) / 12  # transposing the gradient of y
-    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 24  # writing the gradient of the weight
-    return cost
+    lanes = ceil(n.outputs / LANES) * LANES / n.outputs
+    rows = ceil(n.reduction / PIXELS) * PIXELS / n.reduction
+    cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
+    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 21  # writing the gradient of the weight
+    cost += 1 / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
+    return cost + reading_gradient(n) / 41
 
 
 def weight_gradient_pixels(n: Counts) -> float:
     """Return the cost of sums over output positions with those in the lanes."""
     lanes = ceil(n.width / LANES) * LANES / n.width if n.geometry.out_size[1] > 1 else 1.0
-    cost = lanes / 92 * (1 + (n.stride > 1) / n.outputs)
-    cost += lanes / n.taps / 40 + 1 / n.outputs / 200  # reading both
-    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 4  # adding up the lanes
-    cost += max(0, n.reduction * n.outputs - 10_000) / 1e6 / 92
-    if n.geometry.in_channels * prod(n.geometry.in_size) > CACHED:
-        cost += (n.inputs / (n.taps * n.outputs) + 1 / n.reduction) / 6  # reading both from memory
-    return cost
+    in_channels = n.reduction // n.taps
+    cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading both
+    cost += ((n.stride > 1) / 27 + (n.stride > 2) / 3.8) * n.inputs / (n.taps * n.outputs)  # copying the input
+    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 0.36  # adding up the lanes
+    cost += max(0, in_channels - 32) / 6900 + max(0, n.outputs - 32) / 2e6  # planes and sums leave the cache
+    return cost + reading_gradient(n) / 18
+
+
+def reading_gradient(n: Counts) -> float:
+    """Return how much of a gradient of y that does not stay in the cache is read."""
+    return (n.geometry.out_channels * n.pixels > CACHED) / n.reduction
 
 
 def direct_channels(n: Counts) -> float:

@@ -44,11 +44,14 @@ MOST_HALVINGS = 4
 MOST_TAPS = 1 << 16
 MOST_STRIDE = 4096
 LARGEST_ITEMSIZE = 8
-# To weave an element, to stack one, to copy one of a plane, and to compute a class of a band beside its products.
+# To weave an element, to stack one, to copy one of a plane, to compute a class of a band, and a group of it, beside
+# its products, and to read an element of the gradient of the output for a class.
 NANOSECONDS_PER_ELEMENT = 0.3
-NANOSECONDS_PER_WEIGHT = 0.1
+NANOSECONDS_PER_WEIGHT = 0.6
 NANOSECONDS_PER_COPY = 0.25
-NANOSECONDS_PER_CALL = 300
+NANOSECONDS_PER_CALL = 150
+NANOSECONDS_PER_GROUP = 80
+NANOSECONDS_PER_READ = 0.15
 
 METHODS_OF_CLASSES = tuple(method for method in METHODS if method.algorithm == "direct")
 
@@ -330,9 +333,12 @@ def phases_nanoseconds(geometry: Geometry, cut: Cut) -> float:
     classes = [made for block in cut.blocks for made in block.classes]
     products = sum(estimated_nanoseconds(made.method, made.geometry) for made in classes)
     products -= sum(shared_nanoseconds(block) for block in cut.blocks)
-    calls = band_count(cut.positions, cut.band) * len(classes)
+    bands = band_count(cut.positions, cut.band)
+    calls = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
     elements = geometry.in_channels * prod(geometry.in_size)
-    return geometry.batch * (products + NANOSECONDS_PER_CALL * calls + NANOSECONDS_PER_ELEMENT * elements)
+    read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
+    other = calls + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
+    return geometry.batch * (products + other)
 
 
 def phases_layout_nanoseconds(geometry: Geometry, cut: Cut) -> float:
