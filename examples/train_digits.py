@@ -217,6 +217,8 @@ def main() -> None:
         parser.error(f"--epochs must be at least 1, not {options.epochs}")
     if Path(options.output).suffix[1:].lower() not in Figure().canvas.get_supported_filetypes():
         parser.error(f"matplotlib writes no plots whose names end like that of {options.output!r}")
+    if not Path(options.output).parent.is_dir():
+        parser.error(f"there is no folder {str(Path(options.output).parent)!r}")
 
     digits = load_digits()
     pictures, labels = (digits.images[:, np.newaxis] / 16).astype(np.float32), digits.target

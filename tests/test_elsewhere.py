@@ -13,7 +13,7 @@ from scipy import ndimage, signal
 import gemmconv
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-NAMES = {"conv1d": gemmconv.conv1d, "conv2d": gemmconv.conv2d, "np": np, "ndimage": ndimage, "signal": signal}
+NAMES = {"np": np, "ndimage": ndimage, "signal": signal, **{name: getattr(gemmconv, name) for name in gemmconv.__all__}}
 
 
 def rows(heading: str) -> list[tuple[str, str]]:
@@ -34,13 +34,15 @@ def test_scipy(theirs, ours, kernel):
 @pytest.mark.parametrize(("theirs", "ours"), rows("PyTorch"))
 def test_pytorch(theirs, ours, kernel):
     torch = pytest.importorskip("torch")
-    arrays = {"x": integers((2, 3, 12, 15), np.float32, 1), "w": integers((4, 3, *kernel), np.float32, 2)}
+    channels = (3, 4) if "transpose" in theirs else (4, 3)
+    arrays = {"x": integers((2, 3, 12, 15), np.float32, 1), "w": integers((*channels, *kernel), np.float32, 2)}
     arrays["b"] = integers((4,), np.float32, 3)
+    arrays["g"] = integers((2, 4, 15 - kernel[0], 18 - kernel[1]), np.float32, 4)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    expected = eval(theirs, {"F": torch.nn.functional, **tensors})
+    expected = eval(theirs, {"F": torch.nn.functional, "torch": torch, **tensors})
     np.testing.assert_array_equal(eval(ours, {**NAMES, **arrays}), expected.numpy())
 
 
 def test_the_table_was_read():
     assert len(rows("SciPy, NumPy")) == 9
-    assert len(rows("PyTorch")) == 4
+    assert len(rows("PyTorch")) == 7

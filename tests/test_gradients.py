@@ -77,7 +77,7 @@ def test_algorithms(name, algorithm, dtype):
         try:
             actual = getattr(gemmconv, function)(*arguments, **case.options, algorithm=algorithm)
         except ValueError as error:
-            assert "is not defined for this gradient, only 'gemm'" in str(error)  # noqa: PT017
+            assert "is not defined for this gradient (or transposed convolution), only 'gemm'" in str(error)  # noqa: PT017
             assert algorithm != "gemm"
         else:
             np.testing.assert_array_equal(actual, expected)
@@ -389,7 +389,12 @@ WRONG = [
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "groups": 3}, "groups=3 does not divide the 4 output"),
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "stride": 0}, "stride must be at least 1"),
     ("conv_input_gradient", (G, WEIGHT, (9, 8)), {"padding": 1, "algorithm": "fast"}, "algorithm must be one of"),
-    ("conv_weight_gradient", (G, X, (3, 2)), {"padding": 1}, r"grad_output has shape .* the convolution of x"),
+    (
+        "conv_weight_gradient",
+        (G, X, (3, 2)),
+        {"padding": 1},
+        r"grad_output has shape .* the output for x of shape .*, padding=1",
+    ),
     ("conv_weight_gradient", (G[0], X, (3, 3)), {"padding": 1}, "both have a batch axis, or neither"),
     ("conv_weight_gradient", (G[:1], X, (3, 3)), {"padding": 1}, "grad_output has shape"),
     ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "groups": 2}, "groups=2 does not divide the 3 input"),

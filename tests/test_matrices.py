@@ -267,7 +267,13 @@ W = np.ones((4, 3, 2, 2))
         (convolution_matrix, (W, (5, 5)), {"flip": 1}, TypeError, "flip must be True or False, not 1"),
         (convolution_matrix, (W * 1j, (5, 5)), {}, TypeError, "weight has dtype complex128"),
         (convolution_matrix, (W, (5, 5)), {"padding_mode": "mirror"}, ValueError, "here that is 'reflect'"),
-        (convolution_matrix_size, (W, (5, 5)), {}, TypeError, "weight_shape must be a sequence of ints, not array"),
+        (
+            convolution_matrix_size,
+            (W, (5, 5)),
+            {},
+            TypeError,
+            "weight_shape must be a sequence of ints, not an array of shape",
+        ),
         (convolution_matrix_size, (4, (5, 5)), {}, TypeError, "weight_shape must be a sequence of ints, not 4"),
         (convolution_matrix_size, ((4, 3, 0, 2), (5, 5)), {}, ValueError, "no axis may be empty"),
         (

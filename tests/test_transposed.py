@@ -41,7 +41,7 @@ def test_algorithms(name, algorithm):
     try:
         actual = conv_transpose(*arrays, **case.options, algorithm=algorithm)
     except ValueError as error:
-        assert "is not defined for this gradient, only 'gemm'" in str(error)  # noqa: PT017
+        assert "is not defined for this gradient (or transposed convolution), only 'gemm'" in str(error)  # noqa: PT017
         assert algorithm != "gemm"
     else:
         np.testing.assert_array_equal(actual, reference.conv_transpose(*arrays, **case.options))
@@ -99,7 +99,7 @@ def test_functions_of_a_rank():
         x, weight = integers((1, 2, *[4] * rank), "float32"), integer_weights((2, 3, *[3] * rank), "float32")
         expected = reference.conv_transpose(x, weight, stride=2)
         np.testing.assert_array_equal(function(x, weight, stride=2), expected)
-        with pytest.raises(ValueError, match=rf"a {rank}-D convolution needs \(C, O/groups"):
+        with pytest.raises(ValueError, match=rf"a {rank}-D transposed convolution needs \(C, O/groups"):
             function(x[..., None], weight[..., None])
 
 

@@ -174,7 +174,10 @@ def choose_weight_gradient(geometry: Geometry, algorithm: str, *, wished: bool =
 def raise_undefined(algorithm: str, others: list[str], need: str) -> None:
     """Raise for an algorithm that cannot compute a gradient."""
     names = ", ".join(map(repr, dict.fromkeys(others)))
-    raise ValueError(f"algorithm={algorithm!r} is not defined for this gradient, only {names} and 'auto'; rule: {need}")
+    raise ValueError(
+        f"algorithm={algorithm!r} is not defined for this gradient (or transposed convolution), only {names} "
+        f"and 'auto'; rule: {need}"
+    )
 
 
 def weight_gradient_problem(

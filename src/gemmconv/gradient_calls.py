@@ -14,6 +14,9 @@ from .shapes import check_array_shape, check_kernel_size, weight_shape_of, x_sha
 from .threads import get_num_threads, threads_worth
 from .transposed_geometry import transposed_geometry
 
+# Options that a message does not name.
+DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+
 
 class TransposedOptions(NamedTuple):
     """The options of a transposed convolution as the caller gave them."""
@@ -136,7 +139,12 @@ def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, opti
     """Return the convolution whose output has a gradient of this shape, or raise if it has another."""
     geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
     expected = geometry.out_shape[-len(grad_shape) :]
-    check_array_shape("grad_output", grad_shape, expected, f"the output of the convolution of x {x_shape}")
+    if grad_shape != expected:
+        given = {**spatial(options), "groups": options.groups}
+        given = {name: value for name, value in given.items() if value != DEFAULTS[name]}
+        named = "".join(f", {name}={value!r}" for name, value in given.items())
+        meaning = f"the output for x of shape {x_shape}, weight of shape {weight_shape}{named}"
+        check_array_shape("grad_output", grad_shape, expected, meaning)
     return geometry
 
 

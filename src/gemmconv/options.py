@@ -44,6 +44,8 @@ FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "g
 
 def shown(value: object) -> str:
     """Return what came as a message shows it: on one line, and not the whole of an array."""
+    if getattr(value, "ndim", 0) > 1:
+        return f"an array of shape {tuple(value.shape)}"  # type: ignore[attr-defined]
     text = " ".join(repr(value).split())
     return text if len(text) <= 100 else f"{text[:80]} ... ({type(value).__name__})"
 
@@ -96,9 +98,10 @@ def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
         return (frozen,) * rank
     values: tuple[Any, ...] = frozen if isinstance(frozen, tuple) else (frozen,)
     if not all(isinstance(item, int) for item in values):
-        raise TypeError(f"{name} must be {INT_PER_AXIS}, not {value!r}")
+        raise TypeError(f"{name} must be {INT_PER_AXIS}, not {shown(value)}")
     if len(values) != rank:
-        raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {value!r}")
+        hint = f"; of a shape with batch and channels, take shape[-{rank}:]" if len(values) == rank + 2 else ""
+        raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {shown(value)}{hint}")
     for item in values:
         check_range(name, item, minimum)
     return values

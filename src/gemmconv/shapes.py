@@ -38,7 +38,8 @@ def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, s
     """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
     ranks = shapes if rank is None else [rank]
     if len(weight_shape) - 2 not in ranks:
-        kind = "a convolution" if rank is None else f"a {rank}-D convolution"
+        noun = "transposed convolution" if shapes is TRANSPOSED_WEIGHT_SHAPES else "convolution"
+        kind = f"a {noun}" if rank is None else f"a {rank}-D {noun}"
         expected = " or ".join(shapes[r] for r in ranks)
         hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
         raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
@@ -57,7 +58,10 @@ def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size, whose length is the number of spatial axes."""
     size = as_shape("kernel_size", kernel_size, minimum=1)
     if not 1 <= len(size) <= 3:
-        raise ValueError(f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}")
+        hint = "; of the weight's shape, take weight.shape[2:]" if len(size) in (4, 5) else ""
+        raise ValueError(
+            f"kernel_size must have one to three spatial axes such as (3, 3) or (3,), not {len(size)}{hint}"
+        )
     return size
 
 
