@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_kernels import ALL_CASES, geometry_of
 from test_properties import geometries
 
-from gemmconv import reference
+from gemmconv import conv_input_gradient, reference
 from gemmconv._gemmconv import Phases
 from gemmconv.geometry import Geometry
 from gemmconv.phases import Cut, cut_into_phases
@@ -175,3 +175,12 @@ def test_cut(name, blocks):
     cut = cut_of(geometry)
     assert len(cut.blocks) >= blocks
     assert Phases(geometry, 4, cut).task_count >= 2
+
+
+def test_strides_far_beyond_the_image():
+    # a million residues, nearly all without an element, are not looked at one by one
+    weight = integers((2, 3, 3, 3, 3), "float32")
+    gradient = integers((1, 2, 1, 1, 1), "float32", 1)
+    assert cut_into_phases(Geometry.from_shapes((1, 3, 3, 3, 3), weight.shape, stride=1000)) is None
+    expected = reference.conv_input_gradient(gradient, weight, (3, 3, 3), stride=1000)
+    np.testing.assert_array_equal(conv_input_gradient(gradient, weight, (3, 3, 3), stride=1000), expected)

@@ -63,7 +63,7 @@ cdef class Phases:
     def lay_out(self, weight, int threads=1):
         """Return the weights as `run` reads them. They serve any batch."""
         cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
-        cdef Layout layout = Layout(self.layout_bytes, memory)
+        cdef Layout layout = Layout(self.layout_bytes, None)
         layout.kernels = &kernels_of(self.itemsize).phases
         cdef conv_problem problem = self.problem
         cdef operation lay_out = operation(

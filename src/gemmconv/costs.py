@@ -19,6 +19,8 @@ LANES = 16
 BLOCK = 64
 # Pixels of a row that direct_channels takes at a time.
 PIXELS = 6
+# Output positions of a tile of weight_gradient_pixels.
+PIXELS_OF_TILE = 8192
 SAMPLED_TAPS = 32
 NANOSECONDS_PER_LAYOUT = 2000
 # Elements of an image that stays in the cache.
@@ -109,17 +111,19 @@ def weight_gradient_channels(n: Counts) -> float:
     rows = ceil(n.reduction / PIXELS) * PIXELS / n.reduction
     cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 21  # writing the gradient of the weight
-    cost += 1 / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
+    cost += (1 + n.taps / 6) / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
     return cost + reading_gradient(n) / 41
 
 
 def weight_gradient_pixels(n: Counts) -> float:
     """Return the cost of sums over output positions with those in the lanes."""
-    lanes = ceil(n.width / LANES) * LANES / n.width if n.geometry.out_size[1] > 1 else 1.0
+    folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LANES
+    lanes = 1.0 if folded else ceil(n.width / LANES) * LANES / n.width
     in_channels = n.reduction // n.taps
     cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading both
     cost += ((n.stride > 1) / 27 + (n.stride > 2) / 3.8) * n.inputs / (n.taps * n.outputs)  # copying the input
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 0.36  # adding up the lanes
+    cost += 1 / min(n.pixels, PIXELS_OF_TILE) / 0.3  # adding a tile to the sums
     cost += max(0, in_channels - 32) / 6900 + max(0, n.outputs - 32) / 2e6  # planes and sums leave the cache
     return cost + reading_gradient(n) / 18
 

@@ -31,6 +31,7 @@ MULTIPLIES_PATCHES = "gemm_conv"
 # The kernel of a weight gradient in which what is not finite meets zeros that the definition does not have: then the
 # gradient is computed anew by another.
 MULTIPLIES_ZEROS = "weight_gradient_pixels"
+MULTIPLIES_NO_ZEROS = "weight_gradient_channels"
 
 # What computes the gradient of an input.
 InputGradientProblem = InputGradient | Turned | Phases
@@ -187,6 +188,7 @@ def weight_gradient_problem(
     tiling = method.tiling(geometry, itemsize)
     exact = None
     if method.kernel == MULTIPLIES_ZEROS:
-        exact, _ = weight_gradient_problem(WEIGHT_GRADIENT_METHODS[1], geometry, itemsize)
+        by_channels = next(other for other in WEIGHT_GRADIENT_METHODS if other.kernel == MULTIPLIES_NO_ZEROS)
+        exact, _ = weight_gradient_problem(by_channels, geometry, itemsize)
     problem = WeightGradient(geometry, itemsize, tiling, method.kernel, exact)
     return problem, may_start_threads(largest_gemm(tiling), transposed=True)

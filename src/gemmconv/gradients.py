@@ -211,9 +211,9 @@ def conv_weight_gradient(
     input (`gemmconv.im2col`), the gradient of the kernel matrix is ``sum over n of G[n] @ P[n].T``.
 
     The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 4096
-    positions from zero, then tiles of a part of the images, then at most 16 parts, which take up to 2**18 numbers of
+    positions from zero, then tiles of a part of the images, then at most 32 parts, which take up to 2**18 numbers of
     memory in all. So the error of an element is at
-    most ``(t + m + 18) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
+    most ``(t + m + 34) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
     of tiles [1]_. How the sum is cut depends on the shapes alone: its bits are the same for any number of threads.
     With a gradient of the output that is not finite, taps that read padding are not specified.
 

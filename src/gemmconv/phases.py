@@ -41,12 +41,14 @@ LEAST_CUT_STRIDE = 32
 MOST_CLASSES = 64
 MOST_BLOCKS = 256
 MOST_HALVINGS = 4
-MOST_TAPS = 1 << 16
+MOST_TAPS = 1 << 15
 MOST_STRIDE = 4096
+LEAST_RESIDUES = 64
 LARGEST_ITEMSIZE = 8
-# To weave an element, to stack one, to copy one of a plane, to compute a class of a band, and a group of it, beside
-# its products, and to read an element of the gradient of the output for a class.
-NANOSECONDS_PER_ELEMENT = 0.3
+# To weave an element, and a row of them, to stack one, to copy one of a plane, to compute a class of a band, and a
+# group of it, beside its products, and to read an element of the gradient of the output for a class.
+NANOSECONDS_PER_ELEMENT = 0.15
+NANOSECONDS_PER_ROW = 15
 NANOSECONDS_PER_WEIGHT = 0.6
 NANOSECONDS_PER_COPY = 0.25
 NANOSECONDS_PER_CALL = 150
@@ -313,6 +315,8 @@ def cut_into_phases(geometry: Geometry) -> Cut | None:
     """Return how to compute the gradient of the input, or None where this is not the way."""
     if max(geometry.stride) > MOST_STRIDE or prod(geometry.kernel) > MOST_TAPS:
         return None
+    if prod(geometry.stride) > max(LEAST_RESIDUES, prod(geometry.in_size)):
+        return None  # most residues have no element
     for halvings in range(MOST_HALVINGS):
         cut = make_cut(geometry, halvings)
         if cut is None or Phases(geometry, LARGEST_ITEMSIZE, cut).scratch_bytes <= LARGEST_SCRATCH:
@@ -336,8 +340,10 @@ def phases_nanoseconds(geometry: Geometry, cut: Cut) -> float:
     bands = band_count(cut.positions, cut.band)
     calls = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
     elements = geometry.in_channels * prod(geometry.in_size)
+    columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
+    rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]
     read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
-    other = calls + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
+    other = calls + NANOSECONDS_PER_ROW * rows + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
     return geometry.batch * (products + other)
 
 
