@@ -49,7 +49,7 @@ LARGEST_ITEMSIZE = 8
 # group of it, beside its products, and to read an element of the gradient of the output for a class.
 NANOSECONDS_PER_ELEMENT = 0.15
 NANOSECONDS_PER_ROW = 15
-NANOSECONDS_PER_WEIGHT = 0.6
+NANOSECONDS_PER_WEIGHT = 0.3
 NANOSECONDS_PER_COPY = 0.25
 NANOSECONDS_PER_CALL = 150
 NANOSECONDS_PER_GROUP = 80
