@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike
 
 from ..geometry import resolve_padding
 from ..options import Ints, Padding, per_axis
-from .convolution import Array, channel_product, col2im, extend, tap_windows
-from .matrices import kernel_matrix
+from .convolution import Array, channel_product, extend, tap_windows
 
 
 def conv_input_gradient(
@@ -32,7 +31,8 @@ def conv_input_gradient(
 ) -> Array:
     r"""Return the gradient of the input of a convolution (a cross-correlation, unless ``flip=True``).
 
-    The convolution is ``K @ im2col(x)``; its transpose is the col2im of ``K.T @ grad_output``.
+    Each tap adds its multiple of `grad_output` where it reads the padded input; what it adds to the padding is dropped,
+    or added to the element that is repeated there.
 
     Parameters
     ----------
@@ -59,9 +59,24 @@ def conv_input_gradient(
     grad_output, weight = np.asarray(grad_output, np.float64), np.asarray(weight, np.float64)
     batched = grad_output.ndim == weight.ndim
     G = grad_output if batched else grad_output[np.newaxis]
-    columns = kernel_matrix(weight, groups=groups, flip=flip).T @ G.reshape(*G.shape[:2], prod(G.shape[2:]))
-    options: Any = {"stride": stride, "padding": padding, "dilation": dilation, "padding_mode": padding_mode}
-    gradient = col2im(columns, input_size, weight.shape[2:], **options)
+    rank, kernel = weight.ndim - 2, weight.shape[2:]
+    size = per_axis("input_size", input_size, rank)
+    strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
+    pads = resolve_padding(padding, size, kernel, stride=strides, dilation=dilations)
+    if flip:
+        weight = np.flip(weight, tuple(range(2, weight.ndim)))
+
+    # The position in the input of each element of the padded one, counted from 1; 0 is padding.
+    positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, padding_mode)[0, 0].astype(int)
+    by_input = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
+    padded = np.zeros((len(G), len(by_input), *positions.shape))
+    taps = by_input.reshape(*by_input.shape[:2], -1)
+    for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
+        window += channel_product(taps[:, :, t], G, groups)
+    gradient = np.zeros((*padded.shape[:2], 1 + prod(size)))
+    for n, c in np.ndindex(padded.shape[:2]):
+        np.add.at(gradient[n, c], positions, padded[n, c])
+    gradient = gradient[:, :, 1:].reshape(*padded.shape[:2], *size)
     return gradient if batched else gradient[0]
 
 
