@@ -2,6 +2,7 @@
 #ifndef GEMMCONV_MEMORY_H
 #define GEMMCONV_MEMORY_H
 
+#include <stdint.h>
 #include <stdlib.h>
 #ifdef __linux__
 #include <sys/mman.h>
@@ -9,17 +10,34 @@
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Memory that begins on a cache line, or NULL. What is large asks for huge pages: those that come fresh from the system
- * cost a fraction of as many small ones. Given back by free. */
+/* Memory that begins on a cache line, or NULL. It comes from malloc, which keeps what was given back for the next call
+ * (aligned_alloc would have large blocks mapped anew every time, page by page), and remembers where it began:
+ *
+ *     block           block of malloc, then   lines
+ *     [... unused ...][where it began        ][what is returned ...
+ *
+ * What is large asks for huge pages: those that come fresh from the system cost a fraction of as many small ones. */
 static inline void *allocate_lines(size_t size)
 {
-    const size_t unit = size < 2 * HUGE_PAGE ? CACHE_LINE : HUGE_PAGE, whole = (size + unit - 1) / unit * unit;
-    void *memory = aligned_alloc(unit, whole);
+    char *block = malloc(size + 2 * CACHE_LINE);
+    if (!block)
+        return NULL;
+    void **lines = (void **)(block + 2 * CACHE_LINE - (uintptr_t)block % CACHE_LINE);
+    lines[-1] = block;
 #ifdef MADV_HUGEPAGE
-    if (memory && unit == HUGE_PAGE)
-        madvise(memory, whole, MADV_HUGEPAGE); /* a hint, which may be refused */
+    if (size >= 2 * HUGE_PAGE) {
+        const uintptr_t first = ((uintptr_t)lines + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+        const uintptr_t end = ((uintptr_t)lines + size) / HUGE_PAGE * HUGE_PAGE;
+        madvise((void *)first, end - first, MADV_HUGEPAGE); /* a hint, which may be refused */
+    }
 #endif
-    return memory;
+    return lines;
+}
+
+static inline void free_lines(void *lines)
+{
+    if (lines)
+        free(((void **)lines)[-1]);
 }
 
 #endif

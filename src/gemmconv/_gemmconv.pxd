@@ -14,6 +14,7 @@ cdef extern from "<string.h>" nogil:
 cdef extern from "memory.h" nogil:
     size_t CACHE_LINE
     void *allocate_lines(size_t size)
+    void free_lines(void *lines)
 
 
 cdef extern from "<unistd.h>" nogil:

@@ -123,7 +123,7 @@ cdef class WeightGradient:
         try:
             self.run_problem(&problem, parts, threads)
         finally:
-            free(parts)
+            free_lines(parts)
         if not_finite and self.exact is not None:
             self.exact.run(grad_memory, x_memory, out_memory, threads)
 

@@ -31,7 +31,7 @@ cdef class Layout:
         self.weight = weight
 
     def __dealloc__(self):
-        free(self.data)
+        free_lines(self.data)
 
 
 cdef Memory memory_of(array, Py_ssize_t size):

@@ -79,7 +79,7 @@ cdef class Phases:
             problem.output = layout.data
             run_tasks(&problem, &lay_out, self.itemsize, threads)
         finally:
-            free(stacked)
+            free_lines(stacked)
         return layout
 
     def run(self, grad_output, weight, bias, out, int threads=1):

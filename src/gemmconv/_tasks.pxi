@@ -86,7 +86,7 @@ cdef int run_tasks(const conv_problem *problem, const operation *operation, Py_s
     cdef int finished
     with nogil:
         finished = thread_pool_run(&tasks, threads)
-    free(shared.scratch)
+    free_lines(shared.scratch)
     if not finished and not in_main_thread and thread_pool_is_closed():
         # A daemon thread at the end of the process, which the interpreter would end when it next asks for the GIL.
         with nogil:
