@@ -28,9 +28,6 @@ CFLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-
 CFLAGS += ["-fno-asynchronous-unwind-tables"]  # for debuggers too, and a twentieth of the size
 CFLAGS += os.environ.get("GEMMCONV_CFLAGS", "").split()
 
-# Symbols are for debuggers, which GEMMCONV_CFLAGS=-g asks for.
-STRIP = ["-s"] if PLATFORM.startswith("linux") and not os.environ.get("GEMMCONV_CFLAGS") else []
-
 # One wheel for every CPython from 3.11 on. Free-threaded builds have no limited API.
 LIMITED_API = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
@@ -64,7 +61,6 @@ extension = Extension(
     depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
     extra_compile_args=[*CFLAGS, "-O2"],
-    extra_link_args=STRIP,
     py_limited_api=LIMITED_API,
 )
 
