@@ -10,7 +10,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-HEADERS = sorted(glob("csrc/*.h") + glob("csrc/*.inc"))
+HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True))
 
 # The same kernels once per instruction set, in a source file each: setuptools names objects by
 # their source, so a shared source would be compiled once and linked three times. Elsewhere than on
@@ -56,7 +56,7 @@ def kernel_library(isa):
 
 extension = Extension(
     "gemmconv._gemmconv",
-    sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c", "csrc/phases.c", "csrc/thread_pool.c"],
+    sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c", "csrc/phases/phases.c", "csrc/thread_pool.c"],
     include_dirs=["csrc"],
     depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],

@@ -13,9 +13,9 @@ from functools import partial
 import numpy as np
 
 import gemmconv
-from gemmconv.algorithms import ALGORITHMS, defined_algorithms
-from gemmconv.arrays import Array
-from gemmconv.geometry import Geometry
+from gemmconv.checks.arrays import Array
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import ALGORITHMS, defined_algorithms
 
 from .peers import Peer, UnsupportedError, load_peer
 from .problems import SUITES, Problem, load_suite

@@ -16,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 import gemmconv
-from gemmconv.algorithms import choose, defined_methods, name_of, problem_of
-from gemmconv.blas import single_threaded_blas
-from gemmconv.geometry import Geometry
-from gemmconv.gradient_algorithms import (
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import choose, defined_methods, name_of, problem_of
+from gemmconv.engine.blas import single_threaded_blas
+from gemmconv.engine.gradient_algorithms import (
     WEIGHT_GRADIENT_METHODS,
     choose_input_gradient,
     choose_weight_gradient,

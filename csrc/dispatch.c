@@ -4,14 +4,14 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "depthwise.h"
-#include "direct_channels.h"
-#include "direct_pixels.h"
-#include "winograd.h"
-#include "gemm_conv.h"
-#include "weight_gradient_channels.h"
-#include "weight_gradient_gemm.h"
-#include "weight_gradient_pixels.h"
+#include "depthwise/depthwise.h"
+#include "channels/direct_channels.h"
+#include "pixels/direct_pixels.h"
+#include "winograd/winograd.h"
+#include "gemm/gemm_conv.h"
+#include "channels/weight_gradient_channels.h"
+#include "gemm/weight_gradient_gemm.h"
+#include "pixels/weight_gradient_pixels.h"
 
 static ptrdiff_t none(const struct conv_problem *problem)
 {

@@ -2,7 +2,7 @@
 #ifndef GEMMCONV_KERNELS_H
 #define GEMMCONV_KERNELS_H
 
-#include "im2col.h"
+#include "gemm/im2col.h"
 #include "problem.h"
 
 /* Computes one task of a problem; `scratch` is for this task alone, as large as the operation's scratch_size says. */

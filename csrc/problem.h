@@ -34,7 +34,17 @@
 
 #include "blas.h"
 
-enum { AXES = 3 };
+enum {
+    AXES = 3,
+    LONGEST_VECTOR = 16,      /* lanes of float32 in the longest vector of any instruction set: what depends on it
+                                 serves them all */
+    LARGEST_SCRATCH = 2 << 20 /* bytes of scratch that a thread may use */
+};
+
+/* The numbers i with first <= i < end: positions, taps, columns. */
+struct interval {
+    ptrdiff_t first, end;
+};
 
 /* How the tile loop cuts the matrix product of one image and group (see gemm_conv.h). */
 struct tiling {
@@ -78,6 +88,27 @@ static inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b)
     return a / b + (a % b > 0);
 }
 
+static inline ptrdiff_t round_up(ptrdiff_t size, ptrdiff_t unit)
+{
+    return ceil_div(size, unit) * unit;
+}
+
+/* The last digit of a number that counts through `count` of something, fastest last; the number goes on with the rest:
+ *
+ *     number = (image * rows + row) * columns + column      column = take(&number, columns)
+ *                                                           row = take(&number, rows)        image = number */
+static inline ptrdiff_t take(ptrdiff_t *number, ptrdiff_t count)
+{
+    const ptrdiff_t digit = *number % count;
+    *number /= count;
+    return digit;
+}
+
+static inline ptrdiff_t interval_length(const struct interval *interval)
+{
+    return max_size(interval->end - interval->first, 0);
+}
+
 /* The parts when a total is cut into as few as possible, equal ones, of at most `limit`; at least 1. */
 static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
 {
@@ -97,6 +128,19 @@ static inline ptrdiff_t greatest_common_divisor(ptrdiff_t a, ptrdiff_t b)
 static inline ptrdiff_t volume(const ptrdiff_t size[AXES])
 {
     return size[0] * size[1] * size[2];
+}
+
+/* The place along each axis of tap number `tap` of a kernel of this size. */
+static inline void tap_at(const ptrdiff_t kernel[AXES], ptrdiff_t tap, ptrdiff_t at[AXES])
+{
+    for (int axis = AXES - 1; axis >= 0; axis--)
+        at[axis] = take(&tap, kernel[axis]);
+}
+
+/* How many taps apart along an axis taps read elements that are a multiple of the stride apart. */
+static inline ptrdiff_t tap_period(const struct conv_problem *problem, int axis)
+{
+    return problem->stride[axis] / greatest_common_divisor(problem->stride[axis], problem->dilation[axis]);
 }
 
 static inline ptrdiff_t group_in_channels(const struct conv_problem *problem)

@@ -7,8 +7,8 @@ import pytest
 from cases import CASES
 
 import gemmconv
-from gemmconv.algorithms import ALGORITHMS, choose, defined_algorithms
-from gemmconv.geometry import Geometry
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import ALGORITHMS, choose, defined_algorithms
 
 
 @pytest.mark.parametrize("name", CASES)

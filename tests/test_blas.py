@@ -9,7 +9,7 @@ import pytest
 import threadpoolctl
 from fresh import run_python
 
-from gemmconv import blas
+from gemmconv.engine import blas
 
 
 def blas_threads() -> list[int]:
@@ -140,7 +140,8 @@ def test_a_machine_without_small_matrix_kernels():
     # There gemm would start threads for these tiles: the limit is held meanwhile, and the result is as right.
     code = """
         import gemmconv, numpy as np
-        from gemmconv import blas, calls, reference
+        from gemmconv import reference
+        from gemmconv.engine import blas, calls
         assert blas.gemm_path() == "packing", blas.scipy_blas_info()
         held = []
         class Spy:
@@ -167,7 +168,7 @@ def test_first_users_that_come_together_share_one_limit():
     code = """
         import sys, threading, time
         import scipy.linalg
-        from gemmconv import blas
+        from gemmconv.engine import blas
         before = [library["num_threads"] for library in blas.scipy_blas_info()]
         find = blas._openblas_functions
         def find_slowly():
@@ -193,7 +194,7 @@ def test_first_users_that_come_together_share_one_limit():
 FORK = """
     import os, threading
     import gemmconv, numpy as np
-    from gemmconv import blas
+    from gemmconv.engine import blas
     x, weight = np.ones((1, 3, 20)), np.ones((2, 3, 3))
     def count():
         return [library["num_threads"] for library in blas.scipy_blas_info()]

@@ -11,10 +11,11 @@ import sys
 import pytest
 
 import gemmconv
-from gemmconv import blas, cli, get_num_threads
+from gemmconv import cli, get_num_threads
 from gemmconv.bench import arguments, session
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
+from gemmconv.engine import blas
 
 QUICK = ["bench", "--match", "^inc_1x7$", "--rounds", "2", "--seconds", "1e-9"]
 

@@ -9,7 +9,7 @@ from guarded import guarded
 
 import gemmconv
 from gemmconv import col2im, im2col, num_threads, reference
-from gemmconv.calls import Options, prepare_columns
+from gemmconv.engine.calls import Options, prepare_columns
 
 NOT_EMPTY = [name for name in CASES if 0 not in CASES[name].x]
 FEATURES = integers((2, 3, 9, 8), "float32")

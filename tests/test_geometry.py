@@ -9,7 +9,7 @@ import pytest
 
 import gemmconv
 from gemmconv import output_size, resolve_padding
-from gemmconv.geometry import Geometry
+from gemmconv.checks.geometry import Geometry
 
 # --- resolve_padding -------------------------------------------------------------------------------------------------
 

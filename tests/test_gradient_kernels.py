@@ -16,11 +16,11 @@ from test_properties import geometries
 
 from gemmconv import reference
 from gemmconv._gemmconv import InputGradient, Phases
-from gemmconv.blas import single_threaded_blas
-from gemmconv.geometry import Geometry
-from gemmconv.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
-from gemmconv.phases import cut_into_phases
-from gemmconv.tiling import PATHS, choose_input_gradient_tiling
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.blas import single_threaded_blas
+from gemmconv.engine.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
+from gemmconv.engine.phases import cut_into_phases
+from gemmconv.engine.tiling import PATHS, choose_input_gradient_tiling
 from gemmconv.turned import turned_weight
 
 KERNELS = {method.kernel: method for method in WEIGHT_GRADIENT_METHODS}

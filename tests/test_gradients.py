@@ -15,7 +15,7 @@ from test_properties import geometries
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
-from gemmconv.geometry import Geometry
+from gemmconv.checks.geometry import Geometry
 
 
 def options_of(case: Case):

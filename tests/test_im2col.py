@@ -11,8 +11,8 @@ from cases import CASES, arrays_of, integers
 import gemmconv
 from gemmconv import reference
 from gemmconv._gemmconv import Problem
-from gemmconv.geometry import Geometry
-from gemmconv.tiling import LEAST_CHANNELS, MOST_BLOCKS, PANEL_BYTES, PATHS, Tiling, choose_tiling
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.tiling import LEAST_CHANNELS, MOST_BLOCKS, PANEL_BYTES, PATHS, Tiling, choose_tiling
 
 ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in case.options and 0 not in case.x]
 

@@ -14,9 +14,9 @@ from test_properties import geometries
 
 from gemmconv import Plan, _gemmconv, conv, reference
 from gemmconv._gemmconv import Problem
-from gemmconv.algorithms import ALGORITHMS, METHODS, Method, choose, name_of, problem_of
-from gemmconv.blas import single_threaded_blas
-from gemmconv.geometry import Geometry
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import ALGORITHMS, METHODS, Method, choose, name_of, problem_of
+from gemmconv.engine.blas import single_threaded_blas
 
 KERNELS = {name_of(method): method for method in METHODS}
 

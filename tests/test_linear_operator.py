@@ -12,9 +12,9 @@ from guarded import guarded
 
 from gemmconv import ConvolutionOperator, conv, convolution_matrix, num_threads
 from gemmconv._gemmconv import InputGradient
-from gemmconv.blas import single_threaded_blas
-from gemmconv.geometry import Geometry
-from gemmconv.tiling import PANEL_BYTES, PATHS, choose_input_gradient_tiling
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.blas import single_threaded_blas
+from gemmconv.engine.tiling import PANEL_BYTES, PATHS, choose_input_gradient_tiling
 
 ZERO_PADDED = [name for name, case in CASES.items() if "padding_mode" not in case.options and 0 not in case.x]
 

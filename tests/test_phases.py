@@ -15,8 +15,8 @@ from test_properties import geometries
 
 from gemmconv import conv_input_gradient, reference
 from gemmconv._gemmconv import Phases
-from gemmconv.geometry import Geometry
-from gemmconv.phases import Cut, cut_into_phases
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.phases import Cut, cut_into_phases
 
 # Strides beyond the kernel, strides with a common divisor with the dilation or none, phases that read different places,
 # blocks of channels, of groups and of residues, rows longer than a band, and axes of different strides.

@@ -17,10 +17,10 @@ from fresh import run_python
 
 from gemmconv import get_num_threads, num_threads, reference, set_num_threads, threads
 from gemmconv._gemmconv import Problem
-from gemmconv.blas import single_threaded_blas
-from gemmconv.calls import Options, prepare_convolution
-from gemmconv.geometry import Geometry
-from gemmconv.tiling import PATHS, Tiling, choose_tiling
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.blas import single_threaded_blas
+from gemmconv.engine.calls import Options, prepare_convolution
+from gemmconv.engine.tiling import PATHS, Tiling, choose_tiling
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,8 +9,8 @@ import pytest
 from cases import integers
 
 from gemmconv import Plan, conv, reference
-from gemmconv.geometry import Geometry
-from gemmconv.tiling import winograd_tiles
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.tiling import winograd_tiles
 
 
 class Shapes(NamedTuple):

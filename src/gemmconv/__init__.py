@@ -8,9 +8,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from . import reference
+from .checks.geometry import output_size, resolve_padding
 from .columns import col2im, im2col
 from .convolution import conv, conv1d, conv2d, conv3d
-from .geometry import output_size, resolve_padding
 from .gradients import conv_bias_gradient, conv_input_gradient, conv_weight_gradient
 from .plan import Plan
 from .threads import get_num_threads, num_threads, set_num_threads

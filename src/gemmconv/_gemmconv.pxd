@@ -58,11 +58,14 @@ cdef extern from "problem.h" nogil:
         note *not_finite
         const phases *phases
 
+    struct interval:
+        ptrdiff_t first, end
+
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
 
 
-cdef extern from "im2col.h" nogil:
+cdef extern from "gemm/im2col.h" nogil:
     struct panel:
         ptrdiff_t first_tap, end_tap, first_pixel, end_pixel, ld
 
@@ -70,16 +73,16 @@ cdef extern from "im2col.h" nogil:
     ptrdiff_t col2im_task_count(const conv_problem *problem)
 
 
-cdef extern from "gemm_conv.h" nogil:
+cdef extern from "gemm/gemm_conv.h" nogil:
     bint reads_image_in_place(const conv_problem *problem)
 
 
-cdef extern from "input_gradient.h" nogil:
+cdef extern from "gemm/input_gradient.h" nogil:
     ptrdiff_t input_gradient_task_count(const conv_problem *problem)
     ptrdiff_t input_gradient_scratch_size(const conv_problem *problem)
 
 
-cdef extern from "weight_gradient.h" nogil:
+cdef extern from "parts.h" nogil:
     ptrdiff_t sum_parts_task_count(const conv_problem *problem)
 
 
@@ -134,10 +137,7 @@ cdef extern from "dispatch.h" nogil:
     int select_kernels(const char *isa)
 
 
-cdef extern from "phases.h" nogil:
-    struct interval:
-        ptrdiff_t first, end
-
+cdef extern from "phases/phases.h" nogil:
     struct phase_class:
         conv_problem problem
         int kernel

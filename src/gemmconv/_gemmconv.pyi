@@ -2,10 +2,10 @@
 
 from typing import final
 
-from .arrays import Array
-from .geometry import Geometry
-from .phases import Cut
-from .tiling import Tiling
+from .checks.arrays import Array
+from .checks.geometry import Geometry
+from .engine.phases import Cut
+from .engine.tiling import Tiling
 
 MAX_THREADS: int
 

@@ -99,7 +99,8 @@ def collect_info() -> list[tuple[str, str]]:
     list of (str, str)
         Name and text of each line.
     """
-    from gemmconv import _gemmconv, blas, threads
+    from gemmconv import _gemmconv, threads
+    from gemmconv.engine import blas
 
     machine = importlib.import_module("gemmconv.bench.machine")
     lines = [*machine.versions().items()]
@@ -121,7 +122,7 @@ def describe_blas(library: Mapping[str, Any]) -> str:
     Parameters
     ----------
     library : mapping
-        One element of `gemmconv.blas.scipy_blas_info`.
+        One element of `gemmconv.engine.blas.scipy_blas_info`.
 
     Returns
     -------

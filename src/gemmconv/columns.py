@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
-from .calls import Options, prepare_columns
-from .options import Ints, Padding
-from .shapes import check_array_shape, x_shape_of_columns
+from .checks.arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
+from .checks.options import Ints, Padding
+from .checks.shapes import check_array_shape, x_shape_of_columns
+from .engine.calls import Options, prepare_columns
 
 __all__ = ["col2im", "im2col"]
 

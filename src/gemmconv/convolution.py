@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
-from .calls import Options, prepare_convolution
-from .options import Ints, Padding
+from .checks.arrays import (
+    Array,
+    as_array,
+    check_out,
+    computing_dtype,
+    contiguous,
+    deliver,
+    extend,
+    flipped,
+    result_array,
+)
+from .checks.options import Ints, Padding
+from .engine.calls import Options, prepare_convolution
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
 

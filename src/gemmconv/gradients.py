@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._gemmconv import Layout, Memory
-from .arrays import (
+from .checks.arrays import (
     Array,
     as_array,
     check_flip,
@@ -23,10 +23,10 @@ from .arrays import (
     fold,
     result_array,
 )
-from .calls import Call, Options
-from .gradient_calls import prepare_input_gradient, prepare_weight_gradient
-from .options import Ints, Padding
-from .shapes import check_batched_gradient
+from .checks.options import Ints, Padding
+from .checks.shapes import check_batched_gradient
+from .engine.calls import Call, Options
+from .engine.gradient_calls import prepare_input_gradient, prepare_weight_gradient
 
 __all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from .arrays import Array, as_array
-from .options import Ints, Padding, Sizes
+from .checks.arrays import Array, as_array
+from .checks.options import Ints, Padding, Sizes
 from .plan import Plan
 
 __all__ = ["ConvolutionOperator"]

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array, sparray
 
-from .arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
-from .geometry import Geometry
-from .options import LARGEST_INT, Ints, Padding, Sizes, as_shape, check_group_count, check_padding_mode
-from .shapes import check_channels, check_weight_shape, x_shape_of
+from .checks.arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
+from .checks.geometry import Geometry
+from .checks.options import LARGEST_INT, Ints, Padding, Sizes, as_shape, check_group_count, check_padding_mode
+from .checks.shapes import check_channels, check_weight_shape, x_shape_of
 from .windows import count_read, pattern
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]

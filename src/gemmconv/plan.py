@@ -8,16 +8,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .algorithms import choose, defined_algorithms
-from .arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, flipped, result_array
-from .calls import Call, Options, hashable, prepare_convolution
-from .geometry import Geometry
-from .gradient_algorithms import choose_input_gradient, choose_weight_gradient
-from .gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .checks.arrays import (
+    Array,
+    as_array,
+    check_out,
+    computing_dtype,
+    contiguous,
+    deliver,
+    extend,
+    flipped,
+    result_array,
+)
+from .checks.geometry import Geometry
+from .checks.options import Ints, Padding, Sizes, check_activation
+from .checks.shapes import check_array_shape, check_plan_input, x_shape_of
+from .engine.algorithms import choose, defined_algorithms
+from .engine.calls import Call, Options, hashable, prepare_convolution
+from .engine.gradient_algorithms import choose_input_gradient, choose_weight_gradient
+from .engine.gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .engine.weights import Weights
 from .gradients import compute_input_gradient, compute_weight_gradient
-from .laid_out import Weights
-from .options import Ints, Padding, Sizes, check_activation
-from .shapes import check_array_shape, check_plan_input, x_shape_of
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from .arrays import Array, as_array, computing_dtype, contiguous
-from .gradient_calls import TransposedOptions, prepare_transposed
+from .checks.arrays import Array, as_array, computing_dtype, contiguous
+from .checks.options import Ints, Padding
+from .checks.shapes import check_bias_shape
+from .engine.gradient_calls import TransposedOptions, prepare_transposed
 from .gradients import compute_input_gradient
-from .options import Ints, Padding
-from .shapes import check_bias_shape
 
 __all__ = ["conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from ._gemmconv import Layout, Memory, Phases, Problem
-from .arrays import Array
-from .geometry import Geometry
-from .phases import cut_into_phases
+from .checks.arrays import Array
+from .checks.geometry import Geometry
+from .engine.phases import cut_into_phases
 
 
 def turned_weight(weight: Array, groups: int) -> Array:

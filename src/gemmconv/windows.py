@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import extension_indices
-from .geometry import Geometry
+from .checks.arrays import extension_indices
+from .checks.geometry import Geometry
 
 Indices = NDArray[np.int64]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..geometry import Geometry, resolve_padding
-from ..options import Ints, Padding, check_padding_mode, per_axis
-from ..shapes import check_shapes
+from ..checks.geometry import Geometry, resolve_padding
+from ..checks.options import Ints, Padding, check_padding_mode, per_axis
+from ..checks.shapes import check_shapes
 
 Array = NDArray[np.float64]
 

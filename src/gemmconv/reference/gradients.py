@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..geometry import resolve_padding
-from ..options import Ints, Padding, per_axis
+from ..checks.geometry import resolve_padding
+from ..checks.options import Ints, Padding, per_axis
 from .convolution import Array, channel_product, extend, tap_windows
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.polynomial.polynomial import polyfromroots
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..geometry import Geometry
-from ..options import Padding
+from ..checks.geometry import Geometry
+from ..checks.options import Padding
 from .convolution import Array, channel_product, extend
 
 #: Where Winograd's algorithm interpolates, beside infinity, for tiles of so many outputs along an axis of three taps;
@@ -120,7 +120,7 @@ def winograd_bound(
     ----------
     x, weight, bias, padding, groups, side
         As in `winograd_conv`. The library takes a side of 4, but 2 for maps of a few elements
-        (``gemmconv.tiling.winograd_tiles``).
+        (``gemmconv.engine.tiling.winograd_tiles``).
     dtype : dtype
         The type that is computed in.
 

@@ -14,8 +14,8 @@
  * How the sum is cut depends on sizes alone, never on the number of threads: so its bits do not either. A tile is
  * summed from zero, so that the error is that of sums of a tile's, a part's tiles' and the parts' length.
  */
-#ifndef GEMMCONV_WEIGHT_GRADIENT_H
-#define GEMMCONV_WEIGHT_GRADIENT_H
+#ifndef GEMMCONV_PARTS_H
+#define GEMMCONV_PARTS_H
 
 #include "problem.h"
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from math import inf, prod
 from typing import NamedTuple
 
+from ..checks.geometry import Geometry
 from .blas import gemm_path
-from .geometry import Geometry
 
 
 class Tiling(NamedTuple):

@@ -52,7 +52,7 @@ def scipy_blas_info() -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> from gemmconv.blas import scipy_blas_info
+    >>> from gemmconv.engine.blas import scipy_blas_info
     >>> all(library["num_threads"] >= 1 for library in scipy_blas_info())
     True
     """

@@ -12,9 +12,9 @@ from functools import partial
 from math import prod
 from typing import NamedTuple
 
+from .._gemmconv import Problem
+from ..checks.geometry import Geometry
 from . import costs
-from ._gemmconv import Problem
-from .geometry import Geometry
 from .tiling import Tiling, choose_direct_tiling, choose_tiling, choose_winograd_tiling
 
 LARGEST_SCRATCH = 2 << 20

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._gemmconv import Layout, Memory
-from .arrays import Array, contiguous
+from .._gemmconv import Layout, Memory
+from ..checks.arrays import Array, contiguous
 from .calls import Call
 
 

@@ -287,6 +287,13 @@ static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *proble
     return depthwise_places(problem, &cut).size;
 }
 
+/* One input channel per group, and scratch that suffices for float64. */
+static inline int depthwise_fits(const struct conv_problem *problem)
+{
+    return problem->in_channels == problem->groups &&
+           depthwise_scratch_size(problem) * (ptrdiff_t)sizeof(double) <= LARGEST_SCRATCH;
+}
+
 static inline ptrdiff_t depthwise_layout_size(const struct conv_problem *problem)
 {
     return problem->out_channels * volume(problem->kernel);

@@ -33,7 +33,7 @@
 #ifndef GEMMCONV_WEIGHT_GRADIENT_PIXELS_H
 #define GEMMCONV_WEIGHT_GRADIENT_PIXELS_H
 
-#include "direct_pixels.h"
+#include "pixels/direct_pixels.h"
 #include "problem.h"
 
 enum {

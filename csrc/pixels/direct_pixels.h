@@ -30,12 +30,13 @@
 #ifndef GEMMCONV_DIRECT_PIXELS_H
 #define GEMMCONV_DIRECT_PIXELS_H
 
-#include "im2col.h"
+#include "gemm/im2col.h"
 #include "problem.h"
 
 enum {
     PIXELS_LINE = 16,         /* elements of the longest vector, which may reach beyond the end of a plane */
     PIXELS_CHANNELS = 8,      /* output channels of the largest register block */
+    PIXELS_TAPS = 4096,       /* terms of a sum, at most */
     PIXELS_VECTORS = 96,      /* the vectors of a task are listed so many at a time */
     PIXELS_PLANES = 1 << 16,  /* elements that the planes of a task should have at most */
     PIXELS_LITTLE = 1 << 20,  /* multiplications that a task should have: this, or a share of the image's, */
@@ -153,6 +154,11 @@ static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem
     cut.row_period = pixels_period(problem, 1, cut.rows);
     cut.column_period = pixels_period(problem, 2, cut.columns);
     return cut;
+}
+
+static inline int direct_pixels_fits(const struct conv_problem *problem)
+{
+    return reduction_length(problem) <= PIXELS_TAPS;
 }
 
 static inline ptrdiff_t direct_pixels_task_count(const struct conv_problem *problem)

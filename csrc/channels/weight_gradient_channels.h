@@ -33,9 +33,9 @@
 #ifndef GEMMCONV_WEIGHT_GRADIENT_CHANNELS_H
 #define GEMMCONV_WEIGHT_GRADIENT_CHANNELS_H
 
-#include "direct_channels.h"
+#include "channels/direct_channels.h"
 #include "problem.h"
-#include "weight_gradient.h"
+#include "parts.h"
 
 enum {
     CHANNEL_GRADIENT_TILE = 512,     /* positions of a tile, at most */

@@ -30,6 +30,7 @@
 #ifndef GEMMCONV_WINOGRAD_H
 #define GEMMCONV_WINOGRAD_H
 
+#include "channels/direct_channels.h"
 #include "problem.h"
 
 enum {
@@ -63,6 +64,18 @@ static inline int winograd_tile_side(int m)
 static inline double winograd_weight_scale(int m)
 {
     return m == 4 ? 24 : m;
+}
+
+/* A kernel of 3x3 or 1x3, with stride and dilation 1; and direct_channels must fit, which computes images anew that are
+ * not finite. */
+static inline int winograd_fits(const struct conv_problem *problem)
+{
+    const ptrdiff_t *kernel = problem->kernel, *stride = problem->stride, *dilation = problem->dilation;
+    const int flat =
+        problem->in_size[0] == 1 && problem->out_size[0] == 1 && kernel[0] == 1 && problem->pad_before[0] == 0;
+    const int height = kernel[1] == 1 || (kernel[1] == 3 && dilation[1] == 1);
+    const int width = kernel[2] == 3 && dilation[2] == 1;
+    return flat && height && width && stride[1] == 1 && stride[2] == 1 && direct_channels_fits(problem);
 }
 
 static inline ptrdiff_t winograd_tile_size(const struct conv_problem *problem, int axis)

@@ -15,8 +15,8 @@
 #ifndef GEMMCONV_WEIGHT_GRADIENT_GEMM_H
 #define GEMMCONV_WEIGHT_GRADIENT_GEMM_H
 
-#include "gemm_conv.h"
-#include "weight_gradient.h"
+#include "gemm/gemm_conv.h"
+#include "parts.h"
 
 /* The blocks of dK of a group, by output channels and by rows of P. */
 static inline ptrdiff_t weight_gradient_gemm_row_blocks(const struct conv_problem *problem)

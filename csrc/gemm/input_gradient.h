@@ -24,8 +24,8 @@
 #ifndef GEMMCONV_INPUT_GRADIENT_H
 #define GEMMCONV_INPUT_GRADIENT_H
 
-#include "gemm_conv.h"
-#include "im2col.h"
+#include "gemm/gemm_conv.h"
+#include "gemm/im2col.h"
 
 static inline ptrdiff_t input_gradient_blocks(const struct conv_problem *problem)
 {

@@ -33,6 +33,8 @@ enum {
     TILE_ELEMENTS = 96 << 10, /* tile, packed and the weights of a slice share the second-level cache */
     PACKED_ELEMENTS = 64 << 10,
     SLICE_TAPS = 576,
+    MOST_CHANNELS = 6144, /* output channels of a group */
+    MOST_TAPS = 4096,     /* of a kernel */
     PLACE_ELEMENTS = 2 * sizeof(ptrdiff_t) / sizeof(float),
 };
 
@@ -44,11 +46,6 @@ struct band {
     ptrdiff_t depth_step, tap_step, row_step;
     ptrdiff_t slots, pitch;
     ptrdiff_t channels; /* of a slice */
-};
-
-/* Taps, or positions, first <= i < end. */
-struct interval {
-    ptrdiff_t first, end;
 };
 
 /* Output positions of a row that are computed together, and the taps along the row that they need. */
@@ -106,6 +103,16 @@ static inline struct band band_of(const struct conv_problem *problem)
         band = band_of_size(problem, rows, columns);
     }
     return band;
+}
+
+/* Whether a band of one row keeps to the scratch: what it packs of one channel, its sums for all channels, and the
+ * table of its taps. */
+static inline int direct_channels_fits(const struct conv_problem *problem)
+{
+    const ptrdiff_t columns =
+        min_size(problem->out_size[2], BAND_PIXELS) * problem->stride[2] + problem->kernel[2] * problem->dilation[2];
+    return problem->kernel[0] * problem->kernel[1] * columns <= PACKED_ELEMENTS &&
+           group_out_channels(problem) <= MOST_CHANNELS && volume(problem->kernel) <= MOST_TAPS;
 }
 
 /* The blocks of channels that tasks of the same band share. */

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from math import ceil, prod
 
+from ..checks.geometry import Geometry
 from .blas import gemm_path
-from .geometry import Geometry
 from .tiling import winograd_tiles
 
 LANES = 16

@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from .._gemmconv import InputGradient, Phases, WeightGradient
+from ..checks.geometry import Geometry
+from ..turned import Turned
 from . import costs
-from ._gemmconv import InputGradient, Phases, WeightGradient
 from .algorithms import NEEDS, Method, defined_methods, problem_of
 from .blas import may_start_threads
-from .geometry import Geometry
 from .phases import Cut, cut_into_phases, phases_layout_nanoseconds, phases_nanoseconds
 from .tiling import (
     Tiling,
@@ -23,7 +24,6 @@ from .tiling import (
     choose_weight_gradient_tiling,
     largest_gemm,
 )
-from .turned import Turned
 
 # The kernel of a convolution that the gradient has a better way for.
 MULTIPLIES_PATCHES = "gemm_conv"

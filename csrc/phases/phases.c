@@ -1,5 +1,5 @@
 /* What phases need to know before they run; compiled once, with the baseline's flags. */
-#include "phases.h"
+#include "phases/phases.h"
 
 enum { SOME_BANDS = 64 };
 

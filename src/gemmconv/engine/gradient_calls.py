@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..checks.geometry import Geometry
+from ..checks.options import Frozen, Sizes, check_group_count, check_padding_mode, freeze
+from ..checks.shapes import check_array_shape, check_kernel_size, weight_shape_of, x_shape_of_gradient
+from ..checks.transposed_geometry import transposed_geometry
+from ..threads import get_num_threads, threads_worth
 from .algorithms import check_algorithm
 from .calls import OPERATIONS_PER_NANOSECOND, Call, Options, extended, hashable, spatial
-from .geometry import Geometry
 from .gradient_algorithms import choose_input_gradient, choose_weight_gradient, weight_gradient_problem
-from .options import Frozen, Sizes, check_group_count, check_padding_mode, freeze
-from .shapes import check_array_shape, check_kernel_size, weight_shape_of, x_shape_of_gradient
-from .threads import get_num_threads, threads_worth
-from .transposed_geometry import transposed_geometry
 
 # Options that a message does not name.
 DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}

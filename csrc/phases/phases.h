@@ -29,9 +29,9 @@
 #ifndef GEMMCONV_PHASES_H
 #define GEMMCONV_PHASES_H
 
-#include "depthwise.h"
-#include "direct_channels.h"
-#include "direct_pixels.h"
+#include "depthwise/depthwise.h"
+#include "channels/direct_channels.h"
+#include "pixels/direct_pixels.h"
 #include "kernels.h"
 
 enum {
@@ -99,11 +99,6 @@ struct phases_places {
 static inline ptrdiff_t phases_round_up(ptrdiff_t size)
 {
     return ceil_div(size, PHASES_LINE) * PHASES_LINE;
-}
-
-static inline ptrdiff_t interval_length(const struct interval *interval)
-{
-    return max_size(interval->end - interval->first, 0);
 }
 
 static inline ptrdiff_t phases_bands(const struct phases *phases, int axis)

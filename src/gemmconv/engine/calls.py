@@ -6,14 +6,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ._gemmconv import Layout, Memory, Problem
+from .._gemmconv import Layout, Memory, Problem
+from ..checks.arrays import Array
+from ..checks.geometry import Geometry
+from ..checks.options import Sizes, check_group_count, check_padding_mode, freeze
+from ..checks.shapes import check_kernel_size
+from ..threads import get_num_threads, threads_worth
 from .algorithms import check_algorithm, choose, estimated_nanoseconds, problem_of
-from .arrays import Array
 from .blas import may_start_threads, single_threaded_blas
-from .geometry import Geometry
-from .options import Sizes, check_group_count, check_padding_mode, freeze
-from .shapes import check_kernel_size
-from .threads import get_num_threads, threads_worth
 from .tiling import Tiling, largest_gemm
 
 # To move an element, which counts as two operations, takes as long as so many.

@@ -67,7 +67,7 @@ struct place {
     struct run run;
 };
 
-static inline struct tap tap_at(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t t)
+static inline struct tap tap_of_panel(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t t)
 {
     const ptrdiff_t height = problem->kernel[1], width = problem->kernel[2], taps = volume(problem->kernel);
     const ptrdiff_t first_channel = max_size(ceil_div(panel->first_tap - t, taps), 0);
@@ -156,7 +156,7 @@ static inline int find_spans(const struct conv_problem *problem, const struct pa
     const struct run first = first_run(problem, panel);
     spans->count = 0;
     for (; next->tap < volume(problem->kernel); next->tap++, next->run = first) {
-        const struct tap tap = tap_at(problem, panel, next->tap);
+        const struct tap tap = tap_of_panel(problem, panel, next->tap);
         if (!tap.channels)
             continue;
         if (spans->count && tap.channels != spans->channels)

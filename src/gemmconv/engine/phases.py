@@ -10,11 +10,11 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple
 
+from .._gemmconv import Phases
+from ..checks.geometry import Geometry
+from ..checks.options import Sizes
 from . import costs
-from ._gemmconv import Phases
 from .algorithms import LARGEST_SCRATCH, METHODS, Method, estimated_nanoseconds
-from .geometry import Geometry
-from .options import Sizes
 from .tiling import Tiling, equal_part
 
 # The results of a band, of all classes: 1 MiB of float64.

@@ -1,0 +1,1 @@
+"""Everything that raises for an argument, before anything is allocated or written."""
