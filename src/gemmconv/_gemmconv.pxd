@@ -191,3 +191,14 @@ cdef extern from "Python.h":
     ptrdiff_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals()
     unsigned long PyThread_get_thread_ident()
+
+cdef extern from "channels/direct_channels.h" nogil:
+    bint direct_channels_fits(const conv_problem *problem)
+cdef extern from "pixels/direct_pixels.h" nogil:
+    bint direct_pixels_fits(const conv_problem *problem)
+cdef extern from "depthwise/depthwise.h" nogil:
+    bint depthwise_fits(const conv_problem *problem)
+cdef extern from "winograd/winograd.h" nogil:
+    bint winograd_fits(const conv_problem *problem)
+cdef extern from "pixels/weight_gradient_pixels.h" nogil:
+    bint weight_gradient_pixels_fits(const conv_problem *problem)

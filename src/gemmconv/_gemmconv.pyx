@@ -52,6 +52,18 @@ include "_phases.pxi"
 
 
 MAX_THREADS = MAX_THREADS_IN_C
+LARGEST_SCRATCH = 2 << 20
+
+
+def fitting_kernels(geometry):
+    cdef conv_problem problem = problem_of(geometry, None)
+    names = ["gemm_conv","weight_gradient_gemm","weight_gradient_channels"]
+    if direct_channels_fits(&problem): names.append("direct_channels")
+    if direct_pixels_fits(&problem): names.append("direct_pixels")
+    if depthwise_fits(&problem): names.append("depthwise")
+    if winograd_fits(&problem): names.append("winograd")
+    if weight_gradient_pixels_fits(&problem): names.append("weight_gradient_pixels")
+    return names
 
 
 def get_num_threads():

@@ -110,6 +110,10 @@ cdef class WeightGradient:
     def run(self, grad_output, x, out, int threads=1):
         """Compute the gradient of the weight. All of `out` is written; there is at least one image."""
         cdef conv_problem problem = self.problem
+        if problem.batch == 0:
+            import numpy as np
+            out[...] = 0
+            return
         cdef Memory grad_memory = memory_of(grad_output, y_bytes(&problem, self.itemsize))
         cdef Memory x_memory = memory_of(x, x_bytes(&problem, self.itemsize))
         cdef Memory out_memory = target_of(out, weight_bytes(&problem, self.itemsize))

@@ -127,7 +127,7 @@ cdef int set_block(phase_block *block, made) except -1:
 
 cdef int set_class(phase_class *number, block, made) except -1:
     number.problem = problem_of(made.geometry, made.tiling)
-    number.kernel = <int>(cutting_of(made.method.kernel) - cuttings)
+    number.kernel = <int>(cutting_of(made.kernel.name) - cuttings)
     number.first_group, number.first_channel = block.first_group, block.first_channel
     for axis in range(3):
         number.first_phase[axis] = made.first_phase[axis]

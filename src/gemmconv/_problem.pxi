@@ -61,10 +61,12 @@ cdef class Problem:
     cdef const cutting *cutting
     cdef readonly Py_ssize_t itemsize
     cdef readonly Problem exact
+    cdef bint turned
 
     def __cinit__(
-        self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False, str kernel="gemm_conv", Problem exact=None
+        self, geometry, Py_ssize_t itemsize, tiling=None, bint relu=False, str kernel="gemm_conv", Problem exact=None, bint turned=False
     ):
+        self.turned = turned
         self.itemsize = itemsize
         self.exact = exact
         self.cutting = cutting_of(kernel)
@@ -105,6 +107,10 @@ cdef class Problem:
 
     cpdef lay_out(self, weight, int threads=1):
         """Return the weights as the kernel reads them: `weight` itself or a Layout. It serves any batch."""
+        if self.turned:
+            import numpy as np
+            w = np.asarray(weight).reshape(self.problem.groups, self.problem.in_channels // self.problem.groups, self.problem.out_channels // self.problem.groups, -1)
+            weight = np.ascontiguousarray(np.swapaxes(w[..., ::-1], 1, 2)) if not isinstance(weight, Memory) else weight
         cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
         cdef Py_ssize_t size = self.cutting.layout_size(&self.problem) * self.itemsize
         if size == 0:
@@ -136,7 +142,7 @@ cdef class Problem:
             threads,
         )
 
-    def run_directly(self, x, weight, Memory bias, out, int threads=1):
+    def run_plain(self, x, weight, Memory bias, out, int threads=1):
         """Do as `run` does with a result of `lay_out`, and return True; or return False, where it must not be done.
 
         That is where arrays are not contiguous, aligned and writable, or overlap. Their types have been checked.

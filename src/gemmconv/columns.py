@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver, extend, fold, result_array
+from .checks.arrays import Array, as_array, computing_dtype
 from .checks.options import Ints, Padding
-from .checks.shapes import check_array_shape, x_shape_of_columns
-from .engine.calls import Options, prepare_columns
+from .engine.calls import Options, prepare_col2im, prepare_im2col
 
 __all__ = ["col2im", "im2col"]
 
@@ -73,15 +71,7 @@ def im2col(
     x = as_array("x", x)
     dtype = computing_dtype(x.dtype, x.dtype)
     options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
-    call = prepare_columns(x.shape, kernel_size, dtype.itemsize, options)
-    if out is not None:
-        check_out(out, call.out_shape, dtype)
-    if call.extension:
-        x = extend(x, call.geometry, call.extension)
-    x = contiguous(x, dtype)
-    result = result_array(out, call.out_shape, dtype, x)
-    call.compute(call.problem.im2col, x, result)
-    return deliver(result, out)
+    return prepare_im2col(x.shape, kernel_size, dtype.itemsize, options).into(out, dtype, x)
 
 
 def col2im(
@@ -136,18 +126,6 @@ def col2im(
     """
     columns = as_array("columns", columns)
     dtype = computing_dtype(columns.dtype, columns.dtype)
-    x_shape = x_shape_of_columns(columns.shape, input_size, kernel_size)
     options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
-    call = prepare_columns(x_shape, kernel_size, dtype.itemsize, options)
-    check_array_shape("columns", columns.shape, call.out_shape, "what im2col would return")
-    if out is not None:
-        check_out(out, x_shape, dtype)
-    columns = contiguous(columns, dtype)
-    if call.extension:
-        extended = np.empty(call.shape(call.computed.x_shape), dtype)
-        call.compute(call.problem.col2im, columns, extended)
-        result = fold(extended, call.geometry, call.extension)
-    else:
-        result = result_array(out, x_shape, dtype, columns)
-        call.compute(call.problem.col2im, columns, result)
-    return deliver(result, out)
+    call = prepare_col2im(columns.shape, input_size, kernel_size, dtype.itemsize, options)
+    return call.into(out, dtype, columns)

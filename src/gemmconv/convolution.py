@@ -1,6 +1,6 @@
 """Convolution: conv, conv1d, conv2d, conv3d.
 
-Arrays and options come in, are checked (geometry.py, arrays.py), and go to the C layer (calls.py).
+Arrays and options come in, are checked (checks/), and a prepared call computes (engine/calls.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,8 @@ from numpy.typing import ArrayLike
 from .checks.arrays import (
     Array,
     as_array,
-    check_out,
     computing_dtype,
-    contiguous,
-    deliver,
-    extend,
     flipped,
-    result_array,
 )
 from .checks.options import Ints, Padding
 from .engine.calls import Options, prepare_convolution
@@ -34,17 +29,7 @@ def convolve(
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
-        bias = contiguous(bias, dtype)
-    if out is not None:
-        check_out(out, call.out_shape, dtype)
-    weight = flipped(weight, flip)
-
-    if call.extension:
-        x = extend(x, call.geometry, call.extension)
-    x, weight = contiguous(x, dtype), contiguous(weight, dtype)
-    result = result_array(out, call.out_shape, dtype, x, weight, bias)
-    call.compute(call.problem.run, x, weight, bias, result)
-    return deliver(result, out)
+    return call.into(out, dtype, x, flipped(weight, flip), bias)
 
 
 def conv(

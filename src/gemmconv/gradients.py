@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._gemmconv import Layout, Memory
 from .checks.arrays import (
     Array,
     as_array,
@@ -18,57 +17,25 @@ from .checks.arrays import (
     computing_dtype,
     contiguous,
     deliver,
-    extend,
     flipped,
-    fold,
-    result_array,
 )
 from .checks.options import Ints, Padding
 from .checks.shapes import check_batched_gradient
-from .engine.calls import Call, Options
-from .engine.gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .engine.calls import Call, Options, prepare_input_gradient, prepare_weight_gradient
 
 __all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
-
-
-def compute_input_gradient(
-    call: Call, grad_output: Array, weight: Array | Memory | Layout, bias: Array | None, out: Array | None
-) -> Array:
-    """Return the gradient of an input, plus a bias per channel.
-
-    `grad_output`, `weight` and `bias` are contiguous arrays of one computing dtype; `weight` may be laid out already.
-    """
-    dtype = grad_output.dtype
-    if out is not None:
-        check_out(out, call.out_shape, dtype)
-    if call.extension:
-        extended = np.empty(call.shape(call.computed.x_shape), dtype)
-        call.compute(call.problem.run, grad_output, weight, bias, extended)
-        return deliver(fold(extended, call.geometry, call.extension), out)
-    inputs = [array for array in (grad_output, weight, bias) if isinstance(array, np.ndarray)]
-    result = result_array(out, call.out_shape, dtype, *inputs)
-    call.compute(call.problem.run, grad_output, weight, bias, result)
-    return deliver(result, out)
 
 
 def compute_weight_gradient(
     call: Call, grad_output: Array, x: Array, dtype: np.dtype[Any], flip: object, out: Array | None
 ) -> Array:
-    """Return the gradient of a weight, reversed where that was; the arrays may be of any type."""
-    flip = check_flip(flip)
+    """Return the gradient of a weight, reversed where that was."""
+    if not check_flip(flip):
+        return call.into(out, dtype, grad_output, x)
     if out is not None:
         check_out(out, call.out_shape, dtype)
-    if call.extension:
-        x = extend(x, call.geometry, call.extension)
-    grad_output, x = contiguous(grad_output, dtype), contiguous(x, dtype)
-    result = result_array(None if flip else out, call.out_shape, dtype, grad_output, x)
-    if call.geometry.batch:
-        call.compute(call.problem.run, grad_output, x, result)
-    else:
-        result[...] = 0
-    if not flip:
-        return deliver(result, out)
-    return np.ascontiguousarray(flipped(result, True)) if out is None else deliver(flipped(result, True), out)
+    gradient = flipped(call.into(None, dtype, grad_output, x), True)
+    return np.ascontiguousarray(gradient) if out is None else deliver(gradient, out)
 
 
 def conv_input_gradient(
@@ -154,8 +121,7 @@ def conv_input_gradient(
     dtype = computing_dtype(grad_output.dtype, weight.dtype)
     options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
     call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
-    weight = contiguous(flipped(weight, flip), dtype)
-    return compute_input_gradient(call, contiguous(grad_output, dtype), weight, None, out)
+    return call.into(out, dtype, grad_output, flipped(weight, flip), None)
 
 
 def conv_weight_gradient(

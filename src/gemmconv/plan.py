@@ -11,34 +11,34 @@ from numpy.typing import ArrayLike
 from .checks.arrays import (
     Array,
     as_array,
-    check_out,
     computing_dtype,
-    contiguous,
-    deliver,
-    extend,
     flipped,
-    result_array,
 )
 from .checks.geometry import Geometry
-from .checks.options import Ints, Padding, Sizes, check_activation
+from .checks.options import Ints, Padding, Sizes, check_activation, check_algorithm
 from .checks.shapes import check_array_shape, check_plan_input, x_shape_of
-from .engine.algorithms import choose, defined_algorithms
-from .engine.calls import Call, Options, hashable, prepare_convolution
-from .engine.gradient_algorithms import choose_input_gradient, choose_weight_gradient
-from .engine.gradient_calls import prepare_input_gradient, prepare_weight_gradient
+from .engine.algorithms import defined_algorithms, pick
+from .engine.calls import (
+    Call,
+    Options,
+    geometry_of,
+    hashable,
+    prepare_convolution,
+    prepare_input_gradient,
+    prepare_weight_gradient,
+)
 from .engine.weights import Weights
-from .gradients import compute_input_gradient, compute_weight_gradient
+from .gradients import compute_weight_gradient
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
 
-LEAST_ITEMSIZE = 4
 FLOAT64 = np.dtype(np.float64)
 
-# A plan remembers how it computed so many shapes of input and numbers of threads.
+# Prepared calls that a plan keeps, for different shapes of input and numbers of threads.
 MOST_CALLS = 64
 
-# Of each algorithm, to find the fastest.
+# Calls of each algorithm that are timed to find the fastest.
 TUNING_CALLS = 5
 
 
@@ -118,17 +118,16 @@ class Plan:
         )
         self._gradient_options = self._options._replace(activation=None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
-        call = prepare_convolution(self.input_shape, array.shape, LEAST_ITEMSIZE, self._options)
-        self._geometry = call.geometry
-        self.output_shape = call.geometry.out_shape[1:]
-        method = choose(call.computed, str(self._options.algorithm), prepared=True)
-        asked_for_auto = self._options.algorithm == "auto"
-        self._chosen_by = method.why if asked_for_auto else "asked for"
-        self._set_algorithm(method.algorithm)
+        wanted = check_algorithm(self._options.algorithm)
+        self._geometry, computed, _ = geometry_of(self.input_shape, array.shape, self._options)
+        self.output_shape = self._geometry.out_shape[1:]
+        way = pick("convolution", computed, wanted, prepared=True)
+        self._chosen_by = way.why if wanted == "auto" else "asked for"
+        self._set_algorithm(way.algorithm)
         self.update(weight, bias)
-        if tune and asked_for_auto:
+        if tune and wanted == "auto":
             self._chosen_by = "the fastest of all on this machine"
-            self._take(self._fastest(call.computed))
+            self._take(self._fastest(computed))
 
     def update(self, weight: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Replace weight and bias by others of the same shape.
@@ -162,7 +161,7 @@ class Plan:
             self._geometry.check_bias(bias.shape)
         array = np.array(array, dtype=dtype, order="C", subok=False)
         weights = Weights(array, bias)
-        weights.lay_out(dtype, self._call_for(self.input_shape, dtype))
+        weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile has all of the old or all of the new.
         self._weights = weights
 
@@ -195,11 +194,11 @@ class Plan:
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             weights = self._weights
             # with weights of float64, arrays of float32 are computed in float64
-            if call is not None and call.is_direct and (x.dtype is weights.dtype or x.dtype is FLOAT64):
-                laid_out = weights.lay_out(x.dtype, call)
+            if call is not None and call.is_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
+                laid_out = weights.for_convolution(x.dtype, call)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
-                if usable and call.problem.run_directly(x, laid_out.weight, laid_out.bias, result, call.threads):
+                if usable and call.problem.run_plain(x, laid_out.weight, laid_out.bias, result, call.threads):
                     return result
         return self._convolve(x, out)
 
@@ -209,15 +208,8 @@ class Plan:
         weights = self._weights
         dtype = computing_dtype(x.dtype, weights.dtype)
         call = self._call_for(x.shape, dtype)
-        laid_out = weights.lay_out(dtype, call)
-        if out is not None:
-            check_out(out, call.out_shape, dtype)
-        if call.extension:
-            x = extend(x, call.geometry, call.extension)
-        x = contiguous(x, dtype)
-        result = result_array(out, call.out_shape, dtype, x)
-        call.compute(call.problem.run, x, laid_out.weight, laid_out.bias, result)
-        return deliver(result, out)
+        laid_out = weights.for_convolution(dtype, call)
+        return call.into(out, dtype, x, laid_out.weight, laid_out.bias)
 
     def input_gradient(self, grad_output: ArrayLike, out: Array | None = None) -> Array:
         r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, of the convolution alone.
@@ -258,8 +250,7 @@ class Plan:
         call = prepare_input_gradient(
             shape, self._weight_shape, size, dtype.itemsize, self._gradient_options, prepared=True
         )
-        turned = weights.turn(dtype, call)
-        return compute_input_gradient(call, contiguous(grad_output, dtype), turned, None, out)
+        return call.into(out, dtype, grad_output, weights.for_input_gradient(dtype, call), None)
 
     def weight_gradient(self, grad_output: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
         r"""Return the gradient with respect to the weight, as `gemmconv.conv_weight_gradient`, without the activation.
@@ -295,7 +286,7 @@ class Plan:
         check_plan_input(x.shape, self.input_shape)
         dtype = computing_dtype(grad_output.dtype, x.dtype)
         call = prepare_weight_gradient(
-            grad_output.shape, x.shape, self._weight_shape[2:], dtype.itemsize, self._gradient_options, prepared=True
+            grad_output.shape, x.shape, self._weight_shape[2:], dtype.itemsize, self._gradient_options, wish=True
         )
         return compute_weight_gradient(call, grad_output, x, dtype, self._flip, out)
 
@@ -323,8 +314,8 @@ class Plan:
         if call.problem.kernel != "gemm_conv":
             calls = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
         wish = str(self._gradient_options.algorithm)
-        back = choose_input_gradient(geometry, wish, prepared=True)
-        sums = choose_weight_gradient(geometry, wish, wished=True)
+        back = pick("input_gradient", geometry, wish, prepared=True, wish=True)
+        sums = pick("weight_gradient", geometry, wish, wish=True)
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]
         return (

@@ -20,7 +20,8 @@ from . import _gemmconv
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
-OPERATIONS_PER_THREAD = 2e6
+# Each thread should get at least this much work: waking it takes a few microseconds.
+NANOSECONDS_PER_THREAD = 15_400
 
 _threads_of_context: ContextVar[int | None] = ContextVar("gemmconv.num_threads", default=None)
 
@@ -84,9 +85,9 @@ def set_num_threads(threads: int) -> None:
     _gemmconv.set_num_threads(_check_threads("threads", threads))
 
 
-def threads_worth(operations: float) -> int:
-    """Return the largest number of threads that so many operations are worth: each gets some 20 us of work."""
-    return max(1, min(int(operations / OPERATIONS_PER_THREAD), _gemmconv.MAX_THREADS))
+def threads_worth(nanoseconds: float) -> int:
+    """Return the largest number of threads that work of this length on one thread is worth."""
+    return max(1, min(int(nanoseconds / NANOSECONDS_PER_THREAD), _gemmconv.MAX_THREADS))
 
 
 @contextmanager

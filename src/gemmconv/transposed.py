@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, computing_dtype, contiguous
+from .checks.arrays import Array, as_array, computing_dtype
 from .checks.options import Ints, Padding
 from .checks.shapes import check_bias_shape
-from .engine.gradient_calls import TransposedOptions, prepare_transposed
-from .gradients import compute_input_gradient
+from .engine.calls import TransposedOptions, prepare_transposed
 
 __all__ = ["conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -26,8 +25,7 @@ def convolve_transposed(
     if bias is not None:
         bias = as_array("bias", bias)
         check_bias_shape(bias.shape, call.geometry.in_channels)
-        bias = contiguous(bias, dtype)
-    return compute_input_gradient(call, contiguous(x, dtype), contiguous(weight, dtype), bias, out)
+    return call.into(out, dtype, x, weight, bias)
 
 
 def conv_transpose(

@@ -7,7 +7,7 @@ The C layer takes contiguous, aligned arrays of one native type. The computing d
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from .options import Sizes
 from .shapes import check_array_shape
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 # The type codes of NumPy for booleans, integers, float16, float32 and float64: what float64 holds or nearly holds. Long
 # doubles are not among them, even where they have 64 bits.
@@ -75,14 +76,16 @@ def flipped(weight: Array, flip: object) -> Array:
     return np.flip(weight, tuple(range(2, weight.ndim))) if check_flip(flip) else weight
 
 
-def contiguous(array: Array, dtype: np.dtype[Any]) -> Array:
-    """Return the array itself, or a contiguous, aligned, native copy of the wanted type."""
+def contiguous(array: T, dtype: np.dtype[Any]) -> T:
+    """Return an array itself, or a contiguous, aligned, native copy of the wanted type; and all else as it is."""
+    if not isinstance(array, np.ndarray):
+        return array  # None, or weights that are laid out
     flags = array.flags
     if array.dtype is dtype and flags.c_contiguous and flags.aligned:
         return array
     if array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned:
         return array
-    return np.array(array, dtype=dtype, order="C", subok=False)
+    return np.array(array, dtype=dtype, order="C", subok=False)  # type: ignore[return-value]
 
 
 def extend(x: Array, geometry: Geometry, mode: str) -> Array:
@@ -140,13 +143,14 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
         raise TypeError(f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)")
 
 
-def result_array(out: Array | None, shape: Sizes, dtype: np.dtype[Any], *inputs: Array | None) -> Array:
+def result_array(out: Array | None, shape: Sizes, dtype: np.dtype[Any], *inputs: object) -> Array:
     """Return where the C layer may write: `out` if it has nothing to convert and overlaps no input, or a new array."""
     if out is None:
         return np.empty(shape, dtype)
     flags = out.flags
     usable = out.dtype == dtype and out.dtype.isnative and flags.c_contiguous and flags.aligned
-    if not usable or any(array is not None and np.may_share_memory(out, array) for array in inputs):
+    arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+    if not usable or any(np.may_share_memory(out, array) for array in arrays):
         return np.empty(shape, dtype)
     return out
 

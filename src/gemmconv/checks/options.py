@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 Pair = tuple[int, int]
 Sizes = tuple[int, ...]
@@ -38,7 +38,24 @@ PADDING_MODES = {
     "circular": "wrap",
 }
 
-# What other libraries call them.
+ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
+
+# What the algorithms need that are not defined for every operation and geometry.
+_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
+ALGORITHM_NEEDS = {
+    "direct": "at most 4096 taps in a kernel, which span no more than some 10000 positions of a row",
+    "winograd": _WINOGRAD_NEEDS,
+    "winograd2": _WINOGRAD_NEEDS,
+}
+
+# What messages call an operation.
+OPERATION_NAMES = {
+    "convolution": "convolution",
+    "input_gradient": "gradient (or transposed convolution)",
+    "weight_gradient": "gradient",
+}
+
+# What other libraries call the padding modes.
 FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
 
 
@@ -88,6 +105,28 @@ def check_padding_mode(padding_mode: object) -> str:
         hint = f"; here that is {FOREIGN_MODES[padding_mode]!r}" if padding_mode in FOREIGN_MODES else ""
         raise ValueError(f"padding_mode must be one of {modes}, not {padding_mode!r}{hint}")
     return PADDING_MODES[padding_mode]
+
+
+def check_algorithm(algorithm: object) -> str:
+    """Return the name of an algorithm, or "auto"."""
+    if not isinstance(algorithm, str):
+        raise TypeError(f"algorithm must be a string, not {algorithm!r}")
+    names = ["auto", *ALGORITHMS]
+    if algorithm not in names:
+        raise ValueError(f"algorithm must be one of {', '.join(map(repr, names))}, not {algorithm!r}")
+    return str(algorithm)
+
+
+def raise_undefined(algorithm: str, operation: str, others: list[str]) -> NoReturn:
+    """Raise for an algorithm that cannot compute an operation; `others` are those that can."""
+    names = ", ".join(map(repr, dict.fromkeys(others)))
+    needs = ALGORITHM_NEEDS[algorithm]
+    if operation == "weight_gradient":
+        needs = "a gradient of the weight knows 'gemm' and 'direct'"
+    raise ValueError(
+        f"algorithm={algorithm!r} is not defined for this {OPERATION_NAMES[operation]}, only {names} and 'auto'; "
+        f"rule: {needs}"
+    )
 
 
 def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:

@@ -1,7 +1,11 @@
-"""Algorithms: what ``algorithm=`` may name, and what ``"auto"`` takes for which geometry.
+"""Algorithms: the ways to compute each operation, and which one is taken.
 
-The costs (costs.py) see the geometry of one image, never the batch size or the number of threads, so that an image
-gives the same bits in any batch.
+A way is one C kernel, or several, for one geometry, with its estimated time. One function of `WAYS` lists the ways of
+each operation, and `pick` takes the fastest.
+
+The choice for a convolution or an input gradient sees the geometry of one image, never the batch or the number of
+threads, so that an image gives the same bits in any batch. A weight gradient sums over the batch, so its choice sees
+that; but not the number of threads.
 """
 
 from __future__ import annotations
@@ -9,184 +13,189 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .._gemmconv import Problem
+from .._gemmconv import InputGradient, Phases, Problem, WeightGradient
 from ..checks.geometry import Geometry
+from ..checks.options import raise_undefined
 from . import costs
-from .tiling import Tiling, choose_direct_tiling, choose_tiling, choose_winograd_tiling
+from .blas import may_start_threads
+from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
+from .phases import Cut, count_bands, cut_into_phases
+from .tiling import Tiling, largest_gemm
 
-LARGEST_SCRATCH = 2 << 20
+
+class Built(NamedTuple):
+    """What runs a way, for one geometry and type."""
+
+    problem: Any
+    """A `Problem`, or what computes a gradient."""
+    tiling: Tiling | None
+    limits_blas: bool
+    """Whether BLAS must be limited to one thread meanwhile."""
 
 
-class Method(NamedTuple):
-    """One kernel of the C layer, and what decides about taking it."""
+class Way(NamedTuple):
+    """One means of computing one operation for one geometry."""
 
     algorithm: str
-    """Its name for users, which several kernels may share."""
+    """Its name for users, which several ways may share."""
     kernel: str
     """Its name in C."""
     why: str
     """What speaks for it."""
-    defined: Callable[[Geometry], bool]
-    """Whether it can compute a convolution."""
-    cost: Callable[[costs.Counts], float]
-    """How long it takes; see costs.py."""
-    tiling: Callable[[Geometry, int, int], Tiling]
-    """How it cuts a geometry, for elements of so many bytes and so many threads."""
-    layout_cost: Callable[[costs.Counts], float]
-    """How long it takes to lay the weights out, which a plan does once, and every other call."""
+    nanoseconds: float
+    """Its estimated time for one image on one thread, with weights that are laid out."""
+    layout_nanoseconds: float
+    """The estimated time to lay the weights out."""
+    build: Callable[..., Built]
+    """(geometry, itemsize, threads, relu=False) -> what runs it."""
+
+    @property
+    def name(self) -> str:
+        """A name for developers that no other way of the operation has."""
+        return f"{self.algorithm}-{self.kernel}"
 
 
-def _has_channels_in_lanes(geometry: Geometry) -> bool:
-    """Tell whether direct_channels keeps to its scratch: what a row of one channel takes, and sums for all channels."""
-    columns = min(geometry.out_size[2], 256) * geometry.stride[2] + geometry.kernel[2] * geometry.dilation[2]
-    packed = geometry.kernel[0] * geometry.kernel[1] * columns
-    return packed <= 65536 and geometry.out_channels // geometry.groups <= 6144 and prod(geometry.kernel) <= 4096
+def ways_of_convolution(geometry: Geometry) -> list[Way]:
+    """Return all ways to compute a convolution."""
+    counts = costs.Counts(geometry)
+    return [
+        Way(
+            kernel.algorithm,
+            kernel.name,
+            kernel.why,
+            kernel.nanoseconds(counts),
+            kernel.layout_nanoseconds(counts),
+            partial(build_convolution, kernel),
+        )
+        for kernel in that_fit(CONVOLUTION, geometry)
+    ]
 
 
-def _is_3x3(geometry: Geometry) -> bool:
-    """Tell whether the kernel is 3x3, or 1x3, and stride and dilation are 1."""
-    flat = geometry.in_size[0] == geometry.out_size[0] == geometry.kernel[0] == 1 and geometry.pad_before[0] == 0
-    height = geometry.kernel[1] == 1 or (geometry.kernel[1] == 3 and geometry.dilation[1] == 1)
-    width = geometry.kernel[2] == 3 and geometry.dilation[2] == 1
-    return flat and height and width and geometry.stride[1:] == (1, 1)
+def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
+    """Return all ways to compute the gradient of the input of a convolution.
+
+    One is by BLAS. Without stride the others are convolutions of the output's gradient with the turned weight; with
+    stride there is one by phases.
+    """
+    one = replace(geometry, batch=1)
+    kernel = INPUT_GRADIENT
+    nanoseconds = kernel.nanoseconds(costs.Counts(one))
+    ways = [Way(kernel.algorithm, kernel.name, kernel.why, nanoseconds, 0.0, build_input_gradient)]
+    if geometry.stride == (1, 1, 1):
+        turned = one.turned()
+        turning = costs.turning(costs.Counts(turned))
+        # of two products by BLAS, the one above is the better
+        ways += [
+            way._replace(layout_nanoseconds=way.layout_nanoseconds + turning, build=partial(build_turned, way.build))
+            for way in ways_of_convolution(turned)
+            if way.kernel != "gemm_conv"
+        ]
+    elif cut := cut_into_phases(one):
+        ways.append(
+            Way(
+                "direct",
+                "phases",
+                "a convolution for each remainder of the stride, in registers",
+                costs.phases(one, cut, count_bands(cut)),
+                costs.phases_layout(one, cut),
+                partial(build_phases, cut),
+            )
+        )
+    return ways
 
 
-METHODS: tuple[Method, ...] = (
-    Method(
-        algorithm="gemm",
-        kernel="gemm_conv",
-        why="the product of the kernel matrix and patches, tile by tile",
-        defined=lambda _geometry: True,
-        cost=costs.gemm_conv,
-        tiling=choose_tiling,
-        layout_cost=lambda _counts: 0.0,
-    ),
-    Method(
-        algorithm="direct",
-        kernel="direct_channels",
-        why="the sums of many output channels at a time, in registers",
-        defined=_has_channels_in_lanes,
-        cost=costs.direct_channels,
-        tiling=choose_direct_tiling,
-        layout_cost=costs.direct_layout,
-    ),
-    Method(
-        algorithm="direct",
-        kernel="direct_pixels",
-        why="the sums of many output positions at a time, in registers",
-        defined=lambda geometry: geometry.reduction_length <= 4096,
-        cost=costs.direct_pixels,
-        tiling=choose_direct_tiling,
-        layout_cost=costs.direct_layout,
-    ),
-    Method(
-        algorithm="direct",
-        kernel="depthwise",
-        why="each row of the input read once for all rows of the output that need it: for one input channel per group",
-        defined=lambda geometry: (
-            geometry.in_channels == geometry.groups
-            and Problem(geometry, 8, kernel="depthwise").scratch_bytes <= LARGEST_SCRATCH
-        ),
-        cost=costs.depthwise,
-        tiling=choose_direct_tiling,
-        layout_cost=costs.direct_layout,
-    ),
-    Method(
-        algorithm="winograd",
-        kernel="winograd",
-        why="a quarter of the multiplications of a 3x3 kernel, by Winograd's algorithm",
-        defined=lambda geometry: _is_3x3(geometry) and _has_channels_in_lanes(geometry),
-        cost=costs.winograd,
-        tiling=choose_winograd_tiling,
-        layout_cost=costs.winograd_layout,
-    ),
-    Method(
-        algorithm="winograd2",
-        kernel="winograd",
-        why="less than half of the multiplications of a 3x3 kernel, by Winograd's algorithm with small tiles",
-        defined=lambda geometry: _is_3x3(geometry) and _has_channels_in_lanes(geometry),
-        cost=partial(costs.winograd, sides=(2,)),
-        tiling=partial(choose_winograd_tiling, sides=(2,)),
-        layout_cost=partial(costs.winograd_layout, sides=(2,)),
-    ),
-)
-
-ALGORITHMS = tuple(dict.fromkeys(method.algorithm for method in METHODS))
+def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
+    """Return all ways to compute the gradient of the weight of a convolution."""
+    counts = costs.Counts(geometry)
+    return [
+        Way(
+            kernel.algorithm,
+            kernel.name,
+            kernel.why,
+            kernel.nanoseconds(counts),
+            0.0,
+            partial(build_weight_gradient, kernel),
+        )
+        for kernel in that_fit(WEIGHT_GRADIENT, geometry)
+    ]
 
 
-def estimated_nanoseconds(method: Method, geometry: Geometry) -> float:
-    """Return how long a method takes on one thread."""
-    return method.cost(costs.Counts(geometry)) * geometry.operations
-
-
-def name_of(method: Method) -> str:
-    """Return a name for developers that no other method has."""
-    return f"{method.algorithm}-{method.kernel}"
-
-
-def problem_of(
-    method: Method, geometry: Geometry, itemsize: int, threads: int = 1, relu: bool = False
-) -> tuple[Problem, Tiling]:
-    """Return what the C layer needs to compute a convolution by a method, and how it is cut."""
-    tiling = method.tiling(geometry, itemsize, threads)
-    exact = None
-    if method.kernel == "winograd":
-        one = replace(geometry, batch=1)
-        exact, _ = problem_of(choose(one, "direct"), one, itemsize, threads, relu)
-    return Problem(geometry, itemsize, tiling, relu, method.kernel, exact), tiling
-
-
-# What the algorithms need that are not defined for every convolution.
-_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
-NEEDS = {
-    "direct": "at most 4096 taps in a kernel, which span no more than some 10000 positions of a row",
-    "winograd": _WINOGRAD_NEEDS,
-    "winograd2": _WINOGRAD_NEEDS,
+WAYS: dict[str, Callable[[Geometry], list[Way]]] = {
+    "convolution": ways_of_convolution,
+    "input_gradient": ways_of_input_gradient,
+    "weight_gradient": ways_of_weight_gradient,
 }
 
 
-def check_algorithm(algorithm: object) -> str:
-    """Return the name of an algorithm, or "auto"."""
-    if not isinstance(algorithm, str):
-        raise TypeError(f"algorithm must be a string, not {algorithm!r}")
-    names = ["auto", *ALGORITHMS]
-    if algorithm not in names:
-        raise ValueError(f"algorithm must be one of {', '.join(map(repr, names))}, not {algorithm!r}")
-    return str(algorithm)
+def pick(
+    operation: str, geometry: Geometry, algorithm: str = "auto", *, prepared: bool = False, wish: bool = False
+) -> Way:
+    """Return the way that an operation takes for a geometry.
 
-
-def defined_methods(geometry: Geometry) -> list[Method]:
-    """Return the methods that can compute a convolution."""
-    return [method for method in METHODS if method.defined(geometry)]
-
-
-def defined_algorithms(geometry: Geometry) -> tuple[str, ...]:
-    """Return the names of the algorithms that can compute a convolution."""
-    return tuple(dict.fromkeys(method.algorithm for method in defined_methods(geometry)))
-
-
-def choose(geometry: Geometry, algorithm: str = "auto", prepared: bool = False) -> Method:
-    """Return how a convolution is computed; `prepared` tells whether weights are laid out once for many calls.
-
-    An algorithm by name is the same kernel in both cases: a plan gives what the call that names its algorithm gives.
+    `prepared` tells whether weights are laid out once for many calls. Where the algorithm is only a wish, it may be
+    another if it is not defined. An algorithm by name is the same way in every case: a plan gives what the call that
+    names its algorithm gives.
     """
-    counts = costs.Counts(geometry)
-    ways = [
-        (method.cost(counts), number)
-        for number, method in enumerate(METHODS)
-        if algorithm in ("auto", method.algorithm) and method.defined(geometry)
-    ]
-    if algorithm == "auto":
-        calls = ways if prepared else [(cost + METHODS[number].layout_cost(counts), number) for cost, number in ways]
-        algorithm = METHODS[min(calls)[1]].algorithm
-        ways = [way for way in ways if METHODS[way[1]].algorithm == algorithm]
-    if ways:
-        return METHODS[min(ways)[1]]
-    others = ", ".join(map(repr, defined_algorithms(geometry)))
-    raise ValueError(
-        f"algorithm={algorithm!r} is not defined for this convolution, only {others} and 'auto'; "
-        f"rule: {NEEDS[algorithm]}"
-    )
+    ways = WAYS[operation](geometry)
+    names = [way.algorithm for way in ways]
+    if algorithm not in names:
+        if algorithm != "auto" and not wish:
+            raise_undefined(algorithm, operation, names)
+        algorithm = min(ways, key=_time_of_prepared if prepared else _time_of_call).algorithm
+    return min([way for way in ways if way.algorithm == algorithm], key=_time_of_prepared)
+
+
+def _time_of_prepared(way: Way) -> float:
+    return way.nanoseconds
+
+
+def _time_of_call(way: Way) -> float:
+    return way.nanoseconds + way.layout_nanoseconds
+
+
+def defined_algorithms(geometry: Geometry, operation: str = "convolution") -> tuple[str, ...]:
+    """Return the names of the algorithms that can compute an operation."""
+    return tuple(dict.fromkeys(way.algorithm for way in WAYS[operation](geometry)))
+
+
+def build_convolution(
+    kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1, relu: bool = False, turned: bool = False
+) -> Built:
+    """Return what runs a convolution; with `turned` its weight is that of the one whose input gradient it is."""
+    tiling = kernel.tiling(geometry, itemsize, threads)
+    exact = None
+    if kernel.name == "winograd":  # an image with a result that is not finite is computed anew
+        one = replace(geometry, batch=1)
+        exact = pick("convolution", one, "direct").build(one, itemsize, threads, relu, turned).problem
+    problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned)
+    return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
+
+
+def build_turned(build: Callable[..., Built], geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
+    """Return what runs the input gradient of a convolution without stride: the convolution that `build` builds."""
+    return build(geometry.turned(), itemsize, threads, turned=True)
+
+
+def build_input_gradient(geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
+    """Return what runs the gradient of an input by BLAS."""
+    tiling = INPUT_GRADIENT.tiling(geometry, itemsize, threads)
+    return Built(InputGradient(geometry, itemsize, tiling), tiling, may_start_threads(largest_gemm(tiling)))
+
+
+def build_phases(cut: Cut, geometry: Geometry, itemsize: int, _threads: int = 1) -> Built:
+    """Return what runs the gradient of an input by phases."""
+    return Built(Phases(geometry, itemsize, cut), None, limits_blas=False)
+
+
+def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
+    """Return what runs the gradient of a weight."""
+    tiling = kernel.tiling(geometry, itemsize, threads)
+    exact = None
+    if kernel.name == "weight_gradient_pixels":
+        # What is not finite meets zeros there that the definition does not have: then it is computed anew.
+        channels = next(other for other in WEIGHT_GRADIENT if other.name == "weight_gradient_channels")
+        exact = build_weight_gradient(channels, geometry, itemsize).problem
+    problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact)
+    return Built(problem, tiling, may_start_threads(largest_gemm(tiling), transposed=True))

@@ -1,36 +1,72 @@
-"""Costs: how long each kernel takes for a geometry, as a sum of what it does, to choose among them.
+"""Costs: the estimated time of each kernel for a geometry, by which the fastest is chosen.
 
-A cost is in nanoseconds per multiplication and addition. Its terms say how often a kernel does something for each of
-them: a value that is written once per sum counts 1 / K, an element of the input that all output channels share counts
-1 / O. The factors are the reciprocals of rates in GFLOP/s, fitted to the times of 1000 drawn shapes and of all suites
-on one Zen 4 core with AVX-512 (``python -m gemmconv.bench.algorithms --random 420 --seed 21``), those of gradients to
-300 (``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``); no rule names a shape.
+Every function here returns nanoseconds on one thread, for one image. Its terms say how often a kernel does something
+for each multiplication: a value that is written once per sum counts 1 / K, an element of the input that all output
+channels share counts 1 / O. Each term is divided by a rate in GFLOP/s. The rates were fitted to times measured on one
+Zen 4 core with AVX-512: of 1000 drawn shapes and all suites (``python -m gemmconv.bench.studies.algorithms --random 420
+--seed 21``), and for gradients of 300 (``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``). No
+rule names a shape.
 """
 
 from __future__ import annotations
 
 from math import ceil, prod
+from typing import TYPE_CHECKING
 
 from ..checks.geometry import Geometry
 from .blas import gemm_path
 from .tiling import winograd_tiles
 
+if TYPE_CHECKING:
+    from .phases import Block, Cut
+
+# Lanes of the longest vector: float32 with AVX-512.
 LANES = 16
+# Output channels for which direct_channels reads its pixels once.
 BLOCK = 64
-# Pixels of a row that direct_channels takes at a time.
+# Neighbouring pixels of a row that direct_channels multiplies together.
 PIXELS = 6
-# Output positions of a tile of weight_gradient_pixels.
+# Output positions of the largest tile of weight_gradient_pixels.
 PIXELS_OF_TILE = 8192
+# Taps along an axis that are looked at to estimate the share of products with padding.
 SAMPLED_TAPS = 32
-NANOSECONDS_PER_LAYOUT = 2000
-# Elements of an image that stays in the cache.
+# Elements of an image that still stays in the cache.
 CACHED = 1 << 20
+# The time to lay out weights, however few: allocating, and waking the threads.
+NANOSECONDS_PER_LAYOUT = 2000
+# The time to move one element of the patch matrix.
+NANOSECONDS_PER_MOVE = 0.25
+# Phases: the time to weave one element of x into its row, ...
+NANOSECONDS_PER_ELEMENT = 0.15
+# ... to begin a row of x, ...
+NANOSECONDS_PER_ROW = 15
+# ... to stack one weight, ...
+NANOSECONDS_PER_WEIGHT = 0.3
+# ... to copy one element into a plane of direct_pixels, ...
+NANOSECONDS_PER_COPY = 0.25
+# ... to begin a class of a band, ...
+NANOSECONDS_PER_CALL = 150
+# ... to begin one group of it, ...
+NANOSECONDS_PER_GROUP = 80
+# ... and to read one element of the gradient of the output for a class.
+NANOSECONDS_PER_READ = 0.15
 
 
 class Counts:
-    """The numbers of a geometry that costs depend on, of one group of one image."""
+    """The numbers of a geometry that costs depend on, for one group of one image."""
 
-    __slots__ = ("geometry", "in_place", "inputs", "outputs", "pixels", "reduction", "stride", "taps", "width")
+    __slots__ = (
+        "geometry",
+        "in_place",
+        "inputs",
+        "operations",
+        "outputs",
+        "pixels",
+        "reduction",
+        "stride",
+        "taps",
+        "width",
+    )
 
     def __init__(self, geometry: Geometry) -> None:
         depth, height, width = geometry.out_size
@@ -47,10 +83,12 @@ class Counts:
         #: elements of the input of one channel for each output position
         self.inputs = prod(geometry.in_size) / self.pixels
         self.in_place = taps == 1 and geometry.reads_image_in_place
+        #: multiplications and additions of the whole image, all groups
+        self.operations = 2 * geometry.out_channels * self.pixels * self.reduction
 
 
 def inside(geometry: Geometry) -> float:
-    """Return which part of all products has a factor within the input; a little padding is not counted."""
+    """Return the share of all products whose factor lies inside the input; a little padding is ignored."""
     share = 1.0
     for axis in range(3):
         size, last = geometry.in_size[axis], geometry.out_size[axis] - 1
@@ -68,7 +106,7 @@ def inside(geometry: Geometry) -> float:
 
 
 def gemm_conv(n: Counts) -> float:
-    """Return the cost of the product of K and packed tiles of P."""
+    """Return the time of the product of K and packed tiles of P."""
     cost = ceil(n.outputs / 4) * 4 / n.outputs / 112  # BLAS, which takes four channels at a time,
     cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240  # and tiles of pixels
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 34
@@ -77,11 +115,11 @@ def gemm_conv(n: Counts) -> float:
         cost += 1 / n.outputs / 3.7 + 1 / n.pixels / 2.8
     if not n.in_place:  # packing, where rows of the output begin anew
         cost += (1 / 16 + (n.stride > 1) / 8.2 + 1 / n.width / 2.2) / n.outputs
-    return cost
+    return cost * n.operations
 
 
-def input_gradient_gemm(n: Counts) -> float:
-    """Return the cost of the product of K^T and tiles of the gradient of y, added up by col2im."""
+def input_gradient(n: Counts) -> float:
+    """Return the time of the product of K^T and tiles of the gradient of y, added up by col2im."""
     cost = ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240 + 1 / 112
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
     if not n.in_place:
@@ -89,34 +127,34 @@ def input_gradient_gemm(n: Counts) -> float:
     cost += 1 / (n.reduction * n.outputs * n.pixels) / 0.004  # beginning a group
     if n.geometry.in_channels == 1:
         cost *= 1.3  # a single task, for any number of threads
-    return cost
+    return cost * n.operations
 
 
 def turning(n: Counts) -> float:
-    """Return the cost of turning the weight for every call."""
-    return 1 / n.pixels / 4 + layout_call(n)
+    """Return the time to turn the weight: to reverse its kernels and swap its channels."""
+    return n.operations / n.pixels / 4 + NANOSECONDS_PER_LAYOUT
 
 
 def weight_gradient_gemm(n: Counts) -> float:
-    """Return the cost of the product of the gradient of y and packed tiles of P."""
+    """Return the time of the product of the gradient of y and packed tiles of P."""
     cost = 1 / 78 + 1 / (n.reduction * n.outputs) / 13
     if not n.in_place:  # packing, where rows of the output begin anew
         cost += (1 / 24 + (n.stride > 1) / 8 + 1 / n.width / 0.44) / n.outputs
-    return cost + reading_gradient(n) / 200
+    return (cost + reading_gradient(n) / 200) * n.operations
 
 
 def weight_gradient_channels(n: Counts) -> float:
-    """Return the cost of sums over output positions with output channels in the lanes."""
+    """Return the time of sums over output positions with output channels in the lanes."""
     lanes = ceil(n.outputs / LANES) * LANES / n.outputs
     rows = ceil(n.reduction / PIXELS) * PIXELS / n.reduction
     cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 21  # writing the gradient of the weight
     cost += (1 + n.taps / 6) / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
-    return cost + reading_gradient(n) / 41
+    return (cost + reading_gradient(n) / 41) * n.operations
 
 
 def weight_gradient_pixels(n: Counts) -> float:
-    """Return the cost of sums over output positions with those in the lanes."""
+    """Return the time of sums over output positions with those in the lanes."""
     folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LANES
     lanes = 1.0 if folded else ceil(n.width / LANES) * LANES / n.width
     in_channels = n.reduction // n.taps
@@ -125,7 +163,7 @@ def weight_gradient_pixels(n: Counts) -> float:
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 0.36  # adding up the lanes
     cost += 1 / min(n.pixels, PIXELS_OF_TILE) / 0.3  # adding a tile to the sums
     cost += max(0, in_channels - 32) / 6900 + max(0, n.outputs - 32) / 2e6  # planes and sums leave the cache
-    return cost + reading_gradient(n) / 18
+    return (cost + reading_gradient(n) / 18) * n.operations
 
 
 def reading_gradient(n: Counts) -> float:
@@ -134,7 +172,7 @@ def reading_gradient(n: Counts) -> float:
 
 
 def direct_channels(n: Counts) -> float:
-    """Return the cost of sums with channels in the lanes."""
+    """Return the time of sums with channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
     cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 111  # lanes without a channel
     cost += row * ceil(n.outputs / BLOCK) / n.outputs / 48  # reading pixels for a block of channels
@@ -142,11 +180,11 @@ def direct_channels(n: Counts) -> float:
     cost += n.inputs / (n.taps * n.outputs) / 10  # packing the input
     cost += 1 / n.pixels / 28  # reading the weights
     cost += 1 / (n.reduction * n.outputs) / 0.26
-    return cost
+    return cost * n.operations
 
 
 def direct_pixels(n: Counts) -> float:
-    """Return the cost of sums with pixels in the lanes."""
+    """Return the time of sums with pixels in the lanes."""
     span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
     pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between rows, which are dropped
     cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 110
@@ -156,11 +194,11 @@ def direct_pixels(n: Counts) -> float:
     cost += packing / (n.taps * n.outputs)
     beyond = max(0, n.reduction - 500) / 4096  # the planes of many channels leave the cache
     cost += beyond * (pitch / 490 + 8 / n.outputs / 290 + (n.stride > 1) / 204)
-    return cost
+    return cost * n.operations
 
 
 def depthwise(n: Counts) -> float:
-    """Return the cost of sums over one input channel per group."""
+    """Return the time of sums over one input channel per group."""
     lanes = ceil(n.width / LANES) * LANES / n.width
     cost = lanes / 97 + lanes / n.taps / 14.7  # for each vector of a row, and for each that is written
     cost += 1 / (n.taps * n.pixels) / 0.44
@@ -170,11 +208,11 @@ def depthwise(n: Counts) -> float:
         cost += 1 / 13
     if n.outputs > 1:
         cost += n.inputs / n.taps / n.outputs / 43
-    return cost
+    return cost * n.operations
 
 
 def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the cost of Winograd's algorithm, with tiles of these sides."""
+    """Return the time of Winograd's algorithm, with tiles of these sides."""
     way = winograd_tiles(n.geometry, sides)
     share = way.frequencies * way.tiles / (n.taps * n.pixels)  # of the products of the definition
     in_channels = n.reduction // n.taps
@@ -184,22 +222,50 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
         share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 23
     )  # the input
     cost += way.frequencies / n.taps / n.pixels / 51  # reading the weights
-    return cost
+    return cost * n.operations
+
+
+def no_layout(_n: Counts) -> float:
+    """Return 0: the kernel takes the weights as they are."""
+    return 0.0
 
 
 def direct_layout(n: Counts) -> float:
-    """Return the cost of laying the weights out for every call."""
-    return 1 / n.pixels / 8 + layout_call(n)
+    """Return the time to lay the weights out."""
+    return n.operations / n.pixels / 8 + NANOSECONDS_PER_LAYOUT
 
 
 def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the cost of transforming the weights in every call; large ones leave the cache."""
+    """Return the time to transform the weights; large ones leave the cache."""
     size = winograd_tiles(n.geometry, sides).frequencies / n.taps
     beyond = size * n.reduction * n.outputs * n.geometry.groups > 4e6
-    return size * (1 + beyond) / n.pixels / 10 + layout_call(n)
+    return size * (1 + beyond) / n.pixels / 10 * n.operations + NANOSECONDS_PER_LAYOUT
 
 
-def layout_call(n: Counts) -> float:
-    """Return the cost of laying out anything, however little."""
-    products = n.geometry.groups * n.outputs * n.reduction * n.pixels
-    return NANOSECONDS_PER_LAYOUT / (2 * products)
+def phases(geometry: Geometry, cut: Cut, bands: int) -> float:
+    """Return the time of the input gradient by phases, for one image that is cut into `bands`; see phases.py."""
+    classes = [made for block in cut.blocks for made in block.classes]
+    products = sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes)
+    products -= sum(shared_planes(block) for block in cut.blocks)
+    calls = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
+    elements = geometry.in_channels * prod(geometry.in_size)
+    columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
+    rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]
+    read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
+    woven = NANOSECONDS_PER_ROW * rows + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
+    return products + calls + woven
+
+
+def shared_planes(block: Block) -> float:
+    """Return the time that a block saves because its classes share the planes of direct_pixels."""
+    if {made.kernel.name for made in block.classes} != {"direct_pixels"}:
+        return 0.0
+    copied = [made.geometry.in_channels * made.geometry.out_pixels for made in block.classes]
+    return NANOSECONDS_PER_COPY * (sum(copied) - max(copied))
+
+
+def phases_layout(geometry: Geometry, cut: Cut) -> float:
+    """Return the time to lay the weights of all phases out."""
+    classes = [made for block in cut.blocks for made in block.classes]
+    layouts = sum(made.kernel.layout_nanoseconds(Counts(made.geometry)) for made in classes)
+    return layouts + NANOSECONDS_PER_WEIGHT * prod(geometry.weight_shape)

@@ -1,7 +1,7 @@
 """Phases: the gradient of the input of a strided convolution, as convolutions of the gradient of the output.
 
-``csrc/phases.h`` says what phases and classes are. Here they are found, the work is cut into blocks and bands, and each
-class gets its kernel. All of that depends on the geometry of one image alone.
+``csrc/phases/phases.h`` says what phases and classes are. Here they are found, the work is cut into blocks and bands,
+and each class gets its kernel. All of that depends on the geometry of one image alone.
 """
 
 from __future__ import annotations
@@ -10,52 +10,48 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple
 
-from .._gemmconv import Phases
+from .._gemmconv import LARGEST_SCRATCH, Phases
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
-from . import costs
-from .algorithms import LARGEST_SCRATCH, METHODS, Method, estimated_nanoseconds
+from .costs import Counts
+from .kernels import CONVOLUTION, Kernel, that_fit
 from .tiling import Tiling, equal_part
 
-# The results of a band, of all classes: 1 MiB of float64.
+# The largest number of results of a band, of all classes: 1 MiB of float64.
 RESULTS = 1 << 17
-# About so many of a dense layer, or of a block of groups, so that they stay in the second-level cache; but at least and
-# at most so many positions.
+# The results of a band of a dense layer that stay in the second-level cache.
 BAND_RESULTS = 1 << 16
+# The same for a block of several groups.
 GROUP_RESULTS = 1 << 15
+# A band has at least this number of positions, whatever its results are ...
 BAND_POSITIONS = 128
+# ... and at most this.
 MOST_POSITIONS = 512
-# An image is cut into about so many tasks, but bands and blocks do not become smaller than this for it: each of them
-# reads the weights, or the gradient of the output, again. What is read is worth so many taps of channels.
+# An image is cut into about this number of tasks.
 TASKS = 16
+# For the sake of more tasks a band does not become smaller than this number of positions: each band reads the weights.
 LEAST_POSITIONS = 128
+# Nor does a block of channels get fewer products for each element of the output's gradient: each block reads that.
 LEAST_PRODUCTS = 288
+# Channels of a block, if there is room for them; direct_channels takes them in blocks of this size.
 CHANNEL_BLOCK = 64
-# A kernel that reads all weights for every few vectors of positions is not at its best in bands.
+# direct_pixels reads all weights for every few vectors of positions, which makes it slower in bands.
 PREFERENCE = {"direct_pixels": 1.15}
-# Where there are few taps, it is faster for all classes to share what direct_pixels copies.
+# With fewer taps it is faster if all classes share the planes that direct_pixels copies.
 LEAST_TAPS = {"depthwise": 17}
-# Residues of the width are blocks of their own only if they are many: the others are woven together.
+# The least stride of the width whose residues are cut into blocks; smaller numbers of residues are woven together.
 LEAST_CUT_STRIDE = 32
-# What is more than this is left to another algorithm.
+# Above any of these limits the work is left to another algorithm.
 MOST_CLASSES = 64
 MOST_BLOCKS = 256
 MOST_HALVINGS = 4
 MOST_TAPS = 1 << 15
 MOST_STRIDE = 4096
+# This number of residues is allowed even where the image has fewer elements.
 LEAST_RESIDUES = 64
+# Bytes of float64: the cut serves both types.
 LARGEST_ITEMSIZE = 8
-# To weave an element, and a row of them, to stack one, to copy one of a plane, to compute a class of a band, and a
-# group of it, beside its products, and to read an element of the gradient of the output for a class.
-NANOSECONDS_PER_ELEMENT = 0.15
-NANOSECONDS_PER_ROW = 15
-NANOSECONDS_PER_WEIGHT = 0.3
-NANOSECONDS_PER_COPY = 0.25
-NANOSECONDS_PER_CALL = 150
-NANOSECONDS_PER_GROUP = 80
-NANOSECONDS_PER_READ = 0.15
-
-METHODS_OF_CLASSES = tuple(method for method in METHODS if method.algorithm == "direct")
+KERNELS_OF_CLASSES = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 
 
 class Interval(NamedTuple):
@@ -66,7 +62,7 @@ class Interval(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Phases that follow each other along an axis, with as many taps, that read the same places of the output."""
+    """Neighbouring phases of an axis with the same number of taps that read the same places of the output."""
 
     first_phase: int
     phases: int
@@ -82,7 +78,7 @@ class Class(NamedTuple):
 
     geometry: Geometry
     """Of all positions inside, for the channels of a block."""
-    method: Method
+    kernel: Kernel
     tiling: Tiling
     first_phase: Sizes
     phases: Sizes
@@ -183,37 +179,37 @@ def class_geometry(geometry: Geometry, runs: tuple[Run, ...], groups: int, chann
     )
 
 
-def fits_bands(method: Method, geometry: Geometry) -> bool:
+def fits_bands(kernel: Kernel, geometry: Geometry) -> bool:
     """Tell whether a layout of the weights serves bands of any size.
 
     That of a kernel of one row depends on the size of the output, if the row is longer than the shortest vector.
     """
     one_row = geometry.kernel[:2] == (1, 1) and geometry.out_size[:2] != (1, 1)
-    return method.kernel != "depthwise" or not one_row or geometry.kernel[2] <= 2
+    return kernel.name != "depthwise" or not one_row or geometry.kernel[2] <= 2
 
 
-def choose_method(geometry: Geometry, taps: int) -> Method | None:
-    """Return the fastest kernel for a class of a convolution of so many taps, or None."""
-    counts = costs.Counts(geometry)
-    methods = [
-        method
-        for method in METHODS_OF_CLASSES
-        if method.defined(geometry) and fits_bands(method, geometry) and taps >= LEAST_TAPS.get(method.kernel, 1)
+def choose_kernel(geometry: Geometry, taps: int) -> Kernel | None:
+    """Return the fastest kernel for a class of a convolution with this number of taps, or None."""
+    counts = Counts(geometry)
+    kernels = [
+        kernel
+        for kernel in that_fit(KERNELS_OF_CLASSES, geometry)
+        if fits_bands(kernel, geometry) and taps >= LEAST_TAPS.get(kernel.name, 1)
     ]
-    return min(methods, key=lambda method: PREFERENCE.get(method.kernel, 1) * method.cost(counts), default=None)
+    return min(kernels, key=lambda kernel: PREFERENCE.get(kernel.name, 1) * kernel.nanoseconds(counts), default=None)
 
 
 @lru_cache(maxsize=512)
 def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Class | None:
     """Return a class with its kernel, or None if there is no kernel for it."""
     convolution = class_geometry(geometry, runs, groups, channels)
-    method = choose_method(convolution, prod(geometry.kernel))
-    if method is None:
+    kernel = choose_kernel(convolution, prod(geometry.kernel))
+    if kernel is None:
         return None
     return Class(
         convolution,
-        method,
-        method.tiling(convolution, LARGEST_ITEMSIZE, 1),
+        kernel,
+        kernel.tiling(convolution, LARGEST_ITEMSIZE, 1),
         tuple([run.first_phase for run in runs]),
         tuple([run.phases for run in runs]),
         tuple([run.lead for run in runs]),
@@ -222,22 +218,27 @@ def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels:
 
 
 def choose_band(positions: tuple[Interval, ...], most: int) -> Sizes:
-    """Return the positions of a task along each axis, which are at most so many: whole rows if they can be."""
+    """Return the positions of a task along each axis: at most `most` in all, and whole rows if possible."""
     height, width = (end - first for first, end in positions[1:])
     columns = equal_part(width, most)
     return 1, equal_part(height, max(most // columns, 1)), columns
 
 
-def band_count(positions: tuple[Interval, ...], band: Sizes) -> int:
+def bands_of(positions: tuple[Interval, ...], band: Sizes) -> int:
     """Return the number of bands of an image."""
     return prod(-(-(end - first) // size) for (first, end), size in zip(positions, band))
+
+
+def count_bands(cut: Cut) -> int:
+    """Return the number of bands that an image is cut into."""
+    return bands_of(cut.positions, cut.band)
 
 
 def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: int) -> _Parts:
     """Return how large blocks and bands are.
 
-    First bands become smaller until there are tasks enough, then blocks. Bands are halved some times, to need less
-    scratch.
+    First bands become smaller until there are enough tasks, then blocks. Then bands are halved `halvings` times, to
+    need less scratch.
     """
     groups, channels = geometry.groups, geometry.in_channels // geometry.groups
     phases, stride = prod(phase_counts(geometry)), geometry.stride[2]
@@ -250,7 +251,7 @@ def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
         most = min(max(BAND_RESULTS // stacked, BAND_POSITIONS), MOST_POSITIONS)
         share = -(-image // TASKS)
     band = choose_band(positions, max(min(most, max(share, LEAST_POSITIONS)) >> halvings, 1))
-    blocks = -(-TASKS // band_count(positions, band))
+    blocks = -(-TASKS // bands_of(positions, band))
     room = max((RESULTS >> halvings) // (phases * prod(band)), 1)
     if groups > 1 and channels <= room:
         part = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
@@ -322,33 +323,3 @@ def cut_into_phases(geometry: Geometry) -> Cut | None:
         if cut is None or Phases(geometry, LARGEST_ITEMSIZE, cut).scratch_bytes <= LARGEST_SCRATCH:
             return cut
     return None
-
-
-def shared_nanoseconds(block: Block) -> float:
-    """Return how long a block would copy planes if its classes did not share them."""
-    if {made.method.kernel for made in block.classes} != {"direct_pixels"}:
-        return 0.0
-    copied = [made.geometry.in_channels * made.geometry.out_pixels for made in block.classes]
-    return NANOSECONDS_PER_COPY * (sum(copied) - max(copied))
-
-
-def phases_nanoseconds(geometry: Geometry, cut: Cut) -> float:
-    """Return how long it takes on one thread, with weights that are laid out."""
-    classes = [made for block in cut.blocks for made in block.classes]
-    products = sum(estimated_nanoseconds(made.method, made.geometry) for made in classes)
-    products -= sum(shared_nanoseconds(block) for block in cut.blocks)
-    bands = band_count(cut.positions, cut.band)
-    calls = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
-    elements = geometry.in_channels * prod(geometry.in_size)
-    columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
-    rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]
-    read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
-    other = calls + NANOSECONDS_PER_ROW * rows + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
-    return geometry.batch * (products + other)
-
-
-def phases_layout_nanoseconds(geometry: Geometry, cut: Cut) -> float:
-    """Return how long it takes on one thread to lay the weights out."""
-    classes = [made for block in cut.blocks for made in block.classes]
-    layouts = [made.method.layout_cost(costs.Counts(made.geometry)) * made.geometry.operations for made in classes]
-    return sum(layouts) + NANOSECONDS_PER_WEIGHT * prod(geometry.weight_shape)

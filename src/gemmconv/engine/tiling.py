@@ -15,7 +15,7 @@ from .blas import gemm_path
 
 
 class Tiling(NamedTuple):
-    """How the tile loop cuts ``Y = K @ P`` of one image and group; ``csrc/gemm_conv.h`` draws it."""
+    """How the tile loop cuts ``Y = K @ P`` of one image and group; ``csrc/gemm/gemm_conv.h`` draws it."""
 
     pixels: int
     """Output positions of a task."""
@@ -178,12 +178,15 @@ def choose_winograd_tiling(
     return Tiling(pixels=winograd_tiles(geometry, sides).side, block=0, panel=0, channels=0, taps=0)
 
 
-def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | None = None) -> Tiling:
-    """Return the tiling of the transpose of a convolution; ``csrc/input_gradient.h`` draws it.
+def choose_input_gradient_tiling(
+    geometry: Geometry, itemsize: int, threads: int = 1, path: str | None = None
+) -> Tiling:
+    """Return the tiling of the transpose of a convolution; ``csrc/gemm/input_gradient.h`` draws it.
 
     The panel holds a tile of ``K^T @ G``: `taps` are the rows of K^T in a call of BLAS, `channels` the output channels
     that it sums over. `block` is the number of input channels in a task.
     """
+    del threads
     limits = PATHS[gemm_path() if path is None else path]
     image = geometry.out_pixels
     call = next(row for row in limits.calls if image <= row.largest_image)
@@ -205,12 +208,11 @@ def choose_input_gradient_tiling(geometry: Geometry, itemsize: int, path: str | 
     )
 
 
-def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int) -> Tiling:
-    """Return the tiling of the gradient of a weight by BLAS; ``csrc/weight_gradient_gemm.h`` draws it."""
-    pixels, group_channels = (
-        equal_part(geometry.out_pixels, SUMMED_PIXELS, 16),
-        geometry.out_channels // geometry.groups,
-    )
+def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
+    """Return the tiling of the gradient of a weight by BLAS; ``csrc/gemm/weight_gradient_gemm.h`` draws it."""
+    del threads
+    pixels = equal_part(geometry.out_pixels, SUMMED_PIXELS, 16)
+    group_channels = geometry.out_channels // geometry.groups
     rows, channels = max(PANEL_BYTES // (pixels * itemsize), 1), SUMMED_CHANNELS
     while True:
         panel = equal_part(geometry.reduction_length, rows)

@@ -1,4 +1,4 @@
-"""Weights of a plan, laid out for its kernels once in each type that is computed in."""
+"""The weight and bias of a plan, and their layouts, one per computing dtype."""
 
 from __future__ import annotations
 
@@ -19,35 +19,38 @@ class LaidOut(NamedTuple):
 
 
 class Weights:
-    """What one `update` brought, and the same laid out in each computing dtype that was asked for.
+    """The weight and bias that one `update` brought, and their layouts.
 
-    Threads share it: all that changes are the entries of a dictionary, which they may set twice to the same.
+    Threads share it: all that changes are the entries of two dictionaries, which they may set twice to the same.
     """
 
-    __slots__ = ("bias", "dtype", "laid_out", "turned", "weight")
+    __slots__ = ("_backward", "_forward", "bias", "dtype", "weight")
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
         self.weight, self.bias = weight, bias
         self.dtype = weight.dtype
-        self.laid_out: dict[np.dtype[Any], LaidOut] = {}
-        self.turned: dict[np.dtype[Any], Memory | Layout] = {}
+        self._forward: dict[np.dtype[Any], LaidOut] = {}
+        self._backward: dict[np.dtype[Any], Memory | Layout] = {}
 
-    def lay_out(self, dtype: np.dtype[Any], call: Call) -> LaidOut:
+    def for_convolution(self, dtype: np.dtype[Any], call: Call) -> LaidOut:
         """Return weight and bias laid out for the convolution."""
-        laid_out = self.laid_out.get(dtype)
+        laid_out = self._forward.get(dtype)
         if laid_out is None:
             bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
-            laid_out = LaidOut(call.problem.lay_out(contiguous(self.weight, dtype), call.threads), bias)
-            self.laid_out[dtype] = laid_out
+            laid_out = self._forward[dtype] = LaidOut(self._lay_out(dtype, call), bias)
         return laid_out
 
-    def turn(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
+    def for_input_gradient(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
         """Return the weight laid out for the gradient of the input."""
-        turned = self.turned.get(dtype)
-        if turned is None:
-            turned = self.turned[dtype] = call.problem.lay_out(contiguous(self.weight, dtype), call.threads)
-        return turned
+        laid_out = self._backward.get(dtype)
+        if laid_out is None:
+            laid_out = self._backward[dtype] = self._lay_out(dtype, call)
+        return laid_out
+
+    def _lay_out(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
+        laid_out: Memory | Layout = call.problem.lay_out(contiguous(self.weight, dtype), call.threads)
+        return laid_out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return all but what is laid out, which points into memory."""
+        """Return all but the layouts, which point into memory."""
         return Weights, (self.weight, self.bias)

@@ -1,0 +1,129 @@
+"""Kernels: the table of the C kernels of every operation.
+
+A kernel says itself, in C, which geometries it fits (``csrc/kernels.h``). This table adds what C does not need: the
+name of its algorithm, what speaks for it, its estimated time (costs.py), and how its work is cut (tiling.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from .._gemmconv import fitting_kernels
+from ..checks.geometry import Geometry
+from . import costs
+from .tiling import (
+    Tiling,
+    choose_direct_tiling,
+    choose_input_gradient_tiling,
+    choose_tiling,
+    choose_weight_gradient_tiling,
+    choose_winograd_tiling,
+)
+
+
+class Kernel(NamedTuple):
+    """One C kernel, and what decides about taking it."""
+
+    algorithm: str
+    """Its name for users, which several kernels may share."""
+    name: str
+    """Its name in C."""
+    why: str
+    """What speaks for it."""
+    nanoseconds: Callable[[costs.Counts], float]
+    """Its time for one image on one thread, with weights that are laid out."""
+    tiling: Callable[[Geometry, int, int], Tiling]
+    """(geometry, itemsize, threads) -> how it cuts its work."""
+    layout_nanoseconds: Callable[[costs.Counts], float] = costs.no_layout
+    """The time to lay the weights out: once for a plan, in every call without one."""
+
+
+CONVOLUTION: tuple[Kernel, ...] = (
+    Kernel(
+        "gemm",
+        "gemm_conv",
+        "the product of the kernel matrix and patches, tile by tile",
+        costs.gemm_conv,
+        choose_tiling,
+    ),
+    Kernel(
+        "direct",
+        "direct_channels",
+        "the sums of many output channels at a time, in registers",
+        costs.direct_channels,
+        choose_direct_tiling,
+        costs.direct_layout,
+    ),
+    Kernel(
+        "direct",
+        "direct_pixels",
+        "the sums of many output positions at a time, in registers",
+        costs.direct_pixels,
+        choose_direct_tiling,
+        costs.direct_layout,
+    ),
+    Kernel(
+        "direct",
+        "depthwise",
+        "one input channel per group: each row of the input is read once for all rows of the output that need it",
+        costs.depthwise,
+        choose_direct_tiling,
+        costs.direct_layout,
+    ),
+    Kernel(
+        "winograd",
+        "winograd",
+        "a quarter of the multiplications of a 3x3 kernel, by Winograd's algorithm",
+        costs.winograd,
+        choose_winograd_tiling,
+        costs.winograd_layout,
+    ),
+    Kernel(
+        "winograd2",
+        "winograd",
+        "less than half of the multiplications of a 3x3 kernel, by Winograd's algorithm with small tiles",
+        partial(costs.winograd, sides=(2,)),
+        partial(choose_winograd_tiling, sides=(2,)),
+        partial(costs.winograd_layout, sides=(2,)),
+    ),
+)
+
+INPUT_GRADIENT = Kernel(
+    "gemm",
+    "input_gradient",
+    "the product of the transposed kernel matrix and the gradient of the output, added up tile by tile",
+    costs.input_gradient,
+    choose_input_gradient_tiling,
+)
+
+WEIGHT_GRADIENT: tuple[Kernel, ...] = (
+    Kernel(
+        "gemm",
+        "weight_gradient_gemm",
+        "the product of the gradient of the output and patches, tile by tile",
+        costs.weight_gradient_gemm,
+        choose_weight_gradient_tiling,
+    ),
+    Kernel(
+        "direct",
+        "weight_gradient_channels",
+        "the sums of many output channels at a time, in registers",
+        costs.weight_gradient_channels,
+        choose_direct_tiling,
+    ),
+    Kernel(
+        "direct",
+        "weight_gradient_pixels",
+        "sums over many output positions at a time, in registers",
+        costs.weight_gradient_pixels,
+        choose_direct_tiling,
+    ),
+)
+
+
+def that_fit(kernels: tuple[Kernel, ...], geometry: Geometry) -> list[Kernel]:
+    """Return those of some kernels that can compute a geometry."""
+    fitting = fitting_kernels(geometry)
+    return [kernel for kernel in kernels if kernel.name in fitting]
