@@ -6,10 +6,12 @@ The C layer takes contiguous, aligned arrays of one native type. The computing d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from .geometry import Geometry
@@ -78,10 +80,10 @@ def flipped(weight: Array, flip: object) -> Array:
 
 def contiguous(array: T, dtype: np.dtype[Any]) -> T:
     """Return an array itself, or a contiguous, aligned, native copy of the wanted type; and all else as it is."""
-    if not isinstance(array, np.ndarray):
-        return array  # None, or weights that are laid out
+    if type(array) is not ndarray:
+        return array  # weights that are laid out
     flags = array.flags
-    if array.dtype is dtype and flags.c_contiguous and flags.aligned:
+    if array.dtype is dtype and flags.carray:  # the usual case: contiguous, aligned, writable
         return array
     if array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned:
         return array
@@ -143,21 +145,17 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
         raise TypeError(f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)")
 
 
-def result_array(out: Array | None, shape: Sizes, dtype: np.dtype[Any], *inputs: object) -> Array:
+def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> Array:
     """Return where the C layer may write: `out` if it has nothing to convert and overlaps no input, or a new array."""
-    if out is None:
-        return np.empty(shape, dtype)
     flags = out.flags
     usable = out.dtype == dtype and out.dtype.isnative and flags.c_contiguous and flags.aligned
-    arrays = [array for array in inputs if isinstance(array, np.ndarray)]
-    if not usable or any(np.may_share_memory(out, array) for array in arrays):
-        return np.empty(shape, dtype)
-    return out
+    for array in inputs:
+        usable = usable and not (type(array) is ndarray and np.may_share_memory(out, array))
+    return out if usable else np.empty(out.shape, dtype)
 
 
-def deliver(result: Array, out: Array | None) -> Array:
-    """Return the result where the caller wants it."""
-    if out is None or out is result:
-        return result
-    np.copyto(out, result, casting="same_kind")
+def deliver(result: Array, out: Array) -> Array:
+    """Return `out`, with the result in it."""
+    if out is not result:
+        np.copyto(out, result, casting="same_kind")
     return out

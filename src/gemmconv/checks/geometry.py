@@ -1,8 +1,7 @@
 """Geometry: the shapes and options of a convolution validated together, and the sizes that follow.
 
-This file and shapes.py, about the shapes of arguments, are the only ones that raise for shapes; options.py normalises
-what does not depend on them. All sizes are Python integers, so nothing overflows; what the C layer or BLAS cannot
-represent is refused here with its number.
+All sizes are Python integers, so nothing overflows. What the C layer or BLAS cannot represent is refused here, with its
+number.
 
 Along each axis, with *extent* = ``dilation * (kernel - 1) + 1``, the number of input positions a kernel covers::
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,14 +101,14 @@ class Call(NamedTuple):
             check_out(out, self.out_shape, dtype)
         if self.extension:
             return self._into_extended(out, dtype, *arrays)
-        ready = list(map(contiguous, arrays, repeat(dtype)))
-        result = result_array(out, self.out_shape, dtype, *ready)
+        ready = [array if array is None else contiguous(array, dtype) for array in arrays]
+        result = np.empty(self.out_shape, dtype) if out is None else result_array(out, dtype, ready)
         if self.limits_blas:
             with single_threaded_blas:
                 self.run(*ready, result, self.threads)
         else:
             self.run(*ready, result, self.threads)
-        return deliver(result, out)
+        return result if out is None else deliver(result, out)
 
     def _into_extended(self, out: Array | None, dtype: np.dtype[Any], *arrays: Any) -> Array:
         """Do the same with x extended, or with the gradient of an extended x folded."""
@@ -118,7 +117,8 @@ class Call(NamedTuple):
         plain = self._replace(extension=None)
         if x is None:
             extended = plain._replace(out_shape=shape).into(None, dtype, *arrays)
-            return deliver(fold(extended, self.geometry, mode), out)
+            folded = fold(extended, self.geometry, mode)
+            return folded if out is None else deliver(folded, out)
         return plain.into(out, dtype, *arrays[:x], extend(arrays[x], self.geometry, mode), *arrays[x + 1 :])
 
 

@@ -18,7 +18,7 @@ class Tiling(NamedTuple):
     """How the tile loop cuts ``Y = K @ P`` of one image and group; ``csrc/gemm/gemm_conv.h`` draws it."""
 
     pixels: int
-    """Output positions of a task."""
+    """Output positions of a task; for winograd the side of a tile."""
     block: int
     """Output channels of a task."""
     panel: int
@@ -29,7 +29,7 @@ class Tiling(NamedTuple):
     """Rows of P of a call of BLAS."""
 
 
-class Call(NamedTuple):
+class GemmCall(NamedTuple):
     """The largest call of BLAS for images of up to a number of pixels."""
 
     largest_image: float
@@ -41,7 +41,7 @@ class Call(NamedTuple):
 class Path(NamedTuple):
     """What suits one of the ways in which BLAS multiplies."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[GemmCall, ...]
     multiple: int
     """Of pixels: what a tile is rounded up to."""
     calls_per_image: int
@@ -59,9 +59,9 @@ PATHS = {
     "small": Path(
         (
             # A tile that is no multiple of 64; more channels make up for it: 512->512 on 7x7: 100.7 instead of 96.5.
-            Call(56, pixels=56, channels=128, taps=139),
-            Call(2048, pixels=64, channels=64, taps=244),
-            Call(inf, pixels=128, channels=32, taps=244),
+            GemmCall(56, pixels=56, channels=128, taps=139),
+            GemmCall(2048, pixels=64, channels=64, taps=244),
+            GemmCall(inf, pixels=128, channels=32, taps=244),
         ),
         multiple=64,
         calls_per_image=2,
@@ -73,8 +73,8 @@ PATHS = {
     # lock: with tasks half as large two threads gain 1.2 to 1.5 instead of 1.5 to 1.7 on the layers of 56x56.
     "packing": Path(
         (
-            Call(1024, pixels=256, channels=1 << 20, taps=256),
-            Call(inf, pixels=512, channels=1 << 20, taps=256),
+            GemmCall(1024, pixels=256, channels=1 << 20, taps=256),
+            GemmCall(inf, pixels=512, channels=1 << 20, taps=256),
         ),
         multiple=16,
         calls_per_image=4,
