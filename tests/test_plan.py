@@ -12,7 +12,7 @@ from cases import CASES, integers
 
 import gemmconv
 from gemmconv import Plan, conv, num_threads, plan
-from gemmconv.engine.algorithms import ALGORITHMS
+from gemmconv.checks.options import ALGORITHMS
 
 
 def normal(shape, dtype, seed):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, overload
 
 import numpy as np
 from numpy import ndarray
@@ -78,7 +78,15 @@ def flipped(weight: Array, flip: object) -> Array:
     return np.flip(weight, tuple(range(2, weight.ndim))) if check_flip(flip) else weight
 
 
-def contiguous(array: T, dtype: np.dtype[Any]) -> T:
+@overload
+def contiguous(array: Array, dtype: np.dtype[Any]) -> Array: ...
+
+
+@overload
+def contiguous(array: T, dtype: np.dtype[Any]) -> T: ...
+
+
+def contiguous(array: Any, dtype: np.dtype[Any]) -> Any:
     """Return an array itself, or a contiguous, aligned, native copy of the wanted type; and all else as it is."""
     if type(array) is not ndarray:
         return array  # weights that are laid out
@@ -87,7 +95,7 @@ def contiguous(array: T, dtype: np.dtype[Any]) -> T:
         return array
     if array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned:
         return array
-    return np.array(array, dtype=dtype, order="C", subok=False)  # type: ignore[return-value]
+    return np.array(array, dtype=dtype, order="C", subok=False)
 
 
 def extend(x: Array, geometry: Geometry, mode: str) -> Array:
