@@ -2,8 +2,8 @@
 
     python examples/deblur.py before_after.png
 
-It takes some ten seconds. The photograph is one that matplotlib ships; name another with ``--picture``. Needs Pillow
-and matplotlib (``pip install ".[examples]"``).
+It takes some ten seconds. It uses a photograph that matplotlib ships; ``--picture`` names another. It needs Pillow and
+matplotlib (``pip install ".[examples]"``).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import gemmconv
 
 
 def disc(radius: float) -> np.ndarray:
-    """Return the kernel of a lens out of focus: every point becomes a disc."""
+    """Return the kernel of a lens that is out of focus: it turns every point into a disc."""
     reach = np.arange(-np.ceil(radius), np.ceil(radius) + 1)
     kernel = (reach[:, np.newaxis] ** 2 + reach**2 <= radius**2).astype(np.float32)
     return kernel / kernel.sum()
 
 
 def blur_operator(shape: tuple[int, ...], kernel: np.ndarray) -> gemmconv.ConvolutionOperator:
-    """Return the blur of a picture of shape (colours, height, width), whose border goes on as its mirror image."""
+    """Return the blur of a picture of shape (colours, height, width); beyond the border, the picture is mirrored."""
     weight = np.broadcast_to(kernel, (shape[0], 1, *kernel.shape))
     return gemmconv.ConvolutionOperator(weight, shape[1:], padding="same", padding_mode="symmetric", groups=shape[0])
 
 
 class WithProgress(LinearOperator):
-    """An operator that shows on one line how many of its products have been taken."""
+    """An operator that counts its products, and shows the count on one line."""
 
     def __init__(self, operator: LinearOperator, products: int) -> None:
         super().__init__(operator.dtype, operator.shape)

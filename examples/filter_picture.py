@@ -1,8 +1,8 @@
-"""Filter a picture: a real picture in, a real picture out.
+"""Filter a picture file, and write the result to another file.
 
     python examples/filter_picture.py photo.jpg sharp.png --kernel sharpen
 
-Needs Pillow (``pip install pillow``).
+It needs Pillow (``pip install pillow``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 import gemmconv
 
-# A smooth bump: the fifth row of Pascal's triangle along both axes.
+# A smooth bump: along both axes, the row 1 4 6 4 1 of Pascal's triangle.
 BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 
 KERNELS = {
@@ -26,7 +26,7 @@ KERNELS = {
 
 
 def filter_picture(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Return the picture after filtering each colour by itself; the border goes on with its own pixels.
+    """Filter each colour of a picture separately; beyond the border, its outermost pixels are repeated.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def filter_picture(pixels: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Read, filter, write."""
+    """Read a picture, filter it, and write it."""
     parser = argparse.ArgumentParser(description="Filter a picture.")
     parser.add_argument("input", metavar="IN", help="a picture that Pillow can read")
     parser.add_argument("output", metavar="OUT", help="where to write the result; the ending tells the format")

@@ -2,20 +2,21 @@
 
     python examples/train_digits.py digits.png
 
-It takes some ten seconds, tells on standard error how far it is, and prints how many it reads of the digits that it has
-not learnt from::
+It takes some ten seconds, and shows its progress on standard error. At the end it prints how well it reads digits that
+it has not seen before::
 
     test accuracy: 99.4% (2 of 355 misread)
 
-The plot shows the loss and the accuracy on the way, the filters of the first layer, and the digits it was least sure
-of. The digits, 1797 pictures of 8x8 pixels, come with scikit-learn (``pip install ".[examples]"``).
+The plot shows the loss and the accuracy during training, the filters of the first layer, and the digits of which the
+network was least sure. The digits are 1797 pictures of 8x8 pixels, which come with scikit-learn
+(``pip install ".[examples]"``).
 
-What to read here: a *layer* computes ``y = f(x, parameters)``. The *loss* is a number that tells how wrong the last y
-is. ``grad_output`` is its gradient with respect to y: how fast the loss grows with each element of y. From it a layer
-works out, by the chain rule,
+A *layer* computes ``y = f(x, parameters)``. The *loss* is a number that says how wrong the y of the last layer is.
+``grad_output`` is the gradient of the loss with respect to the y of a layer: how fast the loss grows with each element
+of y. From ``grad_output`` a layer computes, by the chain rule,
 
-* the gradients with respect to its parameters, which tell how to change them to be less wrong;
-* the gradient with respect to x. As x is the y of the layer before, this is the ``grad_output`` of that layer.
+* the gradients with respect to its parameters, which say how to change them so that the loss becomes smaller;
+* the gradient with respect to x. Since x is the y of the layer before, this is the ``grad_output`` of that layer.
 """
 
 from __future__ import annotations
@@ -41,19 +42,19 @@ class Convolution:
     """Every output is a weighted sum of one patch of the input, plus a bias. All patches share the weights."""
 
     def __init__(self, rng: np.random.Generator, shape: tuple[int, ...], **options: int) -> None:
-        # With this spread of the weights the signal neither fades nor grows on its way (He et al., 2015).
+        # With weights of this spread, the signal neither fades nor grows from layer to layer (He et al., 2015).
         weight = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
         self.parameters = [weight, np.zeros(shape[0], np.float32)]
         self.options = options
 
     def forward(self, x: Array) -> Array:
-        """Return K @ P + bias: the weights as a matrix, times the patches as the columns of another."""
-        self.x = x  # how much a weight matters depends on what it was multiplied by
+        """Return K @ P + bias: K is the weights as a matrix, the columns of P are the patches of x."""
+        self.x = x  # the gradient of a weight depends on what the weight was multiplied by
         weight, bias = self.parameters
         return gemmconv.conv2d(x, weight, bias, **self.options)
 
     def parameter_gradients(self, grad_output: Array) -> list[Array]:
-        """Return grad_output @ P.T, the gradient of K: each weight sums over all the places where it was used."""
+        """Return grad_output @ P.T, the gradient of K: for each weight, a sum over all patches."""
         kernel_size = self.parameters[0].shape[2:]
         return [
             gemmconv.conv_weight_gradient(grad_output, self.x, kernel_size, **self.options),
@@ -67,7 +68,7 @@ class Convolution:
 
 
 class Rectifier:
-    """Negative numbers become zero (ReLU). Two convolutions with nothing between them would be just another one."""
+    """Negative numbers become zero (ReLU). Without it, two convolutions in a row would be a single convolution."""
 
     parameters: tuple[Array, ...] = ()
 
@@ -81,7 +82,7 @@ class Rectifier:
         return []
 
     def input_gradient(self, grad_output: Array) -> Array:
-        """Return the gradient where x came through. Where it did not, a small change of x changes nothing."""
+        """Return the gradient where x was positive, and zero elsewhere: there a small change of x changes nothing."""
         return grad_output * self.positive
 
 
@@ -96,7 +97,7 @@ class Network:
             Rectifier(),
             Convolution(rng, (64, 64, 3, 3), padding=1),  # -> (64, 4, 4)
             Rectifier(),
-            # A kernel as large as its input sees one patch, all there is: this is a dense layer, by another name.
+            # A kernel as large as its input has one patch, the whole input: this is a dense layer.
             Convolution(rng, (10, 64, 4, 4)),  # -> (10, 1, 1)
         ]
 
@@ -112,29 +113,29 @@ class Network:
         return x.reshape(len(x), 10)
 
     def backward(self, grad_scores: Array) -> list[Array]:
-        """Return the gradients of all parameters at the last `forward`, from that of the scores."""
+        """Return the gradients of all parameters for the last `forward`, computed from the gradient of the scores."""
         grad_output = grad_scores.reshape(-1, 10, 1, 1)
         gradients: list[Array] = []
         for layer in reversed(self.layers):
             gradients = layer.parameter_gradients(grad_output) + gradients
-            if layer is not self.layers[0]:  # nobody asks how to change the pictures
+            if layer is not self.layers[0]:  # the gradient of the pictures is not needed
                 grad_output = layer.input_gradient(grad_output)
         return gradients
 
 
 def cross_entropy(scores: Array, labels: Array) -> tuple[float, Array]:
     """Return the mean of -log(probability of the right digit), and its gradient with respect to the scores."""
-    scores = scores - scores.max(axis=1, keepdims=True)  # changes no probability, and nothing overflows
+    scores = scores - scores.max(axis=1, keepdims=True)  # this changes no probability, and keeps exp from overflowing
     log_probability = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
     right = np.arange(len(labels)), labels
-    # The gradient is as simple as this: the probabilities that came out, minus those that should have.
+    # The gradient is the computed probabilities minus the right ones, which are 1 for the right digit and 0 elsewhere.
     gradient = np.exp(log_probability)
     gradient[right] -= 1
     return -float(log_probability[right].mean()), gradient / len(labels)
 
 
 def split(labels: Array) -> tuple[Array, Array]:
-    """Return which pictures to learn from, and which to test with: a fifth of every digit, always the same."""
+    """Return the indices of the training pictures and of the test pictures: always the same fifth of every digit."""
     rng = np.random.default_rng(0)
     shuffled = [rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
     test = [indices[: len(indices) // 5] for indices in shuffled]
@@ -142,7 +143,7 @@ def split(labels: Array) -> tuple[Array, Array]:
 
 
 def jiggle(pictures: Array, rng: np.random.Generator) -> Array:
-    """Return the pictures, each moved by a part of a pixel: the same digits, and never twice the same picture."""
+    """Return the pictures, each moved by a fraction of a pixel, so that no picture is ever seen twice."""
     n, _, height, width = pictures.shape
     padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
@@ -151,22 +152,22 @@ def jiggle(pictures: Array, rng: np.random.Generator) -> Array:
 
 
 def train(network: Network, pictures: Array, labels: Array, epochs: int, rng: np.random.Generator) -> Iterator[float]:
-    """Go downhill, a batch at a time; yield the loss of each step after taking it."""
+    """Train by gradient descent, one batch per step; yield the loss of each step."""
     velocities = [np.zeros_like(parameter) for parameter in network.parameters()]
     for epoch in range(epochs):
-        rate = RATE * (1 - epoch / epochs)  # large steps to get there, small ones to settle
+        rate = RATE * (1 - epoch / epochs)  # large steps at first, small steps at the end
         for batch in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH):
             loss, grad_scores = cross_entropy(network.forward(jiggle(pictures[batch], rng)), labels[batch])
             gradients = network.backward(grad_scores)
             for parameter, velocity, gradient in zip(network.parameters(), velocities, gradients):
-                velocity *= MOMENTUM  # a ball rolls on where the slope keeps its direction
+                velocity *= MOMENTUM  # steps in the same direction become longer
                 velocity -= rate * gradient
                 parameter += velocity
             yield loss
 
 
 def show_progress(step: int, steps: int, text: str, epoch_ends: bool) -> None:
-    """Draw a bar on a terminal; elsewhere, as in a log, write a line per epoch."""
+    """Draw a bar on a terminal; elsewhere, for example in a log file, write one line per epoch."""
     if sys.stderr.isatty():
         bar = "#" * (30 * step // steps)
         print(f"\r[{bar:.<30}] {text}", end="\n" if step == steps else "", file=sys.stderr, flush=True)
@@ -175,7 +176,7 @@ def show_progress(step: int, steps: int, text: str, epoch_ends: bool) -> None:
 
 
 def plot(path: str, losses: list[float], accuracies: list[float], filters: Array, test: tuple[Array, ...]) -> None:
-    """Draw how it went, what the first layer looks for, and the test digits that were read least well."""
+    """Draw the loss and the accuracy, the filters of the first layer, and the test digits that were hardest to read."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     (left, right), (lower_left, lower_right) = figure.subfigures(2, 2)
     epochs = np.arange(1, len(accuracies) + 1)
@@ -207,7 +208,7 @@ def plot(path: str, losses: list[float], accuracies: list[float], filters: Array
 
 
 def main() -> None:
-    """Learn, test, plot."""
+    """Train the network, test it, and plot the results."""
     parser = argparse.ArgumentParser(description="Teach a convolutional network to read handwritten digits.")
     parser.add_argument("output", metavar="OUT", help="where to write the plot; the ending tells the format")
     parser.add_argument("--epochs", type=int, default=30, help="how often to see every picture; default: 30")

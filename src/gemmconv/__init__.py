@@ -1,6 +1,10 @@
-"""Convolutions of NumPy arrays as matrix multiplications.
+"""Fast convolutions of NumPy arrays on the CPU.
 
-A convolution here is the one of neural networks, a cross-correlation, unless ``flip=True`` is given.
+Here a convolution is what neural networks call one: a cross-correlation. With ``flip=True`` it is the convolution of
+mathematics.
+
+This file only collects the public names. A new public function needs a line among the imports (or in `_LAZY`) and one
+in `__all__`.
 """
 
 from importlib import import_module
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 
 __version__ = version("gemmconv")
 
-# What needs scipy.sparse, whose import takes longer than all the rest, comes when it is first asked for.
+# The names that need scipy.sparse, and their modules. Importing scipy.sparse takes longer than all the rest, so these
+# modules are imported when one of their names is first used.
 _LAZY = {
     "ConvolutionOperator": "linear_operator",
     "convolution_matrix": "matrices",

@@ -1,4 +1,8 @@
-"""Columns: the patch matrix P of images (im2col), and its transpose (col2im)."""
+"""Columns: im2col builds the patch matrix P of images; col2im is its transpose.
+
+This file holds the public signatures and their documentation. What an argument may be is decided in checks/, how the
+matrix is built in engine/ and csrc/gemm.
+"""
 
 from __future__ import annotations
 
@@ -25,38 +29,38 @@ def im2col(
 ) -> Array:
     r"""Return the patch matrix P: one column for each output position of a convolution (cross-correlation).
 
-    Multiplied by the kernel matrix it is the convolution: ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])``.
+    The product of the kernel matrix and P is the convolution: ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])``.
 
     Parameters
     ----------
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
-        The input; without the batch axis N the result has none either.
+        The input. Without the batch axis N the result has none either.
     kernel_size : sequence of int
-        The kernel's spatial size: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
+        The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
     stride, padding, dilation, padding_mode : optional
         As in `gemmconv.conv`.
     out : ndarray, optional
-        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``). It may
-        overlap the input.
+        The array to write the result to. It must have exactly the shape of the result, and a type to which the result
+        can be cast (``"same_kind"``). It may overlap the input.
 
     Returns
     -------
     ndarray of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
-        Row ``(c, *tap)`` and column ``position``, both counted in C order, hold what the kernel's tap reads of channel
-        c for the output at that position. Of type ``numpy.result_type(x, numpy.float32)``: float32 or float64. This is
-        `out` where that was given.
+        Row ``(c, *tap)`` and column ``position``, both counted in C order, hold the element of channel c that this tap
+        reads for the output at this position. The type is ``numpy.result_type(x, numpy.float32)``, which is float32 or
+        float64. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value; the message names it and the rule.
+        If an argument has the wrong kind or value. The message names it and the rule.
     MemoryError
-        If there is no memory for the result, which is about ``prod(kernel_size)`` times as large as `x`.
+        If there is no memory for the result. With stride 1 it is about ``prod(kernel_size)`` times as large as `x`.
 
     See Also
     --------
     col2im : The transpose of this linear map.
-    kernel_matrix : What to multiply it by.
+    kernel_matrix : The matrix to multiply it by.
 
     Examples
     --------
@@ -85,35 +89,36 @@ def col2im(
     padding_mode: str = "zeros",
     out: Array | None = None,
 ) -> Array:
-    r"""Add columns up into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
+    r"""Add up columns into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
 
-    Each element of the result is the sum of the entries that `im2col` would have filled with it. It is not the inverse:
-    ``col2im(im2col(x, ...), ...)`` is x times the number of patches that each element is in.
+    Each element of the result is the sum of all entries of the columns to which `im2col` would copy that element. It is
+    not the inverse of `im2col`: ``col2im(im2col(x, ...), ...)`` multiplies each element of x by the number of patches
+    that contain it.
 
     Parameters
     ----------
     columns : array_like of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
-        A matrix of the shape that `im2col` returns; without the batch axis N the result has none either.
+        A matrix of the shape that `im2col` returns. Without the batch axis N the result has none either.
     input_size : int or sequence of int
         The spatial size of the images: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     kernel_size : sequence of int
-        The kernel's spatial size.
+        The spatial size of the kernel.
     stride, padding, dilation, padding_mode : optional
-        As in `gemmconv.conv`. What would be read from the padding is dropped, or with another `padding_mode` than
-        ``"zeros"`` added to the element that is repeated there.
+        As in `gemmconv.conv`. Entries that belong to the padding are dropped; with a `padding_mode` other than
+        ``"zeros"`` they are added to the element that is repeated there.
     out : ndarray, optional
-        Where to write the result: of exactly its shape, and of a type to which it can be cast (``"same_kind"``). It may
-        overlap the input.
+        The array to write the result to. It must have exactly the shape of the result, and a type to which the result
+        can be cast (``"same_kind"``). It may overlap the input.
 
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The sums, in float32 or float64. This is `out` where that was given.
+        The sums, in float32 or float64. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value; the message names it and the rule.
+        If an argument has the wrong kind or value. The message names it and the rule.
 
     Examples
     --------

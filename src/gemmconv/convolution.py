@@ -1,6 +1,8 @@
 """Convolution: conv, conv1d, conv2d, conv3d.
 
-Arrays and options come in, are checked (checks/), and a prepared call computes (engine/calls.py).
+The functions check their arguments (checks/) and run a prepared call (engine/calls.py). This file holds the public
+signatures and their documentation. What an argument may be is decided in checks/, how the result is computed in
+engine/.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
 def convolve(
     x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: Options, flip: bool, out: Array | None
 ) -> Array:
-    """Do what conv, conv1d, conv2d and conv3d do."""
+    """Compute the result of conv, conv1d, conv2d or conv3d."""
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
     call = prepare_convolution(x.shape, weight.shape, dtype.itemsize, options)
@@ -48,18 +50,17 @@ def conv(
 ) -> Array:
     r"""Convolve over one to three spatial axes: a cross-correlation, unless ``flip=True``.
 
-    The number of spatial axes is that of `weight`. By default the kernel is not reversed, as is the custom in neural
-    networks; ``flip=True`` reverses it on every spatial axis, which is the convolution of mathematics and of
-    `numpy.convolve`.
+    `weight` determines the number of spatial axes. By default the kernel is not reversed, as in neural networks.
+    ``flip=True`` reverses it along every spatial axis, as in mathematics and in `numpy.convolve`.
 
     Parameters
     ----------
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
-        The input; without the batch axis N the result has none either. Spatial is (L,), (H, W) or (D, H, W).
+        The input. Without the batch axis N the result has none either. Spatial is (L,), (H, W) or (D, H, W).
     weight : array_like of shape (O, C/groups, \*kernel)
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel, added to every output of that channel.
     stride : int or sequence of int, optional
         Step between neighbouring outputs, in input positions.
     padding : int, str or sequence, optional
@@ -68,33 +69,43 @@ def conv(
     dilation : int or sequence of int, optional
         Step between neighbouring taps of the kernel, in input positions.
     groups : int, optional
-        Splits the channels into groups that do not see each other; ``groups=C`` is a depthwise convolution.
+        Number of groups. The channels are split into groups, and the outputs of a group read only the input channels
+        of that group. ``groups=C`` is a depthwise convolution.
     padding_mode : str, optional
-        ``"zeros"``, or how the input goes on in the padding, by the names of `numpy.pad`: ``"reflect"``, ``"edge"``
-        (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. These make a padded copy of `x`.
+        ``"zeros"``, or how the input is continued in the padding, named as in `numpy.pad`: ``"reflect"``, ``"edge"``
+        (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. All but ``"zeros"`` make a padded copy
+        of `x`.
     flip : bool, optional
         Whether to reverse the kernel.
     algorithm : str, optional
-        ``"auto"`` takes what is likely to be the fastest of: ``"gemm"``, multiplication of matrices in tiles, for every
-        convolution; ``"direct"``, sums in registers, unless kernel or dilation are huge; for 3x3 and 1x3 kernels with
-        stride and dilation 1 over one or two axes ``"winograd"``, a quarter of the multiplications and a larger error,
-        and ``"winograd2"``, less than half of them and a small error.
+        ``"auto"`` takes the algorithm that is likely to be the fastest. The algorithms are:
+
+        ``"gemm"``
+            Multiplication of matrices in tiles. It is defined for every convolution.
+        ``"direct"``
+            Sums in registers. It is defined unless the kernel, the dilation or the number of channels is huge.
+        ``"winograd"``
+            A quarter of the multiplications of a 3x3 kernel, and a larger error. It is defined for 3x3 and 1x3 kernels
+            with stride and dilation 1, over one or two axes.
+        ``"winograd2"``
+            Less than half of the multiplications of a 3x3 kernel, and a small error. It is defined where
+            ``"winograd"`` is.
     out : ndarray, optional
-        Where to write the result: of exactly its shape, and of a type to which the result can be cast
-        (``"same_kind"``). It may overlap the inputs.
+        The array to write the result to. It must have exactly the shape of the result, and a type to which the result
+        can be cast (``"same_kind"``). It may overlap the inputs.
 
     Returns
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
-        Of type ``numpy.result_type(x, weight, numpy.float32)``: float32 or float64; see `gemmconv.output_size` for its
-        size. This is `out` where that was given.
+        The result, of type ``numpy.result_type(x, weight, numpy.float32)``, which is float32 or float64.
+        `gemmconv.output_size` gives its spatial size. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind: complex numbers, say, or a stride that is no integer.
+        If an argument is of the wrong kind, for example complex, or a stride that is not an integer.
     ValueError
-        If a shape or value does not fit; the message names it and the rule. Nothing has been written to `out` then.
+        If a shape or value does not fit. The message names it and the rule. Nothing has been written to `out` then.
     MemoryError
         If there is no memory for the result.
 
@@ -104,15 +115,16 @@ def conv(
 
         y[n, o, i] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, i * s - b + t * d]
 
-    and that sum is a product of matrices, ``y[n] = K @ P``, with ``K = weight.reshape(O, -1)`` and one column of P for
-    each output position [1]_. P never exists as a whole. Tiles of 4x4 outputs of a 3x3 kernel need 36 products instead
-    of 144 [2]_.
+    For one group this sum is a product of matrices, ``y[n] = K @ P``. K is ``weight.reshape(O, -1)``, and P has one
+    column for each output position [1]_. P is larger than the image by a factor of the number of taps, so it is never
+    built as a whole. ``"winograd"`` computes a tile of 4x4 outputs of a 3x3 kernel with 36 products instead of 144
+    [2]_.
 
     For finite inputs the error of each output of ``"gemm"`` and ``"direct"`` is at most
     ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its sum and tiny the
-    smallest subnormal number; ``"winograd"`` has a bound of its own, and typically five times the error
-    (docs/accuracy.md). With OpenBLAS, the bits of an output depend neither on the batch it is in, nor on the number of
-    threads, nor on the memory layout of the arrays.
+    smallest subnormal number. ``"winograd"`` and ``"winograd2"`` have a bound of their own (docs/accuracy.md); the
+    error of ``"winograd"`` is typically five times as large. With OpenBLAS, the bits of an output depend neither on the
+    batch that it is in, nor on the number of threads, nor on the memory layout of the arrays.
 
     References
     ----------
@@ -151,7 +163,7 @@ def conv1d(
 ) -> Array:
     """Convolve over one spatial axis: a cross-correlation, unless ``flip=True``.
 
-    The same as `conv`, which explains the options, with the number of spatial axes checked.
+    It is `conv` for a fixed number of spatial axes. See `conv` for the options.
 
     Parameters
     ----------
@@ -160,7 +172,7 @@ def conv1d(
     weight : array_like of shape (O, C/groups, KL)
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
@@ -172,7 +184,7 @@ def conv1d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv`, and where `weight` does not have three axes.
+        As in `conv`, and if `weight` does not have three axes.
 
     Examples
     --------
@@ -202,7 +214,7 @@ def conv2d(
 ) -> Array:
     """Convolve over two spatial axes: a cross-correlation, unless ``flip=True``.
 
-    The same as `conv`, which explains the options, with the number of spatial axes checked.
+    It is `conv` for a fixed number of spatial axes. See `conv` for the options.
 
     Parameters
     ----------
@@ -211,7 +223,7 @@ def conv2d(
     weight : array_like of shape (O, C/groups, KH, KW)
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
@@ -223,7 +235,7 @@ def conv2d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv`, and where `weight` does not have four axes.
+        As in `conv`, and if `weight` does not have four axes.
 
     Examples
     --------
@@ -254,7 +266,7 @@ def conv3d(
 ) -> Array:
     """Convolve over three spatial axes: a cross-correlation, unless ``flip=True``.
 
-    The same as `conv`, which explains the options, with the number of spatial axes checked.
+    It is `conv` for a fixed number of spatial axes. See `conv` for the options.
 
     Parameters
     ----------
@@ -263,7 +275,7 @@ def conv3d(
     weight : array_like of shape (O, C/groups, KD, KH, KW)
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, dilation, groups, padding_mode, flip, algorithm, out
         As in `conv`.
 
@@ -275,7 +287,7 @@ def conv3d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv`, and where `weight` does not have five axes.
+        As in `conv`, and if `weight` does not have five axes.
 
     Examples
     --------

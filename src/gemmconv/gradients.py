@@ -1,4 +1,8 @@
-"""Gradients of a convolution: with respect to its input, its weight and its bias, each by itself."""
+"""Gradients of a convolution with respect to its input, its weight and its bias.
+
+Each gradient is a separate function; you compute only the ones you need. This file holds the public signatures and
+their documentation. What an argument may be is decided in checks/, how a gradient is computed in engine/.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ __all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
 def compute_weight_gradient(
     call: Call, grad_output: Array, x: Array, dtype: np.dtype[Any], flip: object, out: Array | None
 ) -> Array:
-    """Return the gradient of a weight, reversed where that was."""
+    """Return the gradient of a weight; where the weight was reversed (`flip`), the gradient is reversed too."""
     if not check_flip(flip):
         return call.into(out, dtype, grad_output, x)
     if out is not None:
@@ -54,41 +58,43 @@ def conv_input_gradient(
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
 
-    It is the transpose of the convolution as a linear map of x: ``gemmconv.convolution_matrix(...).T @ grad_output``
-    without the matrix.
+    The convolution is a linear map of x; this is its transpose. The result is that of
+    ``gemmconv.convolution_matrix(...).T @ grad_output``, but the matrix is never built.
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output) or (O, \*output)
-        The gradient of a loss with respect to the output ``conv(x, weight, ...)``, and of its shape.
+        The gradient of a loss with respect to the output ``conv(x, weight, ...)``. It has the shape of that output.
     weight : array_like of shape (O, C/groups, \*kernel)
-        The kernels of the convolution.
+        The kernels of the convolution, one per output channel.
     input_size : int or sequence of int
-        The spatial size of x: ``(L,)``, ``(H, W)`` or ``(D, H, W)``. With a stride several sizes have an output of the
-        same size.
+        The spatial size of x: ``(L,)``, ``(H, W)`` or ``(D, H, W)``. It must be given because with a stride several
+        input sizes have the same output size.
     stride, padding, dilation, groups, padding_mode, flip
-        Those of the convolution, as in `gemmconv.conv`.
+        The options of the convolution, as in `gemmconv.conv`.
     algorithm : str, optional
-        ``"auto"`` takes what is likely to be the fastest of: ``"gemm"``, products of the transposed kernel matrix,
-        which are added up, for every convolution; and what computes the gradient as a convolution of `grad_output`:
-        ``"direct"``, and for 3x3 and 1x3 kernels with stride and dilation 1 ``"winograd"`` and ``"winograd2"``.
+        ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies by the transposed kernel
+        matrix and adds up the products; it is defined for every convolution. The others compute the gradient as
+        convolutions of `grad_output`: ``"direct"``, unless the kernel, the stride, the dilation or the number of
+        channels is huge, and ``"winograd"`` and ``"winograd2"`` for 3x3 and 1x3 kernels with stride and dilation 1.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        Of type ``numpy.result_type(grad_output, weight, numpy.float32)``. This is `out` where that was given.
+        The gradient, of type ``numpy.result_type(grad_output, weight, numpy.float32)``. If `out` was given, `out` is
+        returned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        If an argument has the wrong kind or value. The message names it and the rule. Nothing has been written to
         `out` then.
 
     See Also
     --------
-    conv_transpose : The same linear map under the name and with the options that neural networks give it.
+    conv_transpose : The same linear map, with the name and the options that are usual in neural networks.
     ConvolutionOperator : The convolution and its transpose as a linear operator of SciPy.
 
     Notes
@@ -98,13 +104,13 @@ def conv_input_gradient(
         sum over o, t of weight[o, c, t] * grad_output[n, o, (i + b - t * d) / s]
 
     over the taps t for which the quotient is an output position. With stride 1 that is a convolution with reversed
-    kernels and swapped channels. With a stride, elements of one remainder of ``(i + b) / s`` see the same taps and are
-    such a convolution each [1]_. Padding by another mode than zeros gives the elements that it repeats the sum of what
-    all their copies get.
+    kernels and swapped channels. With a larger stride, all elements with the same remainder of ``(i + b) / s`` use the
+    same taps. Each remainder is therefore a convolution of its own [1]_. With a padding mode other than zeros, an
+    element that is repeated in the padding gets the sum over all its copies.
 
     The error of each element of ``"gemm"`` and ``"direct"`` is at most ``(k + 2) * eps`` times the same sum of absolute
-    values, with k the number of its terms: at most O/groups times the number of taps, and with another padding mode
-    than zeros times the copies of the element.
+    values, with k the number of terms of the sum. k is at most O/groups times the number of taps; with a padding mode
+    other than zeros, also times the number of copies of the element.
 
     References
     ----------
@@ -140,48 +146,51 @@ def conv_weight_gradient(
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its weight.
 
-    In the matrix of the convolution every element of the weight stands in many places (`gemmconv.tied_weights`); its
-    gradient is the sum of those of all its places.
+    Each weight appears many times in the matrix M of the convolution (see `gemmconv.tied_weights`). Its gradient is the
+    sum over all these entries.
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output) or (O, \*output)
-        The gradient of a loss with respect to the output ``conv(x, weight, ...)``, and of its shape.
+        The gradient of a loss with respect to the output ``conv(x, weight, ...)``. It has the shape of that output.
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
         The input of the convolution.
     kernel_size : sequence of int
-        The kernel's spatial size: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
+        The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
     stride, padding, dilation, groups, padding_mode, flip
-        Those of the convolution, as in `gemmconv.conv`.
+        The options of the convolution, as in `gemmconv.conv`.
     algorithm : str, optional
-        ``"auto"`` takes what is likely to be the fastest of ``"gemm"``, products of the gradient of the output and
-        tiles of patches, for every convolution; and ``"direct"``, sums in registers, unless the kernel is huge.
+        ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies `grad_output` by tiles of
+        patches, ``"direct"`` sums in registers. Both are defined for every convolution.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
     Returns
     -------
     ndarray of shape (O, C/groups, \*kernel_size)
-        Of type ``numpy.result_type(grad_output, x, numpy.float32)``. This is `out` where that was given. Of an empty
-        batch it is zero.
+        The gradient, of type ``numpy.result_type(grad_output, x, numpy.float32)``. For an empty batch it is zero. If
+        `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        If an argument has the wrong kind or value. The message names it and the rule. Nothing has been written to
         `out` then.
 
     Notes
     -----
-    With the gradient of the output of image n as a matrix G[n] of one row per channel, and P[n] the patch matrix of its
-    input (`gemmconv.im2col`), the gradient of the kernel matrix is ``sum over n of G[n] @ P[n].T``.
+    Let G[n] be the gradient of the output of image n, as a matrix with one row per channel, and P[n] the patch matrix
+    of its input (`gemmconv.im2col`). For one group, the gradient of the kernel matrix is
+    ``sum over n of G[n] @ P[n].T``.
 
-    The sum has a term for each output position of each image: N * L terms. It is taken in blocks: tiles of at most 4096
-    positions from zero, then tiles of a part of the images, then at most 32 parts, which take up to 2**18 numbers of
-    memory in all. So the error of an element is at
-    most ``(t + m + 34) * eps`` times the same sum of absolute values, with t the positions of a tile and m the number
-    of tiles [1]_. How the sum is cut depends on the shapes alone: its bits are the same for any number of threads.
-    With a gradient of the output that is not finite, taps that read padding are not specified.
+    Each element is a sum of N * L terms, one for each of the L output positions of N images. It is computed in three
+    steps. First the positions of a tile are summed from zero, at most 4096 of them one after the other. Then the tiles
+    of a part are added up, and at last the parts. There are at most 32 parts; together they take up to 2**18 numbers
+    of memory. So the error of an element is at most ``(t + m + 34) * eps`` times the same sum of absolute values, with
+    t the positions of a tile that are summed one after the other, and m the number of tiles [1]_.
+
+    How the sum is cut depends on the shapes and the type alone. So its bits are the same for any number of threads. If
+    the gradient of the output is not finite, the results for taps that read padding are not specified.
 
     References
     ----------
@@ -204,23 +213,23 @@ def conv_weight_gradient(
 def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its bias.
 
-    It is the sum over images and positions. A batch axis is required: (O, H, W) cannot be told from (N, O, L).
+    It is the sum over images and positions. The batch axis is required, because (O, H, W) could also be (N, O, L).
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output)
-        The gradient of a loss with respect to the output of the convolution; of a single image it is
+        The gradient of a loss with respect to the output of the convolution. For a single image pass
         ``grad_output[None]``.
 
     Returns
     -------
     ndarray of shape (O,)
-        Of type ``numpy.result_type(grad_output, numpy.float32)``.
+        The sums, of type ``numpy.result_type(grad_output, numpy.float32)``.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no array of real numbers with three to five axes.
+        If `grad_output` is not an array of real numbers with three to five axes.
 
     Examples
     --------
@@ -234,6 +243,6 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
     shape = grad_output.shape
     by_channel = contiguous(grad_output, dtype).reshape(*shape[:2], prod(shape[2:]))
-    # NumPy adds up a contiguous axis pairwise, by which the error grows with the logarithm of its length
+    # NumPy sums a contiguous axis pairwise, so the error grows only with the logarithm of its length
     by_image = np.ascontiguousarray(by_channel.sum(axis=2).T)
     return np.asarray(by_image.sum(axis=1))

@@ -1,4 +1,7 @@
-"""The convolution as a linear operator of SciPy: the matrix M without the matrix."""
+"""ConvolutionOperator: a convolution as a linear operator of SciPy, the matrix M without building it.
+
+A `Plan` does all the computing. This file only turns the vectors of SciPy into images and back.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ __all__ = ["ConvolutionOperator"]
 class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
     r"""A convolution (cross-correlation) as a `scipy.sparse.linalg.LinearOperator`: ``A @ x.ravel()`` is its output.
 
-    It is the linear map of `gemmconv.convolution_matrix`, but the matrix is never built: products take the time and the
-    memory of a convolution (`gemmconv.Plan`), products with the transpose those of its input gradient. Solvers such as
-    `scipy.sparse.linalg.lsmr` and `scipy.sparse.linalg.svds` take it.
+    It is the linear map of `gemmconv.convolution_matrix`, but the matrix is never built. A product takes the time and
+    memory of a convolution (`gemmconv.Plan`), a product with the transpose those of an input gradient. Solvers such as
+    `scipy.sparse.linalg.lsmr` and `scipy.sparse.linalg.svds` accept it.
 
     Parameters
     ----------
@@ -36,10 +39,10 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
     shape : tuple of int
         ``(O * prod(output), C * prod(input))``.
     dtype : numpy.dtype
-        That of the weight, float32 or float64. Products are of type ``numpy.result_type(dtype, x)``; vectors may be of
-        any real or complex type of up to 64 bits a number.
+        The type of the weight, float32 or float64. Products have the type ``numpy.result_type(dtype, x)``. Vectors may
+        have any real type of up to 64 bits, or a complex type with parts of up to 64 bits.
     input_shape, output_shape : tuple of int
-        ``(C, *input_size)`` and ``(O, *output_size)``: what the vectors are flattened from.
+        ``(C, *input_size)`` and ``(O, *output_size)``: the shapes from which the vectors are flattened.
 
     Raises
     ------
@@ -109,18 +112,18 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
 
 
 def _images(vectors: Array, shape: Sizes) -> Array:
-    """Return columns as a batch of images."""
+    """Return the columns of a matrix as a batch of images."""
     return np.reshape(as_array("x", vectors).T, (-1, *shape))
 
 
 def _columns(images: Array) -> Array:
-    """Return a batch of images as columns."""
+    """Return a batch of images as the columns of a matrix."""
     columns: Array = images.reshape(len(images), prod(images.shape[1:])).T
     return columns
 
 
 def _complex(real: Array, imaginary: Array) -> Array:
-    # not real + 1j * imaginary, which makes NaN of infinity
+    # real + 1j * imaginary would turn infinities into NaN
     result = np.empty(real.shape, np.result_type(real, np.complex64))
     result.real, result.imag = real, imaginary
     return result

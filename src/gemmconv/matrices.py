@@ -1,7 +1,10 @@
-"""Matrices: a convolution as the kernel matrix K, which multiplies patches, and as M, which multiplies inputs.
+"""Matrices: a convolution as the kernel matrix K, which multiplies patches, and as the matrix M, which multiplies inputs.
 
-K holds each kernel once, in a row. M holds it once for every output position, in the columns of the inputs that it
-reads there, and zeros elsewhere: entries that are the same weight are tied.
+Each row of K is one kernel. Each row of M is one output: it holds the kernel, in the columns of the inputs that the
+output reads, and zeros elsewhere. Entries of M that are the same weight are tied.
+
+These matrices are for looking at and for solvers; no convolution is computed by them. Which element each output reads
+is worked out in windows.py; this file puts the weights there.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
 def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array | csr_array:
     r"""Return the kernel matrix K of a convolution (cross-correlation): each kernel is a row.
 
-    ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])`` is the convolution, with its output positions in one axis.
+    ``kernel_matrix(weight) @ im2col(x, weight.shape[2:])`` is the convolution. The output positions are flattened into
+    one axis.
 
     Parameters
     ----------
@@ -43,8 +47,8 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     Returns
     -------
     ndarray or scipy.sparse.csr_array of shape (O, C * prod(kernel))
-        Dense for one group, a view of `weight` where possible. For several it is a sparse copy, with a block for each
-        group on its diagonal; it multiplies the P of one image at a time. Of type float32 or float64.
+        For one group it is dense, and a view of `weight` where possible. For several groups it is a sparse copy, with
+        one block per group on its diagonal; it multiplies the P of one image at a time. The type is float32 or float64.
 
     Raises
     ------
@@ -82,11 +86,11 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
 
 
 class MatrixSize(NamedTuple):
-    """How large a convolution matrix is in CSR format."""
+    """The size of a convolution matrix in CSR format."""
 
     shape: tuple[int, int]
     entries: int
-    """How many are stored."""
+    """The number of stored entries."""
     nbytes: int
 
 
@@ -101,7 +105,9 @@ def convolution_matrix_size(
     padding_mode: str = "zeros",
     dtype: DTypeLike = np.float32,
 ) -> MatrixSize:
-    r"""Return the size of `convolution_matrix`, of a convolution (cross-correlation), before it is built.
+    r"""Return the size that the matrix of a convolution (cross-correlation) would have, without building it.
+
+    The matrix is that of `convolution_matrix`.
 
     Parameters
     ----------
@@ -112,13 +118,13 @@ def convolution_matrix_size(
     stride, padding, dilation, groups, padding_mode : optional
         As in `gemmconv.conv`.
     dtype : dtype_like, optional
-        The type of the weight: the entries are of type ``numpy.result_type(dtype, numpy.float32)``.
+        The type of the weight. The entries have the type ``numpy.result_type(dtype, numpy.float32)``.
 
     Returns
     -------
     MatrixSize
-        A named tuple: the ``shape``, the number of stored ``entries``, and ``nbytes``, what they and their indices take
-        in CSR format.
+        A named tuple of the ``shape``, the number of stored ``entries``, and ``nbytes``, the bytes of the entries and
+        their indices in CSR format.
 
     Raises
     ------
@@ -152,10 +158,10 @@ def convolution_matrix(
 ) -> sparray:
     r"""Return the sparse matrix M of a convolution (cross-correlation): ``M @ x.ravel() == conv(x, weight).ravel()``.
 
-    For one channel, stride 1, ``padding="full"`` and ``flip=True`` this is the Toeplitz matrix that
-    `scipy.linalg.convolution_matrix` gives for a sequence. For one channel, stride 1, ``padding="same"`` and
-    ``padding_mode="wrap"`` it is circulant (of circulant blocks in two dimensions): its eigenvectors are Fourier's, its
-    eigenvalues the discrete Fourier transform of its first column, as an image.
+    For one channel, one axis, stride 1, ``padding="full"`` and ``flip=True`` this is the Toeplitz matrix that
+    `scipy.linalg.convolution_matrix` returns. For one channel, stride 1, ``padding="same"`` and
+    ``padding_mode="wrap"`` it is circulant; in two dimensions it is made of circulant blocks. Its eigenvectors are then
+    the Fourier modes, and its eigenvalues are the discrete Fourier transform of its first column, taken as an image.
 
     Parameters
     ----------
@@ -168,26 +174,26 @@ def convolution_matrix(
     format : str, optional
         A format of scipy.sparse: ``"csr"``, ``"csc"``, ``"coo"`` and so on.
     max_bytes : int, optional
-        The largest matrix to build, in bytes of the CSR format.
+        The size of the largest matrix to build, in bytes of the CSR format.
 
     Returns
     -------
     scipy.sparse array of shape (O * prod(output), C * prod(input))
-        Rows are the outputs, columns the inputs, both flattened from (channels, \*spatial) in C order. Entries are of
-        type float32 or float64; nothing is stored for padding. Where the input goes on in its padding and a window
-        reads an element twice, its entry is the sum of two weights.
+        Rows are the outputs and columns the inputs, both flattened from (channels, \*spatial) in C order. The entries
+        have the type float32 or float64. Nothing is stored for zeros of the padding. With another padding mode an
+        output may read an element more than once; the entry is then the sum of these weights.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has the wrong kind or value, or M would be larger than `max_bytes`.
     MemoryError
-        If there is no memory for it.
+        If there is no memory for the matrix.
 
     See Also
     --------
     ConvolutionOperator : The same linear map without the matrix.
-    convolution_matrix_size : How large it would be.
+    convolution_matrix_size : The size that the matrix would have.
     tied_weights : Which weight each entry is.
 
     Examples
@@ -233,8 +239,9 @@ def tied_weights(
 ) -> csr_array:
     r"""Return which weight each entry of `convolution_matrix`, of a convolution (cross-correlation), is.
 
-    A convolution is a fully connected layer whose weights are tied: entries of M with the same index here are one
-    weight. So M for new weights is a gather, and the gradient of a weight the sum over its ties.
+    A convolution is a fully connected layer whose weights are tied: entries of M with the same index here are the same
+    weight. So M for new weights is ``weight.ravel()`` indexed by this matrix, and the gradient of a weight is the sum
+    over all entries with its index.
 
     Parameters
     ----------
@@ -245,13 +252,14 @@ def tied_weights(
     stride, padding, dilation, groups, padding_mode, flip : optional
         As in `gemmconv.conv`.
     max_bytes : int, optional
-        The largest matrix to build, in bytes.
+        The size of the largest matrix to build, in bytes.
 
     Returns
     -------
     scipy.sparse.csr_array of int of shape (O * prod(output), C * prod(input))
-        In ``data`` the index into ``weight.ravel()`` of every stored entry; 0 is the first weight, not an absent one.
-        Where the input goes on in its padding and a window reads an element twice, both are stored.
+        ``data`` holds the index into ``weight.ravel()`` of each stored entry. 0 is the first weight; it does not mean
+        that there is none. With a padding mode other than zeros an output may read an element more than once; all
+        these weights are stored.
 
     Raises
     ------
@@ -272,8 +280,8 @@ def tied_weights(
            [0., 5., 7., 0.],
            [0., 0., 5., 7.]])
 
-    The gradient of the weights, from an input x and the gradient g of the output: that of the entry in row i and column
-    j is ``g[i] * x[j]``, and those of a weight are added up:
+    The gradient of the weights, from an input x and the gradient g of the output: the gradient of the entry in row i
+    and column j is ``g[i] * x[j]``, and the gradient of a weight is the sum over its entries:
 
     >>> x, g = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 10.0, 100.0])
     >>> rows = np.arange(3).repeat(np.diff(ties.indptr))
@@ -282,7 +290,7 @@ def tied_weights(
     """
     shape = as_shape("weight_shape", weight_shape)
     geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
-    # both weights of an element that is read twice are stored
+    # an element that an output reads twice has two entries, so all terms of all outputs are stored
     every = geometry.out_channels * geometry.out_pixels * geometry.reduction_length if mode != "constant" else None
     _check_bytes(geometry, max_bytes, lambda: _size(geometry, mode, np.dtype(np.intp).itemsize, every))
     ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
@@ -299,7 +307,7 @@ def _geometry(
     groups: int,
     padding_mode: str,
 ) -> tuple[Geometry, str]:
-    """Return the geometry of one image, and numpy.pad's name of the padding mode."""
+    """Return the geometry of one image, and the name of its padding mode in numpy.pad."""
     mode = check_padding_mode(padding_mode)
     x_shape = x_shape_of(weight_shape, input_size, groups)
     geometry = Geometry.from_shapes(
@@ -322,7 +330,10 @@ def _size(geometry: Geometry, mode: str, itemsize: int, entries: int | None = No
 
 
 def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], MatrixSize]) -> None:
-    """Raise where the matrix would be too large; the pointers to the rows alone tell of the very large ones."""
+    """Raise if the matrix would be too large.
+
+    A very large matrix is refused for its row pointers alone, before its entries are counted.
+    """
     try:
         limit = operator.index(max_bytes)
     except TypeError:
@@ -343,8 +354,8 @@ def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], Matri
 def _sparse(values: Array, geometry: Geometry, mode: str) -> csr_array:
     """Return the matrix of a convolution with one value per weight.
 
-    All output channels of a group have the same pattern, and the next group has it further right: so the rows of one
-    output channel are worked out, and repeated.
+    All output channels of a group have the same pattern, and each further group has it further to the right. So the
+    pattern is worked out for one output channel only, and then repeated.
     """
     group_columns = geometry.in_channels // geometry.groups * prod(geometry.in_size)
     indptr, chunks = pattern(geometry, mode)

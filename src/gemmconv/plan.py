@@ -1,4 +1,8 @@
-"""Plan: what depends on the weight and the geometry alone is done once; then only arrays come and go."""
+"""Plan: a convolution that is prepared once for its weight and geometry, and then called with many inputs.
+
+This file decides what a plan keeps and when it is replaced. How a convolution is computed is decided in engine/. The
+short path at the beginning of `Plan.__call__` is timed: each further line there is felt in small convolutions.
+"""
 
 from __future__ import annotations
 
@@ -35,40 +39,40 @@ __all__ = ["Plan"]
 
 FLOAT64 = np.dtype(np.float64)
 
-# Prepared calls that a plan keeps, for different shapes of input and numbers of threads.
+# The most prepared calls that a plan keeps: one for each input shape, type and number of threads that it has seen.
 MOST_CALLS = 64
 
-# Calls of each algorithm that are timed to find the fastest.
+# The number of times that each algorithm is run and timed to find the fastest.
 TUNING_CALLS = 5
 
 
 class Plan:
-    r"""A convolution (cross-correlation) with one weight for many inputs: all but the inputs is worked out once.
+    r"""A convolution (cross-correlation) with one weight for many inputs: everything but the inputs is prepared once.
 
     Parameters
     ----------
     weight : array_like of shape (O, C/groups, \*kernel)
         The kernels, one per output channel. They are copied.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel. It is copied.
+        One value per output channel, added to every output of that channel. It is copied.
     input_size : int or sequence of int
         The spatial size of the inputs: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode, flip, algorithm : optional
         As in `gemmconv.conv`.
     activation : str, optional
-        ``"relu"`` replaces negative outputs by zero, while they are in the cache.
+        ``"relu"`` replaces negative outputs by zero, while they are still in the cache.
     tune : bool, optional
-        With ``algorithm="auto"``, whether to time every algorithm that can compute this convolution, on one image, and
-        take the fastest, instead of going by the table.
+        Whether ``algorithm="auto"`` times every algorithm that can compute this convolution, on one image, and takes
+        the fastest. Otherwise it takes the one with the lowest estimated time.
 
     Attributes
     ----------
     algorithm : str
         The algorithm that was chosen.
     dtype : numpy.dtype
-        Of the weight: float32 or float64.
+        The type of the weight, float32 or float64.
     input_shape, output_shape : tuple of int
-        ``(C, *input_size)`` and ``(O, *output_size)``: of one image.
+        The shapes of one image: ``(C, *input_size)`` and ``(O, *output_size)``.
 
     Raises
     ------
@@ -78,8 +82,8 @@ class Plan:
     Notes
     -----
     Without an activation, ``plan(x)`` is bit for bit ``conv(x, weight, bias, ..., algorithm=plan.algorithm)``. Several
-    threads may call one plan at the same time. A pickled plan holds its arguments; what is worked out is worked out
-    again.
+    threads may call one plan at the same time. A pickled plan holds the weight, the bias and the options; the layouts
+    and the prepared calls are made again when they are needed.
 
     Examples
     --------
@@ -137,12 +141,12 @@ class Plan:
         weight : array_like
             Of the shape of the plan's weight.
         bias : array_like of shape (O,), optional
-            Without it there is none from now on.
+            Without it the plan has no bias from now on.
 
         Raises
         ------
         TypeError, ValueError
-            If one does not fit; the plan stays as it was.
+            If one of them does not fit. The plan then stays as it was.
 
         Examples
         --------
@@ -162,7 +166,7 @@ class Plan:
         array = np.array(array, dtype=dtype, order="C", subok=False)
         weights = Weights(array, bias)
         weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
-        # One assignment: a thread that computes meanwhile has all of the old or all of the new.
+        # One assignment: a thread that computes meanwhile uses either the old weight and bias or the new ones.
         self._weights = weights
 
     @property
@@ -176,14 +180,14 @@ class Plan:
         Parameters
         ----------
         x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
-            The input; without the batch axis N the result has none either.
+            The input. Without the batch axis N the result has none either.
         out : ndarray, optional
             As in `gemmconv.conv`.
 
         Returns
         -------
         ndarray of shape (N, O, \*output_size) or (O, \*output_size)
-            Of type ``numpy.result_type(x, weight, numpy.float32)``. This is `out` where that was given.
+            The result, of type ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
 
         Raises
         ------
@@ -193,7 +197,7 @@ class Plan:
         if type(x) is np.ndarray:
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             weights = self._weights
-            # with weights of float64, arrays of float32 are computed in float64
+            # x must have the computing dtype already; with float64 weights, a float32 x must be converted
             if call is not None and call.is_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
                 laid_out = weights.for_convolution(x.dtype, call)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
@@ -203,7 +207,7 @@ class Plan:
         return self._convolve(x, out)
 
     def _convolve(self, x: ArrayLike, out: Array | None) -> Array:
-        """Convolve whatever arrays come; `__call__` has tried those that need no work."""
+        """Convolve an input of any type and layout; `__call__` has handled those that need no conversion."""
         x = as_array("x", x)
         weights = self._weights
         dtype = computing_dtype(x.dtype, weights.dtype)
@@ -214,21 +218,22 @@ class Plan:
     def input_gradient(self, grad_output: ArrayLike, out: Array | None = None) -> Array:
         r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, of the convolution alone.
 
-        With an activation, `grad_output` is the gradient of what that is applied to: for ``"relu"`` zero where the
-        output is.
+        With an activation, `grad_output` is the gradient with respect to the values before the activation. For
+        ``"relu"`` it is zero wherever the output is zero.
 
         Parameters
         ----------
         grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
-            The gradient of a loss with respect to the output.
+            The gradient of a loss with respect to the output, before the activation.
         out : ndarray, optional
             As in `gemmconv.conv`.
 
         Returns
         -------
         ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-            Of type ``numpy.result_type(grad_output, weight, numpy.float32)``. It is computed by the plan's algorithm,
-            if that was asked for and the gradient has it, or else by what is likely to be the fastest.
+            The gradient, of type ``numpy.result_type(grad_output, weight, numpy.float32)``. If the plan was made with
+            an algorithm by name, and that is defined for this gradient, it computes the gradient. Otherwise the
+            algorithm that is likely to be the fastest does.
 
         Raises
         ------
@@ -267,7 +272,7 @@ class Plan:
         Returns
         -------
         ndarray of shape (O, C/groups, \*kernel)
-            Of type ``numpy.result_type(grad_output, x, numpy.float32)``.
+            The gradient, of type ``numpy.result_type(grad_output, x, numpy.float32)``.
 
         Raises
         ------
@@ -296,7 +301,8 @@ class Plan:
         Returns
         -------
         str
-            Some lines: the shapes, the algorithm and why, the tiles, scratch and arithmetic, and the ways back.
+            Some lines: the shapes, the algorithm and why it was chosen, how the work is cut, scratch memory,
+            arithmetic, and how the gradients are computed.
 
         Examples
         --------
@@ -329,11 +335,11 @@ class Plan:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return all but the calls, which point into memory."""
+        """Return everything but the prepared calls, which hold pointers."""
         return {**vars(self), "_calls": {}}
 
     def _call_for(self, x_shape: Sizes, dtype: np.dtype[Any]) -> Call:
-        """Return how inputs of this shape are computed in this type."""
+        """Return the prepared call for inputs of this shape and a computing dtype."""
         key = (x_shape, dtype, get_num_threads())
         call = self._calls.get(key)
         if call is None:
@@ -351,12 +357,12 @@ class Plan:
         self._calls.clear()
 
     def _take(self, algorithm: str) -> None:
-        """Compute by another algorithm from now on."""
+        """Use another algorithm from now on."""
         self._set_algorithm(algorithm)
         self._weights = Weights(self._weights.weight, self._weights.bias)
 
     def _fastest(self, computed: Geometry) -> str:
-        """Time every algorithm on one image."""
+        """Time every algorithm on one image, and return the name of the fastest."""
         x = np.ones(self.input_shape, self._weights.dtype)
         times = {}
         for name in defined_algorithms(computed):

@@ -1,7 +1,8 @@
-"""Threads: how many a call uses.
+"""Threads: how many threads a call uses.
 
-That is the number of its context (`num_threads`), or else that of the process (`set_num_threads`), which threadpoolctl
-knows as well. The results are the same bits with any number.
+A call uses the number that `num_threads` has set for its context, or else the number of the process (`set_num_threads`),
+which threadpoolctl can read and limit too. Small calls use fewer (`threads_worth`). The number of threads never changes
+the bits of a result. The pool itself is in csrc/thread_pool.c.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from . import _gemmconv
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
-# Each thread should get at least this much work: waking it takes a few microseconds.
+# The least work that a thread should get, in nanoseconds. Waking a thread takes a few microseconds.
 NANOSECONDS_PER_THREAD = 15_400
 
 _threads_of_context: ContextVar[int | None] = ContextVar("gemmconv.num_threads", default=None)
 
 
 def _check_threads(name: str, threads: object) -> int:
-    """Return the number of threads, or raise naming the argument."""
+    """Return the number of threads as an int, or raise an error that names the argument."""
     try:
         number = operator.index(threads)  # type: ignore[arg-type]
     except TypeError:
@@ -38,12 +39,12 @@ def _check_threads(name: str, threads: object) -> int:
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that a call uses here and now.
+    """Return the largest number of threads that a call uses here and now.
 
     Returns
     -------
     int
-        The number of the innermost `num_threads` of this context, or else that of the process.
+        The number set by the innermost `num_threads` of this context, or else the number of the process.
 
     Examples
     --------
@@ -57,21 +58,21 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Set the number of threads of the process: of every call outside `num_threads`.
+    """Set the number of threads of the process: it holds for every call outside `num_threads`.
 
-    At first it is that of the environment variable ``GEMMCONV_NUM_THREADS``, or else the number of processors that the
-    process may use: the smaller of its affinity and the quota of its control group. threadpoolctl knows and limits it
-    too.
+    At first it is the value of the environment variable ``GEMMCONV_NUM_THREADS``, or else the number of processors that
+    the process may use, but at most 64. That is the smaller of its affinity and the quota of its control group.
+    threadpoolctl can read and limit the number too.
 
     Parameters
     ----------
     threads : int
-        From 1 to 64. Results do not depend on it.
+        From 1 to 64. Results do not depend on the number.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no int, or out of range.
+        If it is not an int, or out of range.
 
     Examples
     --------
@@ -86,23 +87,23 @@ def set_num_threads(threads: int) -> None:
 
 
 def threads_worth(nanoseconds: float) -> int:
-    """Return the largest number of threads that work of this length on one thread is worth."""
+    """Return the largest number of threads worth waking for work that takes one thread this many nanoseconds."""
     return max(1, min(int(nanoseconds / NANOSECONDS_PER_THREAD), _gemmconv.MAX_THREADS))
 
 
 @contextmanager
 def num_threads(threads: int) -> Iterator[None]:
-    """Set the number of threads for the calls in a ``with`` block, in this thread or asynchronous task alone.
+    """Set the number of threads for the calls in a ``with`` block, only in this thread or asynchronous task.
 
     Parameters
     ----------
     threads : int
-        From 1 to 64. Results do not depend on it.
+        From 1 to 64. Results do not depend on the number.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no int, or out of range.
+        If it is not an int, or out of range.
 
     Examples
     --------
@@ -121,9 +122,10 @@ def num_threads(threads: int) -> Iterator[None]:
 def _quota_of_control_groups(root: Path, groups: str) -> float:
     """Return how many processors the control groups of the process let it use at a time.
 
-    `root` is where they are mounted, `groups` the text of ``/proc/self/cgroup``: a line ``NUMBER:CONTROLLERS:PATH`` for
-    each hierarchy. In version 2 there is one without controllers, and every folder on the path may have a quota in
-    ``cpu.max``; in version 1 that of the controller ``cpu`` has it in two files.
+    `root` is the folder where they are mounted. `groups` is the text of ``/proc/self/cgroup``, which has one line
+    ``NUMBER:CONTROLLERS:PATH`` for each hierarchy. Every folder on the path may have a quota. In version 2 there is one
+    hierarchy, without controllers, and the quota is in ``cpu.max``. In version 1 the hierarchy of the controller
+    ``cpu`` has the quotas, in two files.
     """
     quotas = [math.inf]
     for line in groups.splitlines():
@@ -137,20 +139,20 @@ def _quota_of_control_groups(root: Path, groups: str) -> float:
 
 
 def _quota_of(folder: Path) -> float:
-    """Return the quota of one control group in processors; infinity where it has none."""
+    """Return the quota of one control group in processors, or infinity if it has none."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         with suppress(OSError, ValueError):
             quota, period = " ".join([(folder / name).read_text() for name in names]).split()
-            if int(quota) > 0:  # "max" and -1 stand for none
+            if int(quota) > 0:  # "max" (a ValueError) and -1 mean that there is no quota
                 return int(quota) / int(period)
     return math.inf
 
 
 def _usable_processors() -> int:
-    """Return the smaller of the affinity and the quota of the process."""
+    """Return the number of processors the process may use: the smaller of its affinity and its quota, rounded up."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = math.inf
-    with suppress(OSError, ValueError):  # there are none on this system
+    with suppress(OSError, ValueError):  # this system has no control groups
         quota = _quota_of_control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup").read_text())
     return math.ceil(min(processors, quota))
 
@@ -165,7 +167,10 @@ def _default_num_threads() -> int:
 
 
 class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
-    """gemmconv's own threads as threadpoolctl sees them; it finds the extension by its file name and symbols."""
+    """The threads of gemmconv as threadpoolctl sees them.
+
+    threadpoolctl finds the extension module by its file name and its symbols.
+    """
 
     user_api = "gemmconv"
     internal_api = "gemmconv"

@@ -1,6 +1,8 @@
 """Transposed convolution: conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d.
 
-It is the input gradient of the convolution whose output has the size of `x`, and is computed as that.
+A transposed convolution is the input gradient of the convolution whose output has the size of `x`. It is computed as
+such. This file holds the public signatures and their documentation. The sizes are worked out in
+checks/transposed_geometry.py.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ __all__ = ["conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_trans
 def convolve_transposed(
     x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: TransposedOptions, out: Array | None
 ) -> Array:
-    """Do what conv_transpose, conv_transpose1d, conv_transpose2d and conv_transpose3d do."""
+    """Compute the result of conv_transpose, conv_transpose1d, conv_transpose2d or conv_transpose3d."""
     x, weight = as_array("x", x), as_array("weight", weight)
     dtype = computing_dtype(x.dtype, weight.dtype)
     call = prepare_transposed(x.shape, weight.shape, dtype.itemsize, options)
@@ -44,31 +46,31 @@ def conv_transpose(
 ) -> Array:
     r"""Convolve transposed, over one to three spatial axes: the transpose of a convolution (cross-correlation).
 
-    Every element of `x` adds its multiple of the kernel to the output, `stride` positions further on than its
-    neighbour. The number of spatial axes is that of `weight`.
+    Each element of `x` is multiplied by the kernel, and the products are added to the output. Neighbouring elements of
+    `x` are added `stride` positions apart. `weight` determines the number of spatial axes.
 
     Parameters
     ----------
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
-        The input; without the batch axis N the result has none either.
+        The input. Without the batch axis N the result has none either.
     weight : array_like of shape (C, O/groups, \*kernel)
-        The kernels: the weight of the convolution whose transpose this is, from O channels to C.
+        The kernels. This is the weight of the convolution, from O channels to C, of which this is the transpose.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel, added to every output of that channel.
     stride : int or sequence of int, optional
-        Step between what neighbouring elements of `x` are added to, in output positions.
+        Step between the places to which neighbouring elements of `x` are added, in output positions.
     padding : int, str or sequence, optional
-        How many positions the output lacks at its borders: an int, one int per axis, one (before, after) pair per axis
-        (negative numbers make it longer), or ``"valid"``, which is 0, or ``"same"``, by which the output is `stride`
-        times as large as `x`.
+        How many positions are cut off at the borders of the output: an int, one int per axis, or one (before, after)
+        pair per axis. Negative numbers make the output longer. ``"valid"`` is 0. With ``"same"`` the output is
+        `stride` times as large as `x`.
     output_padding : int or sequence of int, optional
-        How many positions the output has in addition at its end: less than max(stride, dilation).
+        How many positions are added at the end of the output: less than max(stride, dilation).
     output_size : int or sequence of int, optional
         The spatial size of the output, instead of `output_padding`.
     dilation : int or sequence of int, optional
         Step between neighbouring taps of the kernel, in output positions.
     groups : int, optional
-        Splits the channels into groups that do not see each other.
+        Number of groups, as in `gemmconv.conv`.
     algorithm : str, optional
         As in `gemmconv.conv_input_gradient`.
     out : ndarray, optional
@@ -78,17 +80,17 @@ def conv_transpose(
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
         Along each axis ``output = (input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding +
-        1``. Of type ``numpy.result_type(x, weight, numpy.float32)``. This is `out` where that was given.
+        1``. The type is ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong kind or value; the message names it and the rule. Nothing has been written to
+        If an argument has the wrong kind or value. The message names it and the rule. Nothing has been written to
         `out` then.
 
     See Also
     --------
-    conv_input_gradient : The same linear map, by the options of the convolution.
+    conv_input_gradient : The same linear map, with the options of the convolution.
 
     Notes
     -----
@@ -127,7 +129,7 @@ def conv_transpose1d(
 ) -> Array:
     """Convolve transposed, over one spatial axis: the transpose of a convolution (cross-correlation).
 
-    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+    It is `conv_transpose` for a fixed number of spatial axes. See `conv_transpose` for the options.
 
     Parameters
     ----------
@@ -136,7 +138,7 @@ def conv_transpose1d(
     weight : array_like of shape (C, O/groups, KL)
         The kernels.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, output_padding, output_size, dilation, groups, algorithm, out
         As in `conv_transpose`.
 
@@ -148,7 +150,7 @@ def conv_transpose1d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv_transpose`, and where `weight` does not have three axes.
+        As in `conv_transpose`, and if `weight` does not have three axes.
 
     Examples
     --------
@@ -176,7 +178,7 @@ def conv_transpose2d(
 ) -> Array:
     """Convolve transposed, over two spatial axes: the transpose of a convolution (cross-correlation).
 
-    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+    It is `conv_transpose` for a fixed number of spatial axes. See `conv_transpose` for the options.
 
     Parameters
     ----------
@@ -185,7 +187,7 @@ def conv_transpose2d(
     weight : array_like of shape (C, O/groups, KH, KW)
         The kernels.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, output_padding, output_size, dilation, groups, algorithm, out
         As in `conv_transpose`.
 
@@ -197,7 +199,7 @@ def conv_transpose2d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv_transpose`, and where `weight` does not have four axes.
+        As in `conv_transpose`, and if `weight` does not have four axes.
 
     Examples
     --------
@@ -227,7 +229,7 @@ def conv_transpose3d(
 ) -> Array:
     """Convolve transposed, over three spatial axes: the transpose of a convolution (cross-correlation).
 
-    The same as `conv_transpose`, which explains the options, with the number of spatial axes checked.
+    It is `conv_transpose` for a fixed number of spatial axes. See `conv_transpose` for the options.
 
     Parameters
     ----------
@@ -236,7 +238,7 @@ def conv_transpose3d(
     weight : array_like of shape (C, O/groups, KD, KH, KW)
         The kernels.
     bias : array_like of shape (O,), optional
-        Added to every output of its channel.
+        One value per output channel.
     stride, padding, output_padding, output_size, dilation, groups, algorithm, out
         As in `conv_transpose`.
 
@@ -248,7 +250,7 @@ def conv_transpose3d(
     Raises
     ------
     TypeError, ValueError
-        As in `conv_transpose`, and where `weight` does not have five axes.
+        As in `conv_transpose`, and if `weight` does not have five axes.
 
     Examples
     --------

@@ -1,7 +1,8 @@
-"""Windows: which elements of the input each output reads, and by which taps, as ragged rows.
+"""Windows: which elements of the input each output reads, and with which taps.
 
-A window is the product of one window along each axis, and of the channels; so is everything here. In the padding of
-zeros nothing is read.
+The window of an output is the set of all elements that it reads. It is the product of its windows along each axis and
+of the channels, so the windows are worked out along each axis first and then multiplied. Zeros of the padding are not
+read, so windows differ in length. Only matrices.py uses this file; convolutions do not.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from .checks.geometry import Geometry
 
 Indices = NDArray[np.int64]
 
-# What is worked out at a time, in elements: some MiB of intermediate arrays.
+# The number of elements that are worked out at a time. Their intermediate arrays take some MiB.
 CHUNK = 1 << 18
 
 
 class Windows(NamedTuple):
-    """Row i reads the `positions` from ``indptr[i]`` to ``indptr[i + 1]`` by the `taps` there, in the order of taps."""
+    """Rows of different lengths: row i is the entries from ``indptr[i]`` to ``indptr[i + 1]``, in the order of taps."""
 
     indptr: Indices
+    """The first entry of each row, and the number of all entries."""
     positions: Indices
+    """The position that each entry reads."""
     taps: Indices
+    """The tap with which each entry reads it."""
 
 
 def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
@@ -38,7 +42,7 @@ def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
     if mode != "constant":
         read = extension_indices(size, before, after, mode)[begins[:, np.newaxis] + np.arange(kernel) * dilation]
         return Windows(np.arange(len(begins) + 1) * kernel, read.ravel(), np.tile(np.arange(kernel), len(begins)))
-    # taps of which the first is the smallest t with begin - before + t * dilation >= 0
+    # the taps inside the input; the first is the smallest t with begin - before + t * dilation >= 0
     first = np.clip(-((begins - before) // dilation), 0, kernel)
     end = np.clip((size - 1 - begins + before) // dilation + 1, first, kernel)
     indptr = np.concatenate([[0], np.cumsum(end - first)])
@@ -48,12 +52,12 @@ def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
 
 
 def count_read(geometry: Geometry, axis: int, mode: str) -> int:
-    """Return how many elements the windows along one axis read together, each once per window."""
+    """Return the sum, over all windows along one axis, of the number of different elements in a window."""
     size, before = geometry.in_size[axis], geometry.pad_before[axis]
     kernel, stride, dilation = geometry.kernel[axis], geometry.stride[axis], geometry.dilation[axis]
     outputs = geometry.out_size[axis]
     if mode == "constant":
-        # of each tap, the outputs for which it reads from 0 to size - 1
+        # for each tap, the outputs for which it reads a position from 0 to size - 1
         offsets = np.arange(kernel) * dilation - before
         first = np.maximum(-(offsets // stride), 0)
         end = np.minimum((size - 1 - offsets) // stride + 1, outputs)
@@ -68,9 +72,10 @@ def count_read(geometry: Geometry, axis: int, mode: str) -> int:
 
 
 def product_of_rows(outer: Windows, inner: Windows, sizes: tuple[int, int], rows: range) -> tuple[Indices, Indices]:
-    """Return positions and taps of some rows of the product of two windows; `sizes` are those of the inner axis.
+    """Return positions and taps of some rows of the product of two axes.
 
-    Row ``i * len(inner) + j`` is the product of row i of `outer` and row j of `inner`.
+    `sizes` are the numbers of elements and of taps of the inner axis. Row ``i * (rows of inner) + j`` of the product is
+    the product of row i of `outer` and row j of `inner`.
     """
     of_outer, of_inner = np.divmod(np.arange(rows.start, rows.stop), len(inner.indptr) - 1)
     inner_counts = np.diff(inner.indptr)[of_inner]
@@ -84,24 +89,27 @@ def product_of_rows(outer: Windows, inner: Windows, sizes: tuple[int, int], rows
 
 
 def product(outer: Windows, inner: Windows, sizes: tuple[int, int]) -> Windows:
-    """Return the product of two windows; `sizes` are the numbers of elements and taps of the inner axis."""
+    """Return the product of the windows of two axes; `sizes` are the numbers of elements and taps of the inner axis."""
     counts = np.diff(outer.indptr)[:, np.newaxis] * np.diff(inner.indptr)
     indptr = np.concatenate([[0], np.cumsum(counts)])
     return Windows(indptr, *product_of_rows(outer, inner, sizes, range(counts.size)))
 
 
 class Pattern(NamedTuple):
-    """The windows of all outputs of one channel: where its rows begin, and their columns and weights in chunks."""
+    """The windows of all outputs of one channel; the entries come in chunks, to save memory."""
 
     indptr: Indices
+    """The first entry of each row, and the number of all entries."""
     chunks: Iterator[tuple[slice, Indices, Indices]]
-    """Which entries, their positions in ``(C/groups, *input)`` and their taps in ``(C/groups, *kernel)``, flattened."""
+    """Which entries a chunk holds, their positions in the flattened ``(C/groups, *input)``, and their taps in the
+    flattened ``(C/groups, *kernel)``."""
 
 
 def pattern(geometry: Geometry, mode: str) -> Pattern:
     """Return the windows of the outputs of one channel of the first group, in the order of the outputs.
 
-    Within a window the order is that of the weights, which with zeros as padding is also that of the positions.
+    Within a window the entries are in the order of the weights. With zeros as padding this is also the order of the
+    positions.
     """
     channels = np.arange(geometry.in_channels // geometry.groups)
     outer = Windows(np.array([0, len(channels)]), channels, channels)

@@ -1,7 +1,9 @@
-"""Arrays: any array-like becomes what the C layer takes, once; and back into the caller's `out`.
+"""Arrays: from the array-likes of the caller to arrays for the C layer, and from there into the caller's `out`.
 
-The C layer takes contiguous, aligned arrays of one native type. The computing dtype is
-``numpy.result_type(x, weight, numpy.float32)``, which must be float32 or float64.
+The C layer takes contiguous, aligned arrays of one native type: the computing dtype,
+``numpy.result_type(x, weight, numpy.float32)``, which is float32 or float64. Layouts, byte orders and read-only flags
+are dealt with here, so that they never change a value. Padding modes other than zeros are here too: `extend` pads x
+before the convolution, `fold` is its transpose for gradients.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from .shapes import check_array_shape
 Array = NDArray[Any]
 T = TypeVar("T")
 
-# The type codes of NumPy for booleans, integers, float16, float32 and float64: what float64 holds or nearly holds. Long
-# doubles are not among them, even where they have 64 bits.
+# The type codes of NumPy for booleans, integers, float16, float32 and float64. float64 holds their values, except that
+# large integers are rounded. Long doubles are not included, even where they have 64 bits.
 COMPUTABLE = "?bBhHiIlLqQefd"
 
 
 def as_array(name: str, value: object) -> Array:
-    """Return an array of real numbers that fit float64, or raise naming the argument."""
+    """Return an array of one of the computable types, or raise an error that names the argument."""
     if type(value) is np.ndarray:
         array = value
     elif isinstance(value, np.ma.MaskedArray):
@@ -35,7 +37,7 @@ def as_array(name: str, value: object) -> Array:
     else:
         try:
             array = np.asarray(value)
-        except (RuntimeError, TypeError, ValueError) as error:  # PyTorch's tensors raise all of them
+        except (RuntimeError, TypeError, ValueError) as error:  # tensors of PyTorch raise all three
             raise type(error)(f"{name} cannot be made an array: {error}") from None
     if array.dtype.char not in COMPUTABLE:
         raise_for_dtype(f"{name} has dtype {array.dtype}", array.dtype)
@@ -43,14 +45,14 @@ def as_array(name: str, value: object) -> Array:
 
 
 def raise_for_dtype(what: str, dtype: np.dtype[Any]) -> NoReturn:
-    """Raise for a type that is not computable."""
+    """Raise for a type that cannot be computed with; `what` begins the message."""
     hint = "; convolve the real and the imaginary part apart" if dtype.kind == "c" else ""
     kinds = "booleans, integers and floats of up to 64 bits"
     raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
 
 
 def check_dtype(name: str, value: object) -> np.dtype[Any]:
-    """Return the computing dtype of weights of some type, or raise naming the argument."""
+    """Return the computing dtype for weights of this type, or raise an error that names the argument."""
     try:
         dtype = np.dtype(value)  # type: ignore[call-overload]
     except TypeError:
@@ -62,12 +64,12 @@ def check_dtype(name: str, value: object) -> np.dtype[Any]:
 
 @lru_cache(maxsize=256)
 def computing_dtype(x: np.dtype[Any], weight: np.dtype[Any]) -> np.dtype[Any]:
-    """Return float32 or float64: the type in which a convolution of such arrays is computed."""
+    """Return the type in which a convolution of arrays of these types is computed: float32 or float64."""
     return np.result_type(x, weight, np.float32)
 
 
 def check_flip(flip: object) -> bool:
-    """Return whether kernels are reversed, or raise."""
+    """Return whether kernels are to be reversed, or raise."""
     if not isinstance(flip, bool | np.bool_):
         raise TypeError(f"flip must be True or False, not {flip!r}")
     return bool(flip)
@@ -87,9 +89,12 @@ def contiguous(array: T, dtype: np.dtype[Any]) -> T: ...
 
 
 def contiguous(array: Any, dtype: np.dtype[Any]) -> Any:
-    """Return an array itself, or a contiguous, aligned, native copy of the wanted type; and all else as it is."""
+    """Return the array if C can take it, else a contiguous, aligned, native copy of the type `dtype`.
+
+    Anything that is not an array is returned as it is.
+    """
     if type(array) is not ndarray:
-        return array  # weights that are laid out
+        return array  # a weight that is laid out already
     flags = array.flags
     if array.dtype is dtype and flags.carray:  # the usual case: contiguous, aligned, writable
         return array
@@ -99,7 +104,7 @@ def contiguous(array: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def extend(x: Array, geometry: Geometry, mode: str) -> Array:
-    """Return x padded by one of numpy.pad's modes; negative padding crops the extended signal afterwards."""
+    """Return x padded with a mode of numpy.pad; negative padding crops the extended signal afterwards."""
     other_axes = x.ndim - geometry.rank
     pads = [(0, 0)] * other_axes + [(max(before, 0), max(after, 0)) for before, after in geometry.pads]
     extended = np.pad(x, pads, mode=mode)  # type: ignore[call-overload]
@@ -109,7 +114,7 @@ def extend(x: Array, geometry: Geometry, mode: str) -> Array:
 
 
 def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[np.intp]:
-    """Return which element along an axis each position of the extended axis repeats; -1 stands for zero."""
+    """Return, for each position of the extended axis, the position in x that it repeats, or -1 for a zero."""
     if mode == "constant":
         indices = np.arange(-before, size + after)
         return np.where((indices >= 0) & (indices < size), indices, -1)
@@ -118,7 +123,7 @@ def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[
 
 
 def fold(extended: Array, geometry: Geometry, mode: str) -> Array:
-    """Return the transpose of `extend`: every element is added to the one that it repeats."""
+    """Return the transpose of `extend`: every element is added to the element of x that it repeats."""
     sizes = geometry.in_size[3 - geometry.rank :]
     for axis, (size, (before, after)) in enumerate(zip(sizes, geometry.pads), start=extended.ndim - geometry.rank):
         if before or after:
@@ -130,7 +135,7 @@ def fold_first(extended: Array, size: int, before: int, after: int, mode: str) -
     """Return the transpose of `extend` along the first axis."""
     indices = extension_indices(size, before, after, mode)
     folded = np.zeros((size, *extended.shape[1:]), extended.dtype)
-    # what is not in the padding stands in one piece
+    # the elements that are not in the padding are one block
     first, end = max(-before, 0), size - max(-after, 0)
     start = max(before, 0) if first < end else 0
     stop = start + max(end - first, 0)
@@ -154,7 +159,10 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
 
 
 def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> Array:
-    """Return where the C layer may write: `out` if it has nothing to convert and overlaps no input, or a new array."""
+    """Return the array to which the C layer writes.
+
+    It is `out` if that needs no conversion and overlaps no input, and otherwise a new array.
+    """
     flags = out.flags
     usable = out.dtype == dtype and out.dtype.isnative and flags.c_contiguous and flags.aligned
     for array in inputs:
@@ -163,7 +171,7 @@ def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> 
 
 
 def deliver(result: Array, out: Array) -> Array:
-    """Return `out`, with the result in it."""
+    """Copy the result into `out`, if it is not there already, and return `out`."""
     if out is not result:
         np.copyto(out, result, casting="same_kind")
     return out

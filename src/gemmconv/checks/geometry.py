@@ -1,11 +1,14 @@
-"""Geometry: the shapes and options of a convolution validated together, and the sizes that follow.
+"""Geometry: the shapes and options of a convolution, validated together, and the sizes that follow from them.
 
-All sizes are Python integers, so nothing overflows. What the C layer or BLAS cannot represent is refused here, with its
-number.
+All sizes are Python integers, so nothing overflows. Sizes that the C layer or BLAS cannot represent are refused here
+(for transposed convolutions in transposed_geometry.py), and the message names the number.
 
-Along each axis, with *extent* = ``dilation * (kernel - 1) + 1``, the number of input positions a kernel covers::
+Let *extent* be the number of input positions that a kernel covers: ``dilation * (kernel - 1) + 1``. Along each axis ::
 
     output = floor((input + before + after - extent) / stride) + 1
+
+This formula is written here and nowhere else. `Geometry` is what checks/ hands to engine/; it knows sizes only, nothing
+about algorithms.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from .shapes import (
 
 __all__ = ["Geometry", "output_size", "resolve_padding"]
 
+# The largest size of an array, in bytes: sizes are 64-bit integers in C.
 LARGEST_ARRAY = 2**63 - 1
 
 
@@ -44,7 +48,7 @@ def extents_of(kernel: Sizes, dilation: Sizes) -> Sizes:
 
 
 def sizes_after(in_size: Sizes, pads: tuple[Pair, ...], extents: Sizes, stride: Sizes) -> Sizes:
-    """Return the output size, or raise where the kernel does not fit."""
+    """Return the output size, or raise if the kernel is longer than the padded input."""
     sizes = []
     for axis, (size, pad, extent, step) in enumerate(zip(in_size, pads, extents, stride)):
         padded = size + sum(pad)
@@ -58,7 +62,7 @@ def sizes_after(in_size: Sizes, pads: tuple[Pair, ...], extents: Sizes, stride: 
 
 
 def spatial_sizes(input_size: Sequence[int], kernel_size: Ints) -> tuple[Sizes, Sizes]:
-    """Return the sizes of input and kernel as tuples of one length from 1 to 3."""
+    """Return the sizes of input and kernel as tuples of the same length, which is from 1 to 3."""
     frozen = freeze("input_size", input_size)
     if not isinstance(frozen, tuple):
         raise TypeError(
@@ -88,13 +92,14 @@ def resolve_padding(
         ``"valid"``
             No padding.
         ``"same"``
-            ``ceil(input / stride)`` outputs; an odd pad has its larger half after the input.
+            ``ceil(input / stride)`` outputs. If the total padding is odd, the larger half is after the input.
         ``"same_lower"``
-            The same, the larger half before the input.
+            As ``"same"``, but the larger half is before the input.
         ``"full"``
-            ``extent - 1`` on both sides: every overlap of kernel and input.
+            ``extent - 1`` on both sides, where ``extent = dilation * (kernel - 1) + 1``: an output for every overlap of
+            kernel and input.
         ``"causal"``
-            ``extent - 1`` before a 1-D input: no output sees later inputs.
+            ``extent - 1`` before a 1-D input: no output reads later inputs.
     input_size, kernel_size : sequence of int
         Spatial sizes: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, dilation : int or sequence of int, optional
@@ -103,7 +108,7 @@ def resolve_padding(
     Returns
     -------
     tuple of (int, int)
-        Zeros before and after the input along each axis.
+        The number of zeros before and after the input along each axis.
 
     Raises
     ------
@@ -166,15 +171,16 @@ def output_size(
 
 
 def three(sizes: Sizes, fill: int) -> Sizes:
-    """Return sizes along depth, height and width; axes that are not there get `fill`."""
+    """Return sizes along depth, height and width; axes that the convolution does not have get `fill`."""
     return (fill,) * (3 - len(sizes)) + sizes
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """One convolution in numbers, validated; sizes are always (depth, height, width).
+    """One validated convolution in numbers. Sizes are always (depth, height, width).
 
-    Axes that a 1-D or 2-D convolution does not have come first and have size 1.
+    Axes that a 1-D or 2-D convolution does not have come first; they have size 1, stride 1 and no padding. `rank` is
+    the number of spatial axes that it has.
     """
 
     rank: int
@@ -204,7 +210,7 @@ class Geometry:
     ) -> Geometry:
         """Validate the shapes and options of a convolution.
 
-        `x_shape` may lack the batch axis. Without `rank`, `weight_shape` tells the number of spatial axes.
+        `x_shape` may be without the batch axis. Without `rank`, `weight_shape` determines the number of spatial axes.
         """
         rank = check_shapes(x_shape, weight_shape, rank)
         batch = x_shape[0] if len(x_shape) == rank + 2 else 1
@@ -238,7 +244,7 @@ class Geometry:
     def of_patches(
         cls, x_shape: Sizes, kernel_size: object, *, stride: object = 1, padding: object = 0, dilation: object = 1
     ) -> Geometry:
-        """Validate what the patch matrix depends on; the convolution returned has one output channel."""
+        """Validate the options of a patch matrix; return a convolution that has it, with one output channel."""
         kernel = check_kernel_size(kernel_size)
         check_x_shape(x_shape, len(kernel), f"kernel_size {kernel}")
         weight_shape = (1, x_shape[-len(kernel) - 1], *kernel)
@@ -248,9 +254,10 @@ class Geometry:
         return geometry
 
     def turned(self) -> Geometry:
-        """Return the convolution that takes a gradient of the output back to the input, of one with stride 1.
+        """Return the convolution that computes the input gradient of this one, which must have stride 1.
 
-        Its weight is that of this one with its kernels reversed, and its channels swapped.
+        Its input is the gradient of the output. Its weight is that of this one, with reversed kernels and with input
+        and output channels swapped.
         """
         assert self.stride == (1, 1, 1)
         extents = extents_of(self.kernel, self.dilation)
@@ -271,23 +278,23 @@ class Geometry:
 
     @property
     def reduction_length(self) -> int:
-        """The length of the sum behind one output: the rows of the patch matrix P."""
+        """The number of terms in the sum of one output: the rows of the patch matrix P of one group."""
         return self.in_channels // self.groups * prod(self.kernel)
 
     @property
     def out_pixels(self) -> int:
-        """The outputs of one channel of one image: the columns of the patch matrix P."""
+        """The number of outputs of one channel of one image: the columns of the patch matrix P."""
         return prod(self.out_size)
 
     @property
     def reads_image_in_place(self) -> bool:
-        """Whether the image itself is P, as it is for one tap without stride and padding."""
+        """Whether P is the image itself: there is one tap, stride 1 and no padding."""
         neutral = self.stride == (1, 1, 1) and not any(self.pad_before) and not any(self.pad_after)
         return prod(self.kernel) == 1 and neutral
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions of the whole batch."""
+        """The number of multiplications and additions of the whole batch."""
         return 2 * prod(self.out_shape) * self.reduction_length
 
     @property
@@ -316,16 +323,16 @@ class Geometry:
         return tuple(map(sum, zip(self.in_size, self.pad_before, self.pad_after)))
 
     def padded(self) -> Geometry:
-        """Return the geometry of the same convolution once its input has been padded."""
+        """Return the same convolution of an input that has been padded already."""
         return replace(self, in_size=self.padded_size, pad_before=(0, 0, 0), pad_after=(0, 0, 0))
 
     def check_bias(self, shape: Sizes) -> None:
-        """Raise unless a bias has one value per output channel."""
+        """Raise unless the bias has one value per output channel."""
         check_bias_shape(shape, self.out_channels)
 
 
 def check_representable(geometry: Geometry) -> None:
-    """Raise for products that BLAS or an array cannot count."""
+    """Raise if a size is too large for the integers of BLAS or for an array."""
     limits = {
         "an output channel": (geometry.out_pixels, LARGEST_INT, "positions"),
         "the sum behind one output": (geometry.reduction_length, LARGEST_INT, "terms"),
@@ -337,7 +344,7 @@ def check_representable(geometry: Geometry) -> None:
 
 
 def check_limits(limits: dict[str, tuple[int, int, str]]) -> None:
-    """Raise for the first of several numbers that is above its limit."""
+    """Raise for the first number that is above its limit; `limits` holds (number, limit, unit) by name."""
     for what, (number, largest, unit) in limits.items():
         if number > largest:
             raise ValueError(f"{what} would have {number} {unit}, but at most {largest} are possible")

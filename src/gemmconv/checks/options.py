@@ -1,7 +1,8 @@
-"""Options: stride, padding, dilation, groups and padding_mode normalised and validated, apart from any array.
+"""Options: stride, padding, dilation, groups and the others, validated one by one and brought into one form.
 
-What an option means for given sizes is here as well: the names of padding. The messages name the option, what came and
-what is expected, and where a mistake has a usual cause, what to write instead.
+No array is needed for that. The names of padding (``"same"`` and so on) are turned into numbers here as well. A message
+names the option, what came and what is expected. If a mistake has a usual cause, it also says what to write instead.
+The tests match these messages.
 """
 
 from __future__ import annotations
@@ -10,24 +11,29 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+# The padding (before, after) along one axis.
 Pair = tuple[int, int]
+# One number per axis, or a shape.
 Sizes = tuple[int, ...]
+# An option that can be a key of a cache.
 Frozen = int | str | tuple[Any, ...]
 
-# What users may write.
+# An option with one number for all axes, or one per axis, as users may write it.
 Ints = int | Sequence[int]
+# The option `padding` as users may write it.
 Padding = int | str | Sequence[int | Sequence[int]]
 
-# BLAS counts in 32-bit integers in every published wheel of SciPy.
+# The largest number that BLAS can take: in every published wheel of SciPy it has 32-bit integers.
 LARGEST_INT = 2**31 - 1
 
+# The types that are taken as sequences of numbers without further checks.
 SEQUENCES = (list, tuple, range)
 
-# The forms of an option, for messages.
+# The forms that an option may have, for messages. Options that are not listed have the form INT_PER_AXIS.
 FORMS = {"padding": "an int, a name, or one int or (before, after) pair per spatial axis"}
 INT_PER_AXIS = "an int or one int per spatial axis"
 
-# The name of each padding mode in numpy.pad; the last two are PyTorch's synonyms.
+# The name of each padding mode in numpy.pad. The last two are the names that PyTorch uses.
 PADDING_MODES = {
     "zeros": "constant",
     "reflect": "reflect",
@@ -38,9 +44,10 @@ PADDING_MODES = {
     "circular": "wrap",
 }
 
+# The algorithms that a user may name, beside "auto".
 ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
 
-# What the algorithms need that are not defined for every operation and geometry.
+# What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry.
 _WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
 ALGORITHM_NEEDS = {
     "direct": "at most 4096 taps in a kernel, which span no more than some 10000 positions of a row",
@@ -48,19 +55,19 @@ ALGORITHM_NEEDS = {
     "winograd2": _WINOGRAD_NEEDS,
 }
 
-# What messages call an operation.
+# The name of each operation in messages.
 OPERATION_NAMES = {
     "convolution": "convolution",
     "input_gradient": "gradient (or transposed convolution)",
     "weight_gradient": "gradient",
 }
 
-# What other libraries call the padding modes.
+# The names of the padding modes in other libraries, and their names here.
 FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
 
 
 def shown(value: object) -> str:
-    """Return what came as a message shows it: on one line, and not the whole of an array."""
+    """Return a value as a message shows it: on one line, and shortened if it is long."""
     if getattr(value, "ndim", 0) > 1:
         return f"an array of shape {tuple(value.shape)}"  # type: ignore[attr-defined]
     text = " ".join(repr(value).split())
@@ -68,7 +75,7 @@ def shown(value: object) -> str:
 
 
 def freeze(name: str, value: object, depth: int = 2) -> Frozen:
-    """Return an option as an int, a name or a tuple (of tuples) of ints, so that it can be a key of a cache."""
+    """Return an option as an int, a name, or a (nested) tuple of these, so that it can be a key of a cache."""
     if type(value) is int or type(value) is str:
         return value
     if depth and isinstance(value, SEQUENCES):
@@ -97,7 +104,7 @@ def as_shape(name: str, value: object, minimum: int = 0) -> Sizes:
 
 
 def check_padding_mode(padding_mode: object) -> str:
-    """Return NumPy's name of a padding mode."""
+    """Return the name of a padding mode in numpy.pad, or raise."""
     if not isinstance(padding_mode, str):
         raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
     if padding_mode not in PADDING_MODES:
@@ -108,7 +115,7 @@ def check_padding_mode(padding_mode: object) -> str:
 
 
 def check_algorithm(algorithm: object) -> str:
-    """Return the name of an algorithm, or "auto"."""
+    """Return the name of an algorithm, or "auto"; raise for other values."""
     if not isinstance(algorithm, str):
         raise TypeError(f"algorithm must be a string, not {algorithm!r}")
     names = ["auto", *ALGORITHMS]
@@ -130,7 +137,7 @@ def raise_undefined(algorithm: str, operation: str, others: list[str]) -> NoRetu
 
 
 def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
-    """Return one int per spatial axis, none below the least."""
+    """Return one int per spatial axis, each from `minimum` to LARGEST_INT."""
     frozen = freeze(name, value)
     if isinstance(frozen, int):
         check_range(name, frozen, minimum)
@@ -155,12 +162,12 @@ def check_range(name: str, value: int, minimum: int) -> None:
 
 
 def pad_same(size: int, extent: int, stride: int) -> Pair:
-    """Return the padding for ``ceil(size / stride)`` outputs, the odd one after the input."""
+    """Return the padding for ``ceil(size / stride)`` outputs; if the total is odd, the larger half is after the input."""
     total = max(0, (-(-size // stride) - 1) * stride + extent - size)
     return total // 2, total - total // 2
 
 
-# What each name means along one axis: (input size, extent, stride) -> (before, after).
+# The padding that each name means along one axis: (input size, extent, stride) -> (before, after).
 PADDING_NAMES: dict[str, Callable[[int, int, int], Pair]] = {
     "valid": lambda _size, _extent, _stride: (0, 0),
     "same": pad_same,
@@ -171,7 +178,7 @@ PADDING_NAMES: dict[str, Callable[[int, int, int], Pair]] = {
 
 
 def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
-    """Return what the name of a padding means for these sizes."""
+    """Return (before, after) per axis from the name of a padding."""
     if name not in PADDING_NAMES:
         names = ", ".join(map(repr, PADDING_NAMES))
         hint = f"; {name!r} is a padding_mode" if name in PADDING_MODES else ""
@@ -202,7 +209,10 @@ def numeric_padding(padding: int | tuple[Any, ...], rank: int) -> tuple[Pair, ..
 
 
 def hint_pairs(values: tuple[Any, ...], rank: int) -> str:
-    """Return how to write paddings that seem to be meant as before and after along each axis, last axis first."""
+    """Return a hint for paddings that are written as in torch.nn.functional.pad, or an empty string.
+
+    There the numbers are before and after along the last axis, then along the axis before it, and so on.
+    """
     if len(values) != 2 * rank or not all(isinstance(item, int) for item in values):
         return ""
     pairs = tuple([values[2 * axis : 2 * axis + 2] for axis in reversed(range(rank))])
@@ -211,7 +221,7 @@ def hint_pairs(values: tuple[Any, ...], rank: int) -> str:
 
 
 def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from any form of padding."""
+    """Return (before, after) per axis from any form of padding; `extents` are the positions that the kernel covers."""
     frozen = freeze("padding", padding)
     if isinstance(frozen, str):
         return named_padding(frozen, in_size, extents, stride)
@@ -219,14 +229,14 @@ def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
 
 
 def check_activation(activation: object) -> object:
-    """Return the name of an activation, or None."""
+    """Return the name of an activation, or None; raise for other values."""
     if activation is not None and activation != "relu":
         raise ValueError(f"activation must be None or 'relu', not {activation!r}")
     return activation
 
 
 def check_group_count(groups: object) -> int:
-    """Return groups as an int of at least 1."""
+    """Return groups as an int of at least 1, or raise."""
     try:
         count = operator.index(groups)  # type: ignore[arg-type]
     except TypeError:

@@ -1,7 +1,8 @@
-"""Shapes: whether the shapes of arguments belong together, and those that follow from others.
+"""Shapes: whether the shapes of the arguments fit together, and shapes that follow from others.
 
-The messages name the argument, what came, what is expected, and where a mistake has a usual cause, what to write
-instead.
+Functions named ``check_...`` raise, functions named ``..._of`` also return the shape that follows. A message names the
+argument, what came and what is expected. If a mistake has a usual cause, it also says what to write instead. The tests
+match these messages.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from math import prod
 
 from .options import Sizes, as_shape, check_group_count, freeze, per_axis
 
+# The axes of x and of weight as messages show them, by the number of spatial axes.
 X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
 X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
 WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
@@ -17,7 +19,7 @@ TRANSPOSED_WEIGHT_SHAPES = {rank: "(C, O/groups" + shape[12:] for rank, shape in
 
 
 def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, transposed: bool = False) -> int:
-    """Return the number of spatial axes, or raise unless x and weight have the axes that belong to it."""
+    """Return the number of spatial axes, or raise unless x and weight have the axes for it."""
     shapes = TRANSPOSED_WEIGHT_SHAPES if transposed else WEIGHT_SHAPES
     check_weight_rank(weight_shape, rank, shapes)
     rank = len(weight_shape) - 2
@@ -35,7 +37,7 @@ def check_weight_shape(weight_shape: Sizes, shapes: dict[int, str] = WEIGHT_SHAP
 
 
 def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, str]) -> None:
-    """Raise unless weight has as many spatial axes as it may have; without `rank`, one to three."""
+    """Raise unless weight has `rank` spatial axes, or one to three if `rank` is None."""
     ranks = shapes if rank is None else [rank]
     if len(weight_shape) - 2 not in ranks:
         noun = "transposed convolution" if shapes is TRANSPOSED_WEIGHT_SHAPES else "convolution"
@@ -46,7 +48,7 @@ def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, s
 
 
 def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
-    """Raise unless x has so many spatial axes; `given` is what they belong to."""
+    """Raise unless x has `rank` spatial axes; `given` is the argument that determines their number."""
     if len(x_shape) not in (rank + 1, rank + 2):
         hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
         raise ValueError(f"x has shape {x_shape}, but with {given} it must be {X_SHAPES[rank]}{hint}")
@@ -55,7 +57,7 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
 
 
 def check_kernel_size(kernel_size: object) -> Sizes:
-    """Return the kernel's size, whose length is the number of spatial axes."""
+    """Return the kernel's size as a tuple; its length is the number of spatial axes."""
     size = as_shape("kernel_size", kernel_size, minimum=1)
     if not 1 <= len(size) <= 3:
         hint = "; of the weight's shape, take weight.shape[2:]" if len(size) in (4, 5) else ""
@@ -66,7 +68,7 @@ def check_kernel_size(kernel_size: object) -> Sizes:
 
 
 def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
-    """Return the shape of the unbatched input that weights of this shape and an input size belong to."""
+    """Return the shape of the input, without a batch axis, for a weight of this shape and an input size."""
     check_weight_shape(weight_shape)
     rank = len(weight_shape) - 2
     size = per_axis("input_size", freeze("input_size", input_size), rank)
@@ -74,7 +76,10 @@ def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes
 
 
 def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object) -> Sizes:
-    """Return the shape of the input to whose patch matrix `columns_shape` belongs, the number of columns aside."""
+    """Return the shape of the input whose patch matrix has the shape `columns_shape`.
+
+    Whether the number of columns fits is not checked here.
+    """
     kernel = check_kernel_size(kernel_size)
     size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
     expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
@@ -90,20 +95,20 @@ def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: ob
 
 
 def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
-    """Raise unless x is one image or a batch of those that a plan is for."""
+    """Raise unless x is one image of the shape of a plan, or a batch of them."""
     if x_shape != input_shape and x_shape[1:] != input_shape:
         expected = ", ".join(map(str, input_shape))
         raise ValueError(f"x has shape {x_shape}, but this plan is for (N, {expected}) or ({expected})")
 
 
 def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:
-    """Raise unless an argument has the shape that follows from the others."""
+    """Raise unless an argument has the expected shape; `meaning` says what has that shape."""
     if shape != expected:
         raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}")
 
 
 def check_bias_shape(shape: Sizes, channels: int) -> None:
-    """Raise unless a bias has one value per output channel."""
+    """Raise unless the bias has one value per output channel."""
     if shape != (channels,):
         raise ValueError(f"bias has shape {shape}, but weight has {channels} output channels: expected ({channels},)")
 
@@ -130,14 +135,14 @@ def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
 
 
 def x_shape_of_gradient(grad_shape: Sizes, weight_shape: Sizes, input_size: object, groups: object) -> Sizes:
-    """Return the shape of the input that a gradient of the output belongs to; it has a batch axis if that has one."""
+    """Return the shape of the input for a gradient of the output; it has a batch axis if the gradient has one."""
     image = x_shape_of(weight_shape, input_size, groups)
     check_gradient_rank(grad_shape, len(image) - 1, f"weight of shape {weight_shape}")
     return (*grad_shape[: len(grad_shape) - len(image)], *image)
 
 
 def weight_shape_of(grad_shape: Sizes, x_shape: Sizes, kernel_size: object, groups: object) -> Sizes:
-    """Return the shape of the weight to whose gradient those of the output and of the input belong."""
+    """Return the shape of the weight for a gradient of the output, an input and a kernel size."""
     kernel = check_kernel_size(kernel_size)
     rank, count = len(kernel), check_group_count(groups)
     check_x_shape(x_shape, rank, f"kernel_size {kernel}")
@@ -166,7 +171,7 @@ def check_batched_gradient(grad_shape: Sizes) -> None:
 
 
 def check_gradient_rank(grad_shape: Sizes, rank: int, given: str) -> None:
-    """Raise unless grad_output has so many spatial axes; `given` is what they belong to."""
+    """Raise unless grad_output has `rank` spatial axes; `given` is the argument that determines their number."""
     if len(grad_shape) not in (rank + 1, rank + 2):
         expected = X_SHAPES[rank].replace("C", "O")
         raise ValueError(f"grad_output has shape {grad_shape}, but with {given} it must be {expected}")
@@ -175,7 +180,7 @@ def check_gradient_rank(grad_shape: Sizes, rank: int, given: str) -> None:
 
 
 def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, groups: int) -> int:
-    """Return the number of spatial axes, or raise unless x and weight are those of a transposed convolution."""
+    """Return the number of spatial axes, or raise unless x and weight fit a transposed convolution."""
     rank = check_shapes(x_shape, weight_shape, rank, transposed=True)
     channels = x_shape[-rank - 1]
     if channels % groups:

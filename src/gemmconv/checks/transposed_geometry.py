@@ -1,9 +1,11 @@
-"""The geometry of transposed convolutions: that of the convolution whose input gradient each is.
+"""The geometry of a transposed convolution: the convolution whose input gradient it is.
 
-The convolution's input is what the transposed one gives. Along each axis, with *extent* the positions that a kernel
-covers::
+The input of that convolution is the output of the transposed one, and the other way round. Let *extent* be the number
+of positions that a kernel covers: ``dilation * (kernel - 1) + 1``. Along each axis ::
 
     output = (input - 1) * stride - before - after + extent + output_padding
+
+What output_padding and output_size may be is decided here.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def transposed_geometry(
     dilation: object = 1,
     groups: object = 1,
 ) -> Geometry:
-    """Validate a transposed convolution; return the convolution whose input gradient it is."""
+    """Validate a transposed convolution, and return the convolution whose input gradient it is."""
     group_count = check_group_count(groups)
     rank = check_transposed_shapes(x_shape, weight_shape, rank, group_count)
     sizes, kernel = x_shape[-rank:], weight_shape[2:]
@@ -69,7 +71,7 @@ def transposed_geometry(
 
 
 def resolve_transposed_padding(padding: Frozen, rank: int) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from the numbers or the name of a transposed convolution's padding."""
+    """Return (before, after) per axis from the padding of a transposed convolution, numbers or a name."""
     if padding == "valid":
         return ((0, 0),) * rank
     if isinstance(padding, str):
@@ -80,13 +82,16 @@ def resolve_transposed_padding(padding: Frozen, rank: int) -> tuple[Pair, ...]:
 
 
 def check_no_output_padding(why: str, output_padding: object, rank: int) -> None:
-    """Raise unless output_padding is 0."""
+    """Raise unless output_padding is 0; `why` begins the message."""
     if any(per_axis("output_padding", output_padding, rank, minimum=0)):
         raise ValueError(f"{why}: output_padding cannot be given as well, but is {output_padding!r}")
 
 
 def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, output_size: object) -> Sizes:
-    """Return the size of a transposed convolution's output: as given, or larger than the least by output_padding."""
+    """Return the output size of a transposed convolution: output_size, or `least` plus output_padding.
+
+    `least` is the size without output_padding, and an axis may be larger than that by less than its limit.
+    """
     rank = len(least)
     if output_size is None:
         extra = per_axis("output_padding", output_padding, rank, minimum=0)
@@ -117,7 +122,7 @@ def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, out
 
 
 def check_transposed_limits(geometry: Geometry) -> None:
-    """Raise for products that BLAS or an array cannot count."""
+    """Raise if a size is too large for the integers of BLAS or for an array."""
     limits = {
         "an input channel": (geometry.out_pixels, LARGEST_INT, "positions"),
         "an output channel": (prod(geometry.in_size), LARGEST_INT, "positions"),

@@ -1,1 +1,7 @@
-"""The engine: the ways to compute each operation, what each costs, which one is taken, and the prepared call."""
+"""The engine: the ways to compute each operation, their costs, the choice among them, and prepared calls.
+
+The files, from the front doors down: calls.py (prepared calls), algorithms.py (the ways of an operation, and the
+choice), kernels.py (the table of the C kernels), costs.py (their estimated times), tiling.py and phases.py (how work is
+cut), normal_form.py (geometries), blas.py (SciPy's BLAS), weights.py (the weight of a plan). Arguments have been
+checked before (checks/). All arithmetic on arrays is done in C (csrc/).
+"""

@@ -1,11 +1,12 @@
 """Algorithms: the ways to compute each operation, and which one is taken.
 
-A way is one C kernel, or several, for one geometry, with its estimated time. One function of `WAYS` lists the ways of
-each operation, and `pick` takes the fastest.
+A way is a means of computing one operation for one geometry, by one C kernel or several, with its estimated time. For
+each operation, one function in `WAYS` lists the ways, and `pick` takes the fastest. A new way of an operation is added
+to its list.
 
-The choice for a convolution or an input gradient sees the geometry of one image, never the batch or the number of
-threads, so that an image gives the same bits in any batch. A weight gradient sums over the batch, so its choice sees
-that; but not the number of threads.
+For a convolution or an input gradient, the choice depends on the geometry of one image. It must not depend on the
+batch or on the number of threads, so that an image gives the same bits in any batch. A weight gradient is a sum over
+the batch, so there the choice depends on the batch size too, but not on the number of threads.
 """
 
 from __future__ import annotations
@@ -26,34 +27,35 @@ from .tiling import Tiling, largest_gemm
 
 
 class Built(NamedTuple):
-    """What runs a way, for one geometry and type."""
+    """The object that runs a way, for one geometry and type."""
 
     problem: Any
-    """A `Problem`, or what computes a gradient."""
+    """A `Problem`, `InputGradient`, `Phases` or `WeightGradient` of the compiled module."""
     tiling: Tiling | None
+    """How its work is cut; None for phases and for im2col and col2im, which need no tiling."""
     limits_blas: bool
-    """Whether BLAS must be limited to one thread meanwhile."""
+    """Whether BLAS must be limited to one thread while it runs."""
 
 
 class Way(NamedTuple):
     """One means of computing one operation for one geometry."""
 
     algorithm: str
-    """Its name for users, which several ways may share."""
+    """The name for users, which several ways may share."""
     kernel: str
-    """Its name in C."""
+    """The name in C."""
     why: str
-    """What speaks for it."""
+    """The reason to take it, as `Plan.describe` shows it."""
     nanoseconds: float
-    """Its estimated time for one image on one thread, with weights that are laid out."""
+    """The estimated time for one image on one thread, with weights that are laid out already."""
     layout_nanoseconds: float
-    """The estimated time to lay the weights out."""
+    """The estimated time to lay out the weights."""
     build: Callable[..., Built]
-    """(geometry, itemsize, threads, relu=False) -> what runs it."""
+    """(geometry, itemsize, threads) -> the object that runs it. That of a convolution also takes `relu`."""
 
     @property
     def name(self) -> str:
-        """A name for developers that no other way of the operation has."""
+        """A name for developers; no other way of the operation has the same."""
         return f"{self.algorithm}-{self.kernel}"
 
 
@@ -74,10 +76,11 @@ def ways_of_convolution(geometry: Geometry) -> list[Way]:
 
 
 def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
-    """Return all ways to compute the gradient of the input of a convolution.
+    """Return all ways to compute the input gradient of a convolution.
 
-    One is by BLAS. Without stride the others are convolutions of the output's gradient with the turned weight; with
-    stride there is one by phases.
+    One way multiplies by BLAS. With stride 1 the others are convolutions of the gradient of the output with the turned
+    weight: kernels reversed, channels swapped. With a larger stride the other way is by phases (phases.py), where that
+    is defined.
     """
     one = replace(geometry, batch=1)
     kernel = INPUT_GRADIENT
@@ -86,7 +89,7 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
     if geometry.stride == (1, 1, 1):
         turned = one.turned()
         turning = costs.turning(costs.Counts(turned))
-        # of two products by BLAS, the one above is the better
+        # gemm_conv would also multiply by BLAS; the way above is the better one
         ways += [
             way._replace(layout_nanoseconds=way.layout_nanoseconds + turning, build=partial(build_turned, way.build))
             for way in ways_of_convolution(turned)
@@ -107,7 +110,7 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
 
 
 def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
-    """Return all ways to compute the gradient of the weight of a convolution."""
+    """Return all ways to compute the weight gradient of a convolution."""
     counts = costs.Counts(geometry)
     return [
         Way(
@@ -132,11 +135,12 @@ WAYS: dict[str, Callable[[Geometry], list[Way]]] = {
 def pick(
     operation: str, geometry: Geometry, algorithm: str = "auto", *, prepared: bool = False, wish: bool = False
 ) -> Way:
-    """Return the way that an operation takes for a geometry.
+    """Return the way by which an operation is computed for a geometry.
 
-    `prepared` tells whether weights are laid out once for many calls. Where the algorithm is only a wish, it may be
-    another if it is not defined. An algorithm by name is the same way in every case: a plan gives what the call that
-    names its algorithm gives.
+    `prepared` says that weights are laid out once for many calls, so that the layout costs nothing. `wish` says that
+    `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises. An algorithm that is given
+    by name means the same way with and without `prepared`. So a plan gives the same bits as a function with the name
+    of the plan's algorithm.
     """
     ways = WAYS[operation](geometry)
     names = [way.algorithm for way in ways]
@@ -163,10 +167,14 @@ def defined_algorithms(geometry: Geometry, operation: str = "convolution") -> tu
 def build_convolution(
     kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1, relu: bool = False, turned: bool = False
 ) -> Built:
-    """Return what runs a convolution; with `turned` its weight is that of the one whose input gradient it is."""
+    """Return the object that runs a convolution.
+
+    With `turned` the convolution computes an input gradient. It then takes the weight of the original convolution, and
+    turns it when it lays it out.
+    """
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
-    if kernel.name == "winograd":  # an image with a result that is not finite is computed anew
+    if kernel.name == "winograd":  # an image with a result that is not finite is computed again, by this
         one = replace(geometry, batch=1)
         exact = pick("convolution", one, "direct").build(one, itemsize, threads, relu, turned).problem
     problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned)
@@ -174,27 +182,28 @@ def build_convolution(
 
 
 def build_turned(build: Callable[..., Built], geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
-    """Return what runs the input gradient of a convolution without stride: the convolution that `build` builds."""
+    """Return the object that runs an input gradient with stride 1: `build` builds the convolution that computes it."""
     return build(geometry.turned(), itemsize, threads, turned=True)
 
 
 def build_input_gradient(geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
-    """Return what runs the gradient of an input by BLAS."""
+    """Return the object that runs an input gradient by BLAS."""
     tiling = INPUT_GRADIENT.tiling(geometry, itemsize, threads)
     return Built(InputGradient(geometry, itemsize, tiling), tiling, may_start_threads(largest_gemm(tiling)))
 
 
 def build_phases(cut: Cut, geometry: Geometry, itemsize: int, _threads: int = 1) -> Built:
-    """Return what runs the gradient of an input by phases."""
+    """Return the object that runs an input gradient by phases."""
     return Built(Phases(geometry, itemsize, cut), None, limits_blas=False)
 
 
 def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
-    """Return what runs the gradient of a weight."""
+    """Return the object that runs a weight gradient."""
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
     if kernel.name == "weight_gradient_pixels":
-        # What is not finite meets zeros there that the definition does not have: then it is computed anew.
+        # This kernel also multiplies by zeros that are not in the definition. Infinities and NaNs would give wrong
+        # results there, so a gradient that is not finite is computed again, by `exact`.
         channels = next(other for other in WEIGHT_GRADIENT if other.name == "weight_gradient_channels")
         exact = build_weight_gradient(channels, geometry, itemsize).problem
     problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact)

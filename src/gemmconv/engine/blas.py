@@ -1,7 +1,8 @@
-"""BLAS as Python sees it: which one SciPy uses, how it multiplies, and the limit on its threads.
+"""BLAS as Python sees it: which BLAS SciPy uses, how it multiplies, and the limit on its threads.
 
-gemmconv calls gemm on one thread only, from its own. OpenBLAS starts threads of its own for large products; while a
-call needs such products, a limit of one thread is held on the BLAS that SciPy uses.
+gemmconv has its own threads, and BLAS must multiply on the thread that calls it. But OpenBLAS starts threads for large
+products. While a call needs such products, the BLAS that SciPy uses is limited to one thread. The products themselves
+are called in C (csrc/blas.h).
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+# The functions of an OpenBLAS that get and set its number of threads.
 Functions = tuple[Callable[[], int], Callable[[int], None]]
 
-# OpenBLAS multiplies on the calling thread up to this many multiplications (in interface/gemm.c:
-# SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD).
+# The most multiplications for which OpenBLAS starts no threads (SMP_THRESHOLD_MIN * GEMM_MULTITHREAD_THRESHOLD in its
+# interface/gemm.c).
 LARGEST_UNTHREADED_GEMM = 262_144
 
-# The cores for which OpenBLAS has kernels for small matrices. They pack nothing and never start threads, and sgemm and
-# dgemm take them up to 1e6 multiplications.
+# The cores for which OpenBLAS has routines for small matrices. These pack nothing and never start threads.
 SMALL_MATRIX_CORES = ("SkylakeX", "Cooperlake", "SapphireRapids")
+# The most multiplications for which sgemm and dgemm use these routines.
 LARGEST_SMALL_GEMM = 1_000_000
 
 
 @lru_cache(maxsize=1)
 def _scipy_blas() -> Any:
-    """Return threadpoolctl's controller of the BLAS libraries that SciPy may call.
+    """Return the controller of threadpoolctl for the BLAS libraries that SciPy may call.
 
-    Scanning the loaded libraries takes a third of a millisecond, hence the cache. Wheels carry a BLAS each in a
-    directory named after the package; where none is found, NumPy and SciPy share one of the system.
+    Scanning the loaded libraries takes a third of a millisecond, so the result is cached. The wheels of NumPy and of
+    SciPy each carry a BLAS of their own, in a directory named after the package. If there is none, NumPy and SciPy
+    share a BLAS of the system.
     """
     import scipy.linalg.cython_blas
     from threadpoolctl import ThreadpoolController
@@ -48,7 +51,7 @@ def _scipy_blas() -> Any:
 
 
 def scipy_blas_info() -> list[dict[str, Any]]:
-    """Return what threadpoolctl knows about the BLAS that SciPy uses, one dictionary per library.
+    """Return the information of threadpoolctl about the BLAS that SciPy uses, one dictionary per library.
 
     Examples
     --------
@@ -62,7 +65,10 @@ def scipy_blas_info() -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def gemm_path() -> str:
-    """Return how SciPy's BLAS multiplies the tiles of a convolution: ``"small"`` or ``"packing"``."""
+    """Return how SciPy's BLAS multiplies the tiles of a convolution.
+
+    It is ``"small"`` if it has routines for small matrices, which pack nothing, and otherwise ``"packing"``.
+    """
     libraries = scipy_blas_info()
     small = all(
         library["internal_api"] == "openblas" and library.get("architecture") in SMALL_MATRIX_CORES
@@ -72,22 +78,22 @@ def gemm_path() -> str:
 
 
 def may_start_threads(multiplications: int, *, transposed: bool = False) -> bool:
-    """Whether SciPy's BLAS may compute a product of this size with several threads.
+    """Return whether SciPy's BLAS may use several threads for a product of this size.
 
-    With `transposed` the second matrix is stored as its transpose: of these OpenBLAS's kernels for small matrices take
-    very small ones only.
+    `transposed` says that the second matrix is stored as its transpose. OpenBLAS's routines for small matrices take
+    only very small ones of these.
     """
     small = gemm_path() == "small" and not transposed
     return multiplications > (LARGEST_SMALL_GEMM if small else LARGEST_UNTHREADED_GEMM)
 
 
 class _Limit:
-    """A limit of one thread on the OpenBLAS that SciPy uses, which the first user sets and the last one lifts.
+    """A limit of one thread on the OpenBLAS that SciPy uses. The first user sets it, and the last one lifts it.
 
-    The number of threads belongs to the process, where OpenBLAS makes its threads itself. threadpoolctl 3.8 lets only
-    one Python thread change it and ignores the others, which here may well be the first and the last; so its functions
-    are called directly. Other libraries, and an OpenBLAS made with OpenMP, are left as they are: their numbers belong
-    to threads, and they are sound with several callers.
+    Where OpenBLAS makes its threads itself, its number of threads belongs to the whole process. threadpoolctl 3.8 lets
+    only one Python thread change that number and ignores the others. Here the first and the last user may be different
+    threads, so the functions of OpenBLAS are called directly. Other libraries, and an OpenBLAS that was built with
+    OpenMP, are left alone: their number belongs to each thread, and several threads may safely call them.
     """
 
     def __init__(self) -> None:
@@ -122,7 +128,7 @@ class _Limit:
         self.before = []
 
     def forget_other_threads(self) -> None:
-        """In a forked child only the thread that forked goes on; another one may have held the lock."""
+        """Clean up in a forked child, where only the thread that forked goes on; another may have held the lock."""
         self.lock = threading.Lock()
         self.users = getattr(self.held, "times", 0)
         if self.users == 0:
@@ -130,12 +136,12 @@ class _Limit:
 
 
 def _openblas_functions() -> list[Functions]:
-    """Return the functions that get and set the number of threads, of each OpenBLAS whose number is the process's."""
+    """Return the functions that get and set the number of threads, for each OpenBLAS that makes its threads itself."""
     functions = []
     for library in _scipy_blas().lib_controllers:
         if library.internal_api != "openblas" or library.threading_layer != "pthreads":
             continue
-        # builds decorate the names differently
+        # some builds add a prefix or a suffix to the names
         for prefix, suffix in product(("", "scipy_"), ("", "64_", "_64")):
             names = (f"{prefix}openblas_get_num_threads{suffix}", f"{prefix}openblas_set_num_threads{suffix}")
             if all(hasattr(library.dynlib, name) for name in names):
@@ -144,6 +150,7 @@ def _openblas_functions() -> list[Functions]:
     return functions
 
 
-#: Hold it while BLAS must not start threads: ``with single_threaded_blas: ...``; it nests, and threads may share it.
+#: A context in which BLAS starts no threads: ``with single_threaded_blas: ...``. It can be nested, and several threads
+#: may use it at the same time.
 single_threaded_blas = _Limit()
 os.register_at_fork(after_in_child=single_threaded_blas.forget_other_threads)

@@ -1,7 +1,8 @@
 """Kernels: the table of the C kernels of every operation.
 
-A kernel says itself, in C, which geometries it fits (``csrc/kernels.h``). This table adds what C does not need: the
-name of its algorithm, what speaks for it, its estimated time (costs.py), and how its work is cut (tiling.py).
+Each C kernel decides itself, in C, which geometries it fits (``csrc/kernels.h``). This table adds what only Python
+needs: the name of its algorithm, the reason to take it, its estimated time (costs.py) and its tiling (tiling.py). A new
+C kernel needs one entry here. The input gradient by phases is not a single C kernel; see phases.py.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from .tiling import (
 
 
 class Kernel(NamedTuple):
-    """One C kernel, and what decides about taking it."""
+    """One C kernel, and what is needed to choose it and to cut its work."""
 
     algorithm: str
-    """Its name for users, which several kernels may share."""
+    """The name for users, which several C kernels may share."""
     name: str
-    """Its name in C."""
+    """The name in C."""
     why: str
-    """What speaks for it."""
+    """The reason to take it, as `Plan.describe` shows it."""
     nanoseconds: Callable[[costs.Counts], float]
-    """Its time for one image on one thread, with weights that are laid out."""
+    """The estimated time for one image on one thread, with weights that are laid out already."""
     tiling: Callable[[Geometry, int, int], Tiling]
-    """(geometry, itemsize, threads) -> how it cuts its work."""
+    """(geometry, itemsize, threads) -> how its work is cut."""
     layout_nanoseconds: Callable[[costs.Counts], float] = costs.no_layout
-    """The time to lay the weights out: once for a plan, in every call without one."""
+    """The estimated time to lay out the weights. A plan does so once, a function in every call."""
 
 
 CONVOLUTION: tuple[Kernel, ...] = (
@@ -124,6 +125,6 @@ WEIGHT_GRADIENT: tuple[Kernel, ...] = (
 
 
 def that_fit(kernels: tuple[Kernel, ...], geometry: Geometry) -> list[Kernel]:
-    """Return those of some kernels that can compute a geometry."""
+    """Return those of the given kernels that can compute a geometry."""
     fitting = fitting_kernels(geometry)
     return [kernel for kernel in kernels if kernel.name in fitting]

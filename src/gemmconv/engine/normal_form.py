@@ -1,14 +1,15 @@
 """The normal form of a geometry: the same convolution with as few and as long axes as possible.
 
-An axis is *bare* where the kernel and the padding see nothing of it: one tap, stride 1, no padding. Positions of two
-neighbouring bare axes are read in the order in which they lie in memory, so the two are one longer axis; and an axis of
-size 1 is none at all. Arrays stay as they are::
+An axis is *bare* if it has one tap, stride 1 and no padding. Along two neighbouring bare axes, positions are read in
+the order in which they are in memory. So the two can be taken as one longer axis. An axis of size 1 can be left out.
+The arrays are not touched::
 
     1x1 on 7 x 7                       ->  1 on 49
     3x1x1 on 8 x 5 x 6                 ->  3x1 on 8 x 30
     5x1 on 1000 x 1 (a signal)         ->  5 on 1000
 
-So no C kernel needs a special case for them: rows become long, and a signal is a row whichever axis it lies along.
+Rows become long, and a signal is a row whichever axis it lies along. So no C kernel needs a special case for these
+shapes. Every operation uses this form for C; shapes in messages and results are those of the caller.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ class Axis(NamedTuple):
 
     @property
     def is_bare(self) -> bool:
-        """Whether outputs are read one by one, from the first element to the last."""
+        """Whether each output reads just the element at its own position."""
         return self.kernel == self.stride == 1 and self.pad_before == self.pad_after == 0
 
 
 def bare(size: int) -> Axis:
-    """Return a bare axis of a size."""
+    """Return a bare axis of the given size."""
     return Axis(size, kernel=1, stride=1, dilation=1, pad_before=0, pad_after=0, out_size=size)
 
 
 def normal_form(geometry: Geometry) -> Geometry:
-    """Return the geometry with bare neighbours folded together, and no axis of size 1 behind another."""
+    """Return the geometry with neighbouring bare axes folded into one, and with axes of size 1 left out."""
     if geometry.kernel[1] > 1 and geometry.kernel[2] > 1:
-        return geometry  # the usual case: no two neighbours are bare
+        return geometry  # the usual case: no two neighbouring axes are bare
     axes: list[Axis] = []
     for axis in axes_of(geometry):
         if axis.in_size == axis.out_size == axis.kernel == 1 and axis.pad_before == axis.pad_after == 0:
@@ -69,6 +70,6 @@ def normal_form(geometry: Geometry) -> Geometry:
 
 
 def axes_of(geometry: Geometry) -> list[Axis]:
-    """Return the three spatial axes."""
+    """Return the three spatial axes: depth, height and width."""
     sizes = (geometry.in_size, geometry.kernel, geometry.stride, geometry.dilation)
     return [Axis(*numbers) for numbers in zip(*sizes, geometry.pad_before, geometry.pad_after, geometry.out_size)]

@@ -1,4 +1,7 @@
-"""The weight and bias of a plan, and their layouts, one per computing dtype."""
+"""The weight and bias of a plan, and their layouts: one per direction and computing dtype.
+
+A layout is the weight in the order in which a C kernel reads it. The kernel makes it; this file only keeps it.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,17 @@ from .calls import Call
 
 
 class LaidOut(NamedTuple):
-    """Weight and bias in one computing dtype, as the C layer takes them."""
+    """The weight and the bias in one computing dtype, as the C layer takes them."""
 
     weight: Memory | Layout
     bias: Memory | None
 
 
 class Weights:
-    """The weight and bias that one `update` brought, and their layouts.
+    """The weight and bias of a plan since its last `update`, and their layouts.
 
-    Threads share it: all that changes are the entries of two dictionaries, which they may set twice to the same.
+    Several threads may use it at the same time. Only two dictionaries change; if two threads set the same entry, both
+    set equal values.
     """
 
     __slots__ = ("_backward", "_forward", "bias", "dtype", "weight")
@@ -33,7 +37,7 @@ class Weights:
         self._backward: dict[np.dtype[Any], Memory | Layout] = {}
 
     def for_convolution(self, dtype: np.dtype[Any], call: Call) -> LaidOut:
-        """Return weight and bias laid out for the convolution."""
+        """Return the weight and the bias laid out for the convolution."""
         laid_out = self._forward.get(dtype)
         if laid_out is None:
             bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
@@ -41,7 +45,7 @@ class Weights:
         return laid_out
 
     def for_input_gradient(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
-        """Return the weight laid out for the gradient of the input."""
+        """Return the weight laid out for the input gradient."""
         laid_out = self._backward.get(dtype)
         if laid_out is None:
             laid_out = self._backward[dtype] = self._lay_out(dtype, call)
@@ -52,5 +56,5 @@ class Weights:
         return laid_out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return all but the layouts, which point into memory."""
+        """Return everything but the layouts, which hold pointers."""
         return Weights, (self.weight, self.bias)
