@@ -1,4 +1,4 @@
-"""Matrices: a convolution as the kernel matrix K, which multiplies patches, and as the matrix M, which multiplies inputs.
+"""Matrices: a convolution as the kernel matrix K, which multiplies patches, and as M, which multiplies inputs.
 
 Each row of K is one kernel. Each row of M is one output: it holds the kernel, in the columns of the inputs that the
 output reads, and zeros elsewhere. Entries of M that are the same weight are tied.
@@ -237,7 +237,9 @@ def tied_weights(
     flip: bool = False,
     max_bytes: int = 2**30,
 ) -> csr_array:
-    r"""Return which weight each entry of `convolution_matrix`, of a convolution (cross-correlation), is.
+    r"""Return, for each entry of the matrix M of a convolution (cross-correlation), which weight it is.
+
+    M is that of `convolution_matrix`.
 
     A convolution is a fully connected layer whose weights are tied: entries of M with the same index here are the same
     weight. So M for new weights is ``weight.ravel()`` indexed by this matrix, and the gradient of a weight is the sum

@@ -216,7 +216,7 @@ class Plan:
         return call.into(out, dtype, x, laid_out.weight, laid_out.bias)
 
     def input_gradient(self, grad_output: ArrayLike, out: Array | None = None) -> Array:
-        r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, of the convolution alone.
+        r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, without the activation.
 
         With an activation, `grad_output` is the gradient with respect to the values before the activation. For
         ``"relu"`` it is zero wherever the output is zero.
@@ -296,7 +296,7 @@ class Plan:
         return compute_weight_gradient(call, grad_output, x, dtype, self._flip, out)
 
     def describe(self) -> str:
-        """Tell how the plan computes one image.
+        """Describe how the plan computes one image.
 
         Returns
         -------
@@ -316,9 +316,9 @@ class Plan:
         call = self._call_for(self.input_shape, dtype)
         tiling, geometry = call.tiling, call.computed
         assert tiling is not None
-        calls = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
+        how = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
         if call.problem.kernel != "gemm_conv":
-            calls = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
+            how = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
         wish = str(self._gradient_options.algorithm)
         back = pick("input_gradient", geometry, wish, prepared=True, wish=True)
         sums = pick("weight_gradient", geometry, wish, wish=True)
@@ -327,7 +327,7 @@ class Plan:
         return (
             f"x {shapes[0]}, weight {self._weight_shape}, y {shapes[1]}, {dtype}\n"
             f"algorithm {self.algorithm}: {self._chosen_by}\n"
-            f"{calls}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
+            f"{how}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
             f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
             f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image\n"
             f"gradients: of the input by {back.algorithm} ({back.kernel}), "

@@ -1,8 +1,8 @@
 """Threads: how many threads a call uses.
 
-A call uses the number that `num_threads` has set for its context, or else the number of the process (`set_num_threads`),
-which threadpoolctl can read and limit too. Small calls use fewer (`threads_worth`). The number of threads never changes
-the bits of a result. The pool itself is in csrc/thread_pool.c.
+A call uses the number that `num_threads` has set for its context, or else the number of the process. That is set by
+`set_num_threads`, and threadpoolctl can read and limit it too. Small calls use fewer threads (`threads_worth`). The
+number of threads never changes the bits of a result. The threads themselves are in csrc/thread_pool.c.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ Let *extent* be the number of input positions that a kernel covers: ``dilation *
 
     output = floor((input + before + after - extent) / stride) + 1
 
-This formula is written here and nowhere else. `Geometry` is what checks/ hands to engine/; it knows sizes only, nothing
-about algorithms.
+This formula is computed here and nowhere else. `Geometry` is what checks/ hands to engine/. It knows sizes only, and
+nothing about algorithms.
 """
 
 from __future__ import annotations

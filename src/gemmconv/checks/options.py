@@ -162,7 +162,7 @@ def check_range(name: str, value: int, minimum: int) -> None:
 
 
 def pad_same(size: int, extent: int, stride: int) -> Pair:
-    """Return the padding for ``ceil(size / stride)`` outputs; if the total is odd, the larger half is after the input."""
+    """Return the padding for ``ceil(size / stride)`` outputs; of an odd total, the larger half is after the input."""
     total = max(0, (-(-size // stride) - 1) * stride + extent - size)
     return total // 2, total - total // 2
 

@@ -32,7 +32,7 @@ class Built(NamedTuple):
     problem: Any
     """A `Problem`, `InputGradient`, `Phases` or `WeightGradient` of the compiled module."""
     tiling: Tiling | None
-    """How its work is cut; None for phases and for im2col and col2im, which need no tiling."""
+    """How its work is cut; None for phases, whose classes have tilings, and for im2col and col2im, which need none."""
     limits_blas: bool
     """Whether BLAS must be limited to one thread while it runs."""
 

@@ -1,7 +1,10 @@
-"""Calls: all that one operation needs beside its arrays, prepared once and found in a cache where sizes repeat.
+"""Calls: everything that one operation needs beside its arrays, prepared once and kept in a cache.
 
-Both directions are here. Each function ``prepare_...`` checks shapes and options, and returns a `Call`, whose `into` is
-the end of every front door: it checks `out`, computes and delivers.
+Each function ``prepare_...`` checks the shapes and options of one operation, and returns a `Call`. Calls for the latest
+sizes and options are kept. Convolutions and gradients go the same way through this file. A public function ends with
+`Call.into`, which checks `out`, computes, and returns the result.
+
+Small convolutions spend much of their time here. So new checks belong into the cached functions (``_prepare_...``).
 """
 
 from __future__ import annotations
@@ -31,15 +34,15 @@ from .costs import NANOSECONDS_PER_MOVE
 from .normal_form import normal_form
 from .tiling import Tiling
 
-# Prepared calls that are kept, of each kind.
+# The most prepared calls that are kept of each operation.
 CACHE = 512
 
-# Options that a message does not name.
+# The default of each option. A message names only the options that have another value.
 DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 
 
 class Options(NamedTuple):
-    """The options of a convolution as the caller gave them, and the number of spatial axes if that is fixed."""
+    """The options of a convolution as the caller gave them; `rank` is the number of spatial axes, if it is fixed."""
 
     rank: int | None
     stride: object
@@ -52,7 +55,7 @@ class Options(NamedTuple):
 
 
 class TransposedOptions(NamedTuple):
-    """The options of a transposed convolution as the caller gave them."""
+    """The options of a transposed convolution as the caller gave them; `rank` as in `Options`."""
 
     rank: int | None
     stride: object
@@ -65,37 +68,41 @@ class TransposedOptions(NamedTuple):
 
 
 class Extension(NamedTuple):
-    """A padding other than zeros: x is extended beforehand, or its gradient folded afterwards."""
+    """A padding mode other than zeros: x is extended before the call, or its gradient is folded afterwards."""
 
     mode: str
-    """numpy.pad's name of the padding mode."""
+    """The name of the padding mode in numpy.pad."""
     shape: Sizes
     """The shape of the extended x."""
     x: int | None
-    """Which of the arrays is x; None where the result is its gradient."""
+    """The number of x among the arrays of the call; None if the result is the gradient of x."""
 
 
 class Call(NamedTuple):
-    """One operation on arrays of certain shapes: how C computes it, and on how many threads."""
+    """A prepared call: one operation on arrays of fixed shapes, how C computes it, and on how many threads."""
 
     geometry: Geometry
+    """The geometry as the caller gave it."""
     computed: Geometry
-    """What C computes: of an extended x without padding, and in normal form."""
+    """The geometry that C computes: in normal form, and without padding if x is extended."""
     extension: Extension | None
     out_shape: Sizes
     problem: Any
+    """The object of the compiled module that computes; see `algorithms.Built`."""
     run: Callable[..., None]
-    """(*arrays, result, threads): the method of `problem` that computes."""
+    """The method of `problem` that computes: (*arrays, result, threads)."""
     tiling: Tiling | None
     limits_blas: bool
+    """Whether BLAS must be limited to one thread while it runs."""
     threads: int
     is_plain: bool
-    """Whether arrays may go to C as they come: nothing is extended, BLAS is not limited."""
+    """Whether C can take suitable arrays directly: x is not extended, and BLAS is not limited."""
 
     def into(self, out: Array | None, dtype: np.dtype[Any], *arrays: Array | Memory | Layout | None) -> Array:
-        """Compute from arrays of any type and layout, and return the result: `out`, if that was given.
+        """Compute from arrays of any type and layout, and return the result, which is `out` if that was given.
 
-        What is laid out already is taken as it is. Nothing is written to `out` if it does not fit.
+        A weight that is laid out already is taken as it is. If `out` does not fit, this raises before anything is
+        written to it.
         """
         if out is not None:
             check_out(out, self.out_shape, dtype)
@@ -111,7 +118,7 @@ class Call(NamedTuple):
         return result if out is None else deliver(result, out)
 
     def _into_extended(self, out: Array | None, dtype: np.dtype[Any], *arrays: Any) -> Array:
-        """Do the same with x extended, or with the gradient of an extended x folded."""
+        """Do as `into` does, but extend x first, or fold the gradient of an extended x."""
         assert self.extension is not None
         mode, shape, x = self.extension
         plain = self._replace(extension=None)
@@ -122,12 +129,13 @@ class Call(NamedTuple):
         return plain.into(out, dtype, *arrays[:x], extend(arrays[x], self.geometry, mode), *arrays[x + 1 :])
 
 
-# Options of these types are keys of the cache as they are. No others: 1.0 equals 1, but must be refused.
+# The types of options that can be keys of the cache as they are. Other types must be checked first: as a key, 1.0 is
+# the same as 1, but as an option it must be refused.
 _PLAIN_TYPES = frozenset([int, str, type(None)])
 
 
 def hashable(options: Options) -> Options:
-    """Return options that can be a key of the cache: sequences become tuples of ints."""
+    """Return the options in a form that can be a key of the cache: sequences become tuples of ints."""
     if _PLAIN_TYPES.issuperset(map(type, options)):
         return options
     check_padding_mode(options.padding_mode)
@@ -142,19 +150,22 @@ def hashable(options: Options) -> Options:
 
 
 def spatial(options: Options) -> dict[str, Any]:
-    """Return the options that the patch matrix depends on."""
+    """Return the options on which the patch matrix depends."""
     return {"stride": options.stride, "padding": options.padding, "dilation": options.dilation}
 
 
 def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[Geometry, Geometry, Extension | None]:
-    """Validate a convolution; return its geometry, what C computes, and how x is extended for that."""
+    """Validate a convolution; return its geometry, the geometry that C computes, and how x is extended for that."""
     mode = check_padding_mode(options.padding_mode)
     geometry = Geometry.from_shapes(x_shape, weight_shape, rank=options.rank, **spatial(options), groups=options.groups)
     return geometry, *computed_of(geometry, x_shape, mode, 0)
 
 
 def computed_of(geometry: Geometry, x_shape: Sizes, mode: str, x: int | None) -> tuple[Geometry, Extension | None]:
-    """Return what C computes of a geometry, and how array number `x`, or the gradient of x, is extended for that."""
+    """Return the geometry that C computes, and how x is extended for that.
+
+    `x` is the number of x among the arrays of the call, or None if the result is the gradient of x.
+    """
     if mode == "constant" or not any(map(any, geometry.pads)):
         return normal_form(geometry), None
     padded = geometry.padded()
@@ -178,7 +189,7 @@ def _prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, opt
 
 
 def prepare_im2col(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options) -> Call:
-    """Validate the patch matrix of images and prepare it."""
+    """Validate the patch matrix of images (im2col) and prepare it."""
     kernel = check_kernel_size(kernel_size)
     return _prepare_columns(x_shape, kernel, itemsize, hashable(options), get_num_threads(), transposed=False)
 
@@ -186,7 +197,7 @@ def prepare_im2col(x_shape: Sizes, kernel_size: object, itemsize: int, options: 
 def prepare_col2im(
     columns_shape: Sizes, input_size: object, kernel_size: object, itemsize: int, options: Options
 ) -> Call:
-    """Validate the transpose of the patch matrix and prepare it."""
+    """Validate the transpose of the patch matrix (col2im) and prepare it."""
     kernel = check_kernel_size(kernel_size)
     x_shape = x_shape_of_columns(columns_shape, input_size, kernel)
     frozen, threads = hashable(options), get_num_threads()
@@ -222,9 +233,9 @@ def prepare_input_gradient(
     *,
     prepared: bool = False,
 ) -> Call:
-    """Validate the gradient of an input and prepare it.
+    """Validate an input gradient and prepare it.
 
-    With `prepared` weights are laid out once for many calls, and the algorithm is a wish.
+    `prepared` says that weights are laid out once for many calls, and that the algorithm is a wish (see `pick`).
     """
     size = freeze("input_size", input_size)
     return _prepare_input_gradient(
@@ -279,7 +290,7 @@ def _prepare_transposed(
 def _input_gradient(
     computed: Geometry, out_shape: Sizes, itemsize: int, algorithm: str, threads: int, prepared: bool
 ) -> Call:
-    """Return how C computes the gradient of an input."""
+    """Return the call for an input gradient whose geometry is in normal form already."""
     way = pick("input_gradient", computed, algorithm, prepared=prepared, wish=prepared)
     threads = min(threads, threads_worth(way.nanoseconds * computed.batch))
     return _call(computed, computed, None, out_shape, way.build(computed, itemsize, threads), threads)
@@ -294,7 +305,7 @@ def prepare_weight_gradient(
     *,
     wish: bool = False,
 ) -> Call:
-    """Validate the gradient of a weight and prepare it; with `wish` the algorithm is a wish."""
+    """Validate a weight gradient and prepare it; `wish` says that the algorithm is a wish (see `pick`)."""
     kernel = check_kernel_size(kernel_size)
     return _prepare_weight_gradient(grad_shape, x_shape, kernel, itemsize, hashable(options), get_num_threads(), wish)
 
@@ -312,7 +323,7 @@ def _prepare_weight_gradient(
 
 
 def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, options: Options) -> Geometry:
-    """Return the convolution whose output has a gradient of this shape, or raise if it has another."""
+    """Return the convolution of x and weight, or raise unless its output has the shape of the given gradient."""
     geometry = Geometry.from_shapes(x_shape, weight_shape, **spatial(options), groups=options.groups)
     expected = geometry.out_shape[-len(grad_shape) :]
     if grad_shape != expected:
@@ -332,7 +343,7 @@ def _call(
     built: Built,
     threads: int,
 ) -> Call:
-    """Return the call that runs what was built."""
+    """Return the call that runs a built way."""
     return Call(
         geometry,
         computed,

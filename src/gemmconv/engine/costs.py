@@ -1,11 +1,14 @@
-"""Costs: the estimated time of each kernel for a geometry, by which the fastest is chosen.
+"""Costs: the estimated time of each C kernel for a geometry. algorithms.py takes the way with the lowest estimate.
 
-Every function here returns nanoseconds on one thread, for one image. Its terms say how often a kernel does something
-for each multiplication: a value that is written once per sum counts 1 / K, an element of the input that all output
-channels share counts 1 / O. Each term is divided by a rate in GFLOP/s. The rates were fitted to times measured on one
-Zen 4 core with AVX-512: of 1000 drawn shapes and all suites (``python -m gemmconv.bench.studies.algorithms --random 420
---seed 21``), and for gradients of 300 (``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``). No
-rule names a shape.
+The function of a kernel has its name and returns nanoseconds on one thread for one image. It adds up terms and
+multiplies the sum by the number of operations. Each term is what one operation pays for a piece of work: the share of
+operations that do this work, divided by their rate in GFLOP/s. For example, writing an output happens once per sum of K
+terms, so its share is 1 / K; reading an element of the input that all output channels share has the share 1 / O.
+
+The rates were fitted to times measured on one Zen 4 core with AVX-512: for 1000 drawn shapes and all suites
+(``python -m gemmconv.bench.studies.algorithms --random 420 --seed 21``), and for 300 shapes of gradients
+(``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``). No rule names a shape. Numbers here may be
+fitted again: they change which algorithm ``"auto"`` takes, but never what an algorithm computes.
 """
 
 from __future__ import annotations
@@ -20,40 +23,41 @@ from .tiling import winograd_tiles
 if TYPE_CHECKING:
     from .phases import Block, Cut
 
-# Lanes of the longest vector: float32 with AVX-512.
+# The lanes of the longest vector: float32 with AVX-512.
 LANES = 16
-# Output channels for which direct_channels reads its pixels once.
+# The output channels for which direct_channels reads a pixel once.
 BLOCK = 64
-# Neighbouring pixels of a row that direct_channels multiplies together.
+# The neighbouring pixels of a row that direct_channels computes together; the rows of sums that
+# weight_gradient_channels computes together.
 PIXELS = 6
-# Output positions of the largest tile of weight_gradient_pixels.
+# The output positions of the largest tile of weight_gradient_pixels.
 PIXELS_OF_TILE = 8192
-# Taps along an axis that are looked at to estimate the share of products with padding.
+# About the number of taps along an axis from which the share of products with padding is estimated.
 SAMPLED_TAPS = 32
-# Elements of an image that still stays in the cache.
+# The elements of the largest gradient of y, of one image, that still stays in the cache.
 CACHED = 1 << 20
-# The time to lay out weights, however few: allocating, and waking the threads.
+# The time that laying out weights takes even if they are few: allocating, and waking the threads.
 NANOSECONDS_PER_LAYOUT = 2000
-# The time to move one element of the patch matrix.
+# The time to copy one element into or out of the patch matrix.
 NANOSECONDS_PER_MOVE = 0.25
-# Phases: the time to weave one element of x into its row, ...
+# Phases: the time to weave one element into its row of the gradient of x.
 NANOSECONDS_PER_ELEMENT = 0.15
-# ... to begin a row of x, ...
+# Phases: the time to begin a row of the gradient of x.
 NANOSECONDS_PER_ROW = 15
-# ... to stack one weight, ...
+# Phases: the time to stack one weight.
 NANOSECONDS_PER_WEIGHT = 0.3
-# ... to copy one element into a plane of direct_pixels, ...
+# Phases: the time to copy one element into a plane of direct_pixels.
 NANOSECONDS_PER_COPY = 0.25
-# ... to begin a class of a band, ...
+# Phases: the time to begin one class of a band.
 NANOSECONDS_PER_CALL = 150
-# ... to begin one group of it, ...
+# Phases: the time to begin one group of a class of a band.
 NANOSECONDS_PER_GROUP = 80
-# ... and to read one element of the gradient of the output for a class.
+# Phases: the time to read one element of the gradient of y for a class.
 NANOSECONDS_PER_READ = 0.15
 
 
 class Counts:
-    """The numbers of a geometry that costs depend on, for one group of one image."""
+    """The numbers of a geometry on which costs depend, for one group of one image."""
 
     __slots__ = (
         "geometry",
@@ -72,23 +76,28 @@ class Counts:
         depth, height, width = geometry.out_size
         taps = prod(geometry.kernel)
         self.geometry = geometry
-        #: output channels, taps of a kernel, and terms of a sum
+        #: the output channels of a group: O
         self.outputs = geometry.out_channels // geometry.groups
+        #: the taps of the kernel
         self.taps = taps
+        #: the terms in the sum of one output: K
         self.reduction = geometry.in_channels // geometry.groups * taps
-        #: output positions, and those of a row
+        #: the output positions of an image
         self.pixels = depth * height * width
+        #: the output positions of a row
         self.width = width
+        #: the stride along a row
         self.stride = geometry.stride[2]
-        #: elements of the input of one channel for each output position
+        #: the elements of an input channel, per output position
         self.inputs = prod(geometry.in_size) / self.pixels
+        #: whether P is the image itself
         self.in_place = taps == 1 and geometry.reads_image_in_place
-        #: multiplications and additions of the whole image, all groups
+        #: the multiplications and additions of the whole image, all groups together
         self.operations = 2 * geometry.out_channels * self.pixels * self.reduction
 
 
 def inside(geometry: Geometry) -> float:
-    """Return the share of all products whose factor lies inside the input; a little padding is ignored."""
+    """Return the share of all products that read the input and not the padding; a little padding is ignored."""
     share = 1.0
     for axis in range(3):
         size, last = geometry.in_size[axis], geometry.out_size[axis] - 1
@@ -107,44 +116,44 @@ def inside(geometry: Geometry) -> float:
 
 def gemm_conv(n: Counts) -> float:
     """Return the time of the product of K and packed tiles of P."""
-    cost = ceil(n.outputs / 4) * 4 / n.outputs / 112  # BLAS, which takes four channels at a time,
-    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240  # and tiles of pixels
+    cost = ceil(n.outputs / 4) * 4 / n.outputs / 112  # BLAS takes four channels at a time
+    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240  # BLAS reads P in steps of 64 pixels
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 34
     cost += 1 / (n.reduction * n.outputs) / 4.3
-    if gemm_path() == "packing":  # BLAS packs both operands for every tile; fitted with AVX2
+    if gemm_path() == "packing":  # BLAS packs both matrices for every tile; fitted with AVX2
         cost += 1 / n.outputs / 3.7 + 1 / n.pixels / 2.8
-    if not n.in_place:  # packing, where rows of the output begin anew
+    if not n.in_place:  # packing P; each row of the output is a new beginning
         cost += (1 / 16 + (n.stride > 1) / 8.2 + 1 / n.width / 2.2) / n.outputs
     return cost * n.operations
 
 
 def input_gradient(n: Counts) -> float:
-    """Return the time of the product of K^T and tiles of the gradient of y, added up by col2im."""
+    """Return the time of the products of K^T and tiles of the gradient of y, which col2im adds up."""
     cost = ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240 + 1 / 112
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
     if not n.in_place:
         cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
     cost += 1 / (n.reduction * n.outputs * n.pixels) / 0.004  # beginning a group
     if n.geometry.in_channels == 1:
-        cost *= 1.3  # a single task, for any number of threads
+        cost *= 1.3  # an image is one task, unless it is read in place
     return cost * n.operations
 
 
 def turning(n: Counts) -> float:
-    """Return the time to turn the weight: to reverse its kernels and swap its channels."""
+    """Return the time to turn the weight once: to reverse its kernels and to swap its channels."""
     return n.operations / n.pixels / 4 + NANOSECONDS_PER_LAYOUT
 
 
 def weight_gradient_gemm(n: Counts) -> float:
-    """Return the time of the product of the gradient of y and packed tiles of P."""
+    """Return the time of the products of the gradient of y and packed tiles of P."""
     cost = 1 / 78 + 1 / (n.reduction * n.outputs) / 13
-    if not n.in_place:  # packing, where rows of the output begin anew
+    if not n.in_place:  # packing P; each row of the output is a new beginning
         cost += (1 / 24 + (n.stride > 1) / 8 + 1 / n.width / 0.44) / n.outputs
     return (cost + reading_gradient(n) / 200) * n.operations
 
 
 def weight_gradient_channels(n: Counts) -> float:
-    """Return the time of sums over output positions with output channels in the lanes."""
+    """Return the time of sums over output positions, with output channels in the lanes."""
     lanes = ceil(n.outputs / LANES) * LANES / n.outputs
     rows = ceil(n.reduction / PIXELS) * PIXELS / n.reduction
     cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
@@ -154,11 +163,11 @@ def weight_gradient_channels(n: Counts) -> float:
 
 
 def weight_gradient_pixels(n: Counts) -> float:
-    """Return the time of sums over output positions with those in the lanes."""
+    """Return the time of sums over output positions, with output positions in the lanes."""
     folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LANES
     lanes = 1.0 if folded else ceil(n.width / LANES) * LANES / n.width
     in_channels = n.reduction // n.taps
-    cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading both
+    cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading x and dy
     cost += ((n.stride > 1) / 27 + (n.stride > 2) / 3.8) * n.inputs / (n.taps * n.outputs)  # copying the input
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 0.36  # adding up the lanes
     cost += 1 / min(n.pixels, PIXELS_OF_TILE) / 0.3  # adding a tile to the sums
@@ -167,26 +176,26 @@ def weight_gradient_pixels(n: Counts) -> float:
 
 
 def reading_gradient(n: Counts) -> float:
-    """Return how much of a gradient of y that does not stay in the cache is read."""
+    """Return the share of operations that read the gradient of y from memory, because it does not fit the cache."""
     return (n.geometry.out_channels * n.pixels > CACHED) / n.reduction
 
 
 def direct_channels(n: Counts) -> float:
-    """Return the time of sums with channels in the lanes."""
+    """Return the time of sums in registers, with output channels in the lanes."""
     row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
-    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 111  # lanes without a channel
+    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 111  # the sums; lanes may be unused
     cost += row * ceil(n.outputs / BLOCK) / n.outputs / 48  # reading pixels for a block of channels
     cost += 1 / n.reduction / 7.6  # transposing the sums
     cost += n.inputs / (n.taps * n.outputs) / 10  # packing the input
     cost += 1 / n.pixels / 28  # reading the weights
-    cost += 1 / (n.reduction * n.outputs) / 0.26
+    cost += 1 / (n.reduction * n.outputs) / 0.26  # for each output position
     return cost * n.operations
 
 
 def direct_pixels(n: Counts) -> float:
-    """Return the time of sums with pixels in the lanes."""
+    """Return the time of sums in registers, with output positions in the lanes."""
     span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
-    pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between rows, which are dropped
+    pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between two rows are not used
     cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 110
     cost += 1 / n.reduction / 38 + 1 / (n.reduction * n.outputs) / 5.3  # writing the sums
     cost += pitch / n.outputs / 234
@@ -198,9 +207,9 @@ def direct_pixels(n: Counts) -> float:
 
 
 def depthwise(n: Counts) -> float:
-    """Return the time of sums over one input channel per group."""
+    """Return the time of sums in registers, with one input channel per group."""
     lanes = ceil(n.width / LANES) * LANES / n.width
-    cost = lanes / 97 + lanes / n.taps / 14.7  # for each vector of a row, and for each that is written
+    cost = lanes / 97 + lanes / n.taps / 14.7  # the sums; writing the outputs
     cost += 1 / (n.taps * n.pixels) / 0.44
     if n.stride == 2:
         cost += lanes / 69
@@ -212,48 +221,48 @@ def depthwise(n: Counts) -> float:
 
 
 def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the time of Winograd's algorithm, with tiles of these sides."""
-    way = winograd_tiles(n.geometry, sides)
-    share = way.frequencies * way.tiles / (n.taps * n.pixels)  # of the products of the definition
+    """Return the time of Winograd's algorithm, with tiles of the best of these sides."""
+    cut = winograd_tiles(n.geometry, sides)
+    share = cut.frequencies * cut.tiles / (n.taps * n.pixels)  # its products, relative to those of the definition
     in_channels = n.reduction // n.taps
-    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 116
+    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 116  # the products
     cost += share * ceil(n.outputs / LANES) * LANES / n.outputs / in_channels / 7.6  # transforming the sums
     cost += (
         share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 23
-    )  # the input
-    cost += way.frequencies / n.taps / n.pixels / 51  # reading the weights
+    )  # transforming the input
+    cost += cut.frequencies / n.taps / n.pixels / 51  # reading the weights
     return cost * n.operations
 
 
 def no_layout(_n: Counts) -> float:
-    """Return 0: the kernel takes the weights as they are."""
+    """Return 0, for a kernel that takes the weights as they are."""
     return 0.0
 
 
 def direct_layout(n: Counts) -> float:
-    """Return the time to lay the weights out."""
+    """Return the time to lay out the weights once."""
     return n.operations / n.pixels / 8 + NANOSECONDS_PER_LAYOUT
 
 
 def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the time to transform the weights; large ones leave the cache."""
+    """Return the time to transform the weights once; many weights do not fit the cache."""
     size = winograd_tiles(n.geometry, sides).frequencies / n.taps
     beyond = size * n.reduction * n.outputs * n.geometry.groups > 4e6
     return size * (1 + beyond) / n.pixels / 10 * n.operations + NANOSECONDS_PER_LAYOUT
 
 
 def phases(geometry: Geometry, cut: Cut, bands: int) -> float:
-    """Return the time of the input gradient by phases, for one image that is cut into `bands`; see phases.py."""
+    """Return the time of an input gradient by phases, for one image that is cut into `bands` bands; see phases.py."""
     classes = [made for block in cut.blocks for made in block.classes]
     products = sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes)
     products -= sum(shared_planes(block) for block in cut.blocks)
-    calls = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
+    begun = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
     elements = geometry.in_channels * prod(geometry.in_size)
     columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
     rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]
     read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
     woven = NANOSECONDS_PER_ROW * rows + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
-    return products + calls + woven
+    return products + begun + woven
 
 
 def shared_planes(block: Block) -> float:
@@ -265,7 +274,7 @@ def shared_planes(block: Block) -> float:
 
 
 def phases_layout(geometry: Geometry, cut: Cut) -> float:
-    """Return the time to lay the weights of all phases out."""
+    """Return the time to lay out the weights of all phases once."""
     classes = [made for block in cut.blocks for made in block.classes]
     layouts = sum(made.kernel.layout_nanoseconds(Counts(made.geometry)) for made in classes)
     return layouts + NANOSECONDS_PER_WEIGHT * prod(geometry.weight_shape)

@@ -1,7 +1,12 @@
-"""Phases: the gradient of the input of a strided convolution, as convolutions of the gradient of the output.
+"""Phases: the input gradient of a convolution with strides, as convolutions of the gradient of the output.
 
-``csrc/phases/phases.h`` says what phases and classes are. Here they are found, the work is cut into blocks and bands,
-and each class gets its kernel. All of that depends on the geometry of one image alone.
+``csrc/phases/phases.h`` draws what follows. Along an axis, a *phase* is the set of taps that meet the same elements of
+x; these elements have the same *residue*, their padded position modulo the stride. A *class* is several phases that are
+computed as one convolution, with a C kernel of the forward convolution. A *block* is some groups or channels, and a
+*band* is some positions of an image; a task computes one band of one block.
+
+This file finds the phases and classes, chooses the sizes of blocks and bands, and chooses a C kernel for each class.
+All of that must depend on the geometry of one image alone, so that an image gives the same bits in any batch.
 """
 
 from __future__ import annotations
@@ -17,67 +22,81 @@ from .costs import Counts
 from .kernels import CONVOLUTION, Kernel, that_fit
 from .tiling import Tiling, equal_part
 
-# The largest number of results of a band, of all classes: 1 MiB of float64.
+# The most results of a band, of all its classes together: 1 MiB of float64.
 RESULTS = 1 << 17
-# The results of a band of a dense layer that stay in the second-level cache.
+# The most results of a band of a convolution with one group: they stay in the second-level cache.
 BAND_RESULTS = 1 << 16
-# The same for a block of several groups.
+# The most results of a band of a block of several groups.
 GROUP_RESULTS = 1 << 15
-# A band has at least this number of positions, whatever its results are ...
+# The limit of a band, in positions, is not less than this, however many results that gives.
 BAND_POSITIONS = 128
-# ... and at most this.
+# The most positions of a band of a convolution with one group.
 MOST_POSITIONS = 512
-# An image is cut into about this number of tasks.
+# About the number of tasks into which an image is cut.
 TASKS = 16
-# For the sake of more tasks a band does not become smaller than this number of positions: each band reads the weights.
+# The fewest positions of a band that is made smaller to get more tasks. Each band reads all weights of its block.
 LEAST_POSITIONS = 128
-# Nor does a block of channels get fewer products for each element of the output's gradient: each block reads that.
+# The fewest products, for each element of the gradient of the output, of a block of channels that is made smaller to
+# get more tasks. Each block reads the gradient of the output.
 LEAST_PRODUCTS = 288
-# Channels of a block, if there is room for them; direct_channels takes them in blocks of this size.
+# The channels of a block are a multiple of this, if there is room: direct_channels takes this number at a time.
 CHANNEL_BLOCK = 64
-# direct_pixels reads all weights for every few vectors of positions, which makes it slower in bands.
+# Factors on the estimated time of a kernel. direct_pixels is slower in bands, because it reads all weights again for
+# every few vectors of positions.
 PREFERENCE = {"direct_pixels": 1.15}
-# With fewer taps it is faster if all classes share the planes that direct_pixels copies.
+# The fewest taps of the convolution for which a kernel is taken. With fewer taps than that it is faster if all classes
+# share the planes that direct_pixels copies.
 LEAST_TAPS = {"depthwise": 17}
-# The least stride of the width whose residues are cut into blocks; smaller numbers of residues are woven together.
+# The least stride along the width for which a block may hold only some of the residues. With a smaller stride a block
+# holds all of them.
 LEAST_CUT_STRIDE = 32
-# Above any of these limits the work is left to another algorithm.
+# The most classes of a block. With more, phases are not used.
 MOST_CLASSES = 64
+# The most blocks into which groups are cut.
 MOST_BLOCKS = 256
+# The number of band sizes that are tried, each half of the one before, until a band fits the scratch of a thread. If
+# none fits, phases are not used.
 MOST_HALVINGS = 4
+# The most taps of the convolution. With more, phases are not used.
 MOST_TAPS = 1 << 15
+# The largest stride along an axis. With a larger one, phases are not used.
 MOST_STRIDE = 4096
-# This number of residues is allowed even where the image has fewer elements.
+# The number of residues (the product of the strides) for which phases may always be used. If there are more residues
+# than this, and also more than an image has elements, phases are not used.
 LEAST_RESIDUES = 64
-# Bytes of float64: the cut serves both types.
+# The bytes of a float64: one cut serves both types.
 LARGEST_ITEMSIZE = 8
+# The C kernels that may compute a class.
 KERNELS_OF_CLASSES = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 
 
 class Interval(NamedTuple):
-    """The numbers from `first` on, before `end`."""
+    """The integers i with ``first <= i < end``."""
 
     first: int
     end: int
 
 
 class Run(NamedTuple):
-    """Neighbouring phases of an axis with the same number of taps that read the same places of the output."""
+    """Neighbouring phases of an axis that have the same number of taps and read the same places of the output."""
 
     first_phase: int
     phases: int
     taps: int
     lead: int
-    """The padding, if the first position is 0."""
+    """The padding before the gradient of the output, if positions are counted from 0."""
     inside: Interval
-    """Positions that are an element of x for any of the phases."""
+    """The positions that belong to an element of x for at least one of the phases."""
 
 
 class Class(NamedTuple):
-    """What computes a run of phases along each axis: one convolution, whose output channels they are."""
+    """A run of phases along each axis, computed as one convolution. The phases are its output channels.
+
+    `first_phase`, `phases`, `lead` and `inside` are those of the run along each axis.
+    """
 
     geometry: Geometry
-    """Of all positions inside, for the channels of a block."""
+    """The convolution, for all positions inside and for the channels of a block."""
     kernel: Kernel
     tiling: Tiling
     first_phase: Sizes
@@ -87,38 +106,42 @@ class Class(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some groups, or some channels of one group, and some residues of the width."""
+    """Some groups, or some channels of one group, for some residues of the width."""
 
     first_group: int
     groups: int
     first_channel: int
     channels: int
-    """Of each group."""
+    """The number of channels of each group."""
     residues: Interval
     classes: tuple[Class, ...]
 
 
 class Cut(NamedTuple):
-    """How the gradient of the input is computed."""
+    """How the work of an input gradient is cut."""
 
     blocks: tuple[Block, ...]
     positions: tuple[Interval, ...]
+    """All positions along each axis."""
     band: Sizes
-    """Positions of a task along each axis."""
+    """The positions of a task along each axis."""
 
 
 class _Parts(NamedTuple):
-    """Into how much the work is cut: groups, channels of a group, and residues of the width of a block."""
+    """The sizes of blocks and bands."""
 
     groups: int
+    """The groups of a block."""
     channels: int
+    """The channels of each group of a block."""
     residues: int
+    """The residues of the width of a block."""
     band: Sizes
-    """Positions of a task."""
+    """The positions of a task along each axis."""
 
 
 def tap_steps(geometry: Geometry) -> Sizes:
-    """Return the distances of the taps of a phase."""
+    """Return the distance, in taps, between neighbouring taps of a phase along each axis."""
     return tuple([s // gcd(s, d) for s, d in zip(geometry.stride, geometry.dilation)])
 
 
@@ -128,18 +151,18 @@ def phase_counts(geometry: Geometry) -> Sizes:
 
 
 def positions_inside(geometry: Geometry, axis: int, residue: int) -> Interval:
-    """Return which positions of a residue are elements of x."""
+    """Return the positions for which a residue is an element of x."""
     stride, before = geometry.stride[axis], geometry.pad_before[axis]
     return Interval(-((residue - before) // stride), (geometry.in_size[axis] - 1 + before - residue) // stride + 1)
 
 
 def union(intervals: list[Interval]) -> Interval:
-    """Return the numbers from the first to the last of several intervals."""
+    """Return the smallest interval that contains all of several intervals."""
     return Interval(min(first for first, _ in intervals), max(end for _, end in intervals))
 
 
 def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
-    """Return the runs of some phases along an axis, without those that meet no element of x."""
+    """Return the runs of some phases along an axis, except runs that meet no element of x."""
     stride, dilation = geometry.stride[axis], geometry.dilation[axis]
     step = tap_steps(geometry)[axis]
     alike: dict[tuple[int, int], list[int]] = {}
@@ -156,7 +179,7 @@ def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
 
 
 def class_geometry(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Geometry:
-    """Return the convolution of the gradient of the output that computes a class."""
+    """Return the convolution that computes a class; its input is the gradient of the output."""
     steps, phases = tap_steps(geometry), prod(run.phases for run in runs)
     dilation = tuple([step * d // s for step, d, s in zip(steps, geometry.dilation, geometry.stride)])
     kernel = tuple([run.taps for run in runs])
@@ -180,16 +203,18 @@ def class_geometry(geometry: Geometry, runs: tuple[Run, ...], groups: int, chann
 
 
 def fits_bands(kernel: Kernel, geometry: Geometry) -> bool:
-    """Tell whether a layout of the weights serves bands of any size.
+    """Return whether one layout of the weights serves bands of any size.
 
-    That of a kernel of one row depends on the size of the output, if the row is longer than the shortest vector.
+    The layout of the C kernel depthwise does not always: for a kernel of one row, the order of the weights depends on
+    the size of the output, if the row has more taps than the shortest vector has lanes. An output of one row is no
+    problem.
     """
     one_row = geometry.kernel[:2] == (1, 1) and geometry.out_size[:2] != (1, 1)
     return kernel.name != "depthwise" or not one_row or geometry.kernel[2] <= 2
 
 
 def choose_kernel(geometry: Geometry, taps: int) -> Kernel | None:
-    """Return the fastest kernel for a class of a convolution with this number of taps, or None."""
+    """Return the fastest C kernel for a class of a convolution with `taps` taps, or None if no kernel fits."""
     counts = Counts(geometry)
     kernels = [
         kernel
@@ -201,7 +226,7 @@ def choose_kernel(geometry: Geometry, taps: int) -> Kernel | None:
 
 @lru_cache(maxsize=512)
 def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Class | None:
-    """Return a class with its kernel, or None if there is no kernel for it."""
+    """Return a class with its C kernel, or None if no kernel fits."""
     convolution = class_geometry(geometry, runs, groups, channels)
     kernel = choose_kernel(convolution, prod(geometry.kernel))
     if kernel is None:
@@ -218,7 +243,7 @@ def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels:
 
 
 def choose_band(positions: tuple[Interval, ...], most: int) -> Sizes:
-    """Return the positions of a task along each axis: at most `most` in all, and whole rows if possible."""
+    """Return the positions of a task along each axis: together at most `most`, and whole rows if possible."""
     height, width = (end - first for first, end in positions[1:])
     columns = equal_part(width, most)
     return 1, equal_part(height, max(most // columns, 1)), columns
@@ -235,10 +260,10 @@ def count_bands(cut: Cut) -> int:
 
 
 def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: int) -> _Parts:
-    """Return how large blocks and bands are.
+    """Return the sizes of blocks and bands.
 
-    First bands become smaller until there are enough tasks, then blocks. Then bands are halved `halvings` times, to
-    need less scratch.
+    To get enough tasks, bands are made smaller first, and blocks after that. Bands are also halved `halvings` times, so
+    that they need less scratch.
     """
     groups, channels = geometry.groups, geometry.in_channels // geometry.groups
     phases, stride = prod(phase_counts(geometry)), geometry.stride[2]
@@ -254,20 +279,20 @@ def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
     blocks = -(-TASKS // bands_of(positions, band))
     room = max((RESULTS >> halvings) // (phases * prod(band)), 1)
     if groups > 1 and channels <= room:
-        part = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
-        return _Parts(equal_part(groups, part), channels, stride, band)
-    part = max(-(-channels // blocks), LEAST_PRODUCTS * phases // prod(geometry.kernel))
-    part = equal_part(channels, min(part, room), CHANNEL_BLOCK if room >= CHANNEL_BLOCK else 1)
+        most = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
+        return _Parts(equal_part(groups, most), channels, stride, band)
+    block = max(-(-channels // blocks), LEAST_PRODUCTS * phases // prod(geometry.kernel))
+    block = equal_part(channels, min(block, room), CHANNEL_BLOCK if room >= CHANNEL_BLOCK else 1)
     residues = stride
     if geometry.dilation[2] == 1 and stride >= LEAST_CUT_STRIDE:
-        blocks = -(-blocks // -(-channels // part))
-        residues = max(-(-stride // blocks), min(-(-CHANNEL_BLOCK // part), stride))
-        residues = min(residues, max(room * stride // part, 1))
-    return _Parts(1, part, residues, band)
+        blocks = -(-blocks // -(-channels // block))
+        residues = max(-(-stride // blocks), min(-(-CHANNEL_BLOCK // block), stride))
+        residues = min(residues, max(room * stride // block, 1))
+    return _Parts(1, block, residues, band)
 
 
 def make_block(geometry: Geometry, groups: Interval, channels: Interval, residues: Interval) -> Block | None:
-    """Return a block with its classes, or None if they are too many, or there is no kernel for one of them."""
+    """Return a block with its classes, or None if there are too many classes or no C kernel fits one of them."""
     counts = phase_counts(geometry)
     width = range(counts[2])
     if residues != (0, geometry.stride[2]):
@@ -290,34 +315,34 @@ def make_block(geometry: Geometry, groups: Interval, channels: Interval, residue
 
 
 def intervals(total: int, size: int) -> list[Interval]:
-    """Cut a number of things into parts of a size."""
+    """Return the numbers from 0 to `total` in intervals of the given size."""
     return [Interval(first, min(first + size, total)) for first in range(0, total, size)]
 
 
 def make_cut(geometry: Geometry, halvings: int) -> Cut | None:
-    """Return how to compute the gradient of the input with bands of some size, or None."""
+    """Return how the work is cut, with bands halved `halvings` times, or None if phases cannot be used."""
     positions = tuple(
         [union([positions_inside(geometry, axis, r) for r in (0, geometry.stride[axis] - 1)]) for axis in range(3)]
     )
-    parts = choose_parts(geometry, positions, halvings)
+    sizes = choose_parts(geometry, positions, halvings)
     blocks = []
-    for groups in intervals(geometry.groups, parts.groups):
-        for channels in intervals(geometry.in_channels // geometry.groups, parts.channels):
-            for residues in intervals(geometry.stride[2], parts.residues):
+    for groups in intervals(geometry.groups, sizes.groups):
+        for channels in intervals(geometry.in_channels // geometry.groups, sizes.channels):
+            for residues in intervals(geometry.stride[2], sizes.residues):
                 block = make_block(geometry, groups, channels, residues)
                 if block is None:
                     return None
                 blocks.append(block)
-    return Cut(tuple(blocks), positions, parts.band)
+    return Cut(tuple(blocks), positions, sizes.band)
 
 
 @lru_cache(maxsize=512)
 def cut_into_phases(geometry: Geometry) -> Cut | None:
-    """Return how to compute the gradient of the input, or None where this is not the way."""
+    """Return how the work of an input gradient is cut into phases, or None if phases are not used."""
     if max(geometry.stride) > MOST_STRIDE or prod(geometry.kernel) > MOST_TAPS:
         return None
     if prod(geometry.stride) > max(LEAST_RESIDUES, prod(geometry.in_size)):
-        return None  # most residues have no element
+        return None  # most residues would have no element of x
     for halvings in range(MOST_HALVINGS):
         cut = make_cut(geometry, halvings)
         if cut is None or Phases(geometry, LARGEST_ITEMSIZE, cut).scratch_bytes <= LARGEST_SCRATCH:

@@ -1,8 +1,11 @@
-"""Tiling: how the tile loop cuts a convolution into tasks, and tasks into calls of BLAS.
+"""Tiling: the sizes by which C kernels cut an operation into tasks, and tasks into calls of BLAS.
 
-The calls depend on the geometry of one image, on the type and on the machine, never on the batch size or the number of
-threads, so that an image gives the same bits in any batch and on any number of threads. Only how many of them make a
-task, which changes no bit, depends on those.
+The sizes of a call of BLAS change the bits of a result. They depend on the geometry of one image, on the type and on
+the machine. They must not depend on the batch size or on the number of threads, so that an image gives the same bits in
+any batch and on any number of threads. The number of calls in a task changes no bits; it may depend on both.
+
+These sizes were found by timing, and may be changed to make things faster. Each kernel draws its tiles in its header
+in csrc/.
 """
 
 from __future__ import annotations
@@ -15,22 +18,25 @@ from .blas import gemm_path
 
 
 class Tiling(NamedTuple):
-    """How the tile loop cuts ``Y = K @ P`` of one image and group; ``csrc/gemm/gemm_conv.h`` draws it."""
+    """How gemm_conv cuts ``Y = K @ P`` of one image and group; ``csrc/gemm/gemm_conv.h`` draws it.
+
+    Other kernels use the same struct; their functions below say what the numbers mean there. 0 means not used.
+    """
 
     pixels: int
-    """Output positions of a task; for winograd the side of a tile."""
+    """The output positions of a task; for winograd the side of a tile."""
     block: int
-    """Output channels of a task."""
+    """The output channels of a task."""
     panel: int
-    """Rows of P packed at a time."""
+    """The rows of P that are packed at a time."""
     channels: int
-    """Output channels of a call of BLAS."""
+    """The output channels of a call of BLAS."""
     taps: int
-    """Rows of P of a call of BLAS."""
+    """The rows of P in a call of BLAS."""
 
 
 class GemmCall(NamedTuple):
-    """The largest call of BLAS for images of up to a number of pixels."""
+    """The largest call of BLAS for images of up to `largest_image` output positions."""
 
     largest_image: float
     pixels: int
@@ -39,26 +45,28 @@ class GemmCall(NamedTuple):
 
 
 class Path(NamedTuple):
-    """What suits one of the ways in which BLAS multiplies."""
+    """The sizes that suit one of the paths that BLAS takes through a multiplication."""
 
     calls: tuple[GemmCall, ...]
+    """The largest calls, for small images first."""
     multiple: int
-    """Of pixels: what a tile is rounded up to."""
+    """The number of output positions in a tile is rounded up to a multiple of this."""
     calls_per_image: int
-    """An image has at least so many calls for each block of taps, for as many threads, ..."""
+    """The number of calls that an image should have for each block of taps, so that several threads have work."""
     least_channels: int
-    """... unless a call had fewer channels."""
+    """The fewest output channels of a call that is made smaller to get more calls."""
 
 
-# By the path that gemm takes (blas.gemm_path). The figures are GFLOP/s of one Zen 4 core in float32, peak 117.
+# The sizes for each path of gemm (blas.gemm_path). Speeds in the comments are GFLOP/s of one Zen 4 core in float32; its
+# peak is 117.
 PATHS = {
-    # OpenBLAS's kernels for small matrices pack nothing; they take up to 1e6 multiplications and like multiples of 64
-    # pixels. Within that window the shape matters little (3x3 128->128 on 28x28: 128 x 32 x 244 gives 104, 128 x 128 x
-    # 61 gives 102.5), so small images get small tiles for more tasks. Larger tiles leave the window and give 96 where
-    # these give 108 (3x3 256->256 on 56x56).
+    # The routines of OpenBLAS for small matrices pack nothing. They take up to 1e6 multiplications, and multiples of 64
+    # pixels are fast. Below that limit the shape matters little: for a 3x3 kernel, 128->128 channels on 28x28, calls of
+    # 128 x 32 x 244 reach 104, and 128 x 128 x 61 reach 102.5. So small images get small tiles, which makes more tasks.
+    # Above the limit it is slower: 3x3, 256->256 on 56x56 reaches 108 with these tiles and 96 with larger ones.
     "small": Path(
         (
-            # A tile that is no multiple of 64; more channels make up for it: 512->512 on 7x7: 100.7 instead of 96.5.
+            # This tile is not a multiple of 64, so it has more channels: 512->512 on 7x7 reaches 100.7, not 96.5.
             GemmCall(56, pixels=56, channels=128, taps=139),
             GemmCall(2048, pixels=64, channels=64, taps=244),
             GemmCall(inf, pixels=128, channels=32, taps=244),
@@ -67,10 +75,11 @@ PATHS = {
         calls_per_image=2,
         least_channels=64,
     ),
-    # Elsewhere gemm packs both operands on every call, which pays when each is used often: many channels and many
-    # pixels. 3x3 256->256 on 56x56 with AVX2: 95, with the tiles above 71. Pixels are packed twice, by im2col and by
-    # gemm: 1x1 256->1024 on 14x14 gives 106 with all channels in one task, 88 with blocks of 64. And each call takes a
-    # lock: with tasks half as large two threads gain 1.2 to 1.5 instead of 1.5 to 1.7 on the layers of 56x56.
+    # Otherwise gemm packs both matrices on every call. That pays if each of them is used often, so calls have many
+    # channels and many pixels: 3x3, 256->256 on 56x56 with AVX2 reaches 95, and 71 with the tiles above. Pixels are
+    # packed twice, by im2col and by gemm, so a task has many channels: 1x1, 256->1024 on 14x14 reaches 106 with all
+    # channels in one task, and 88 with blocks of 64. Each call takes a lock, so tasks are large: on the layers of
+    # 56x56, two threads are 1.5 to 1.7 times as fast as one, and 1.2 to 1.5 times with tasks of half the size.
     "packing": Path(
         (
             GemmCall(1024, pixels=256, channels=1 << 20, taps=256),
@@ -82,47 +91,54 @@ PATHS = {
     ),
 }
 
-# Tasks of the same tile pack it again each, which these two bound. A panel for 128 channels costs a tenth of their
-# multiplication; 1x1 1024->2048 with stride 2 on 14x14 gives 88 with 16 blocks, 100 with 4. An image of a single tile
-# has no other tasks, so there a call may be one.
+# The fewest output channels of a task that packs its tile of P: each task packs the tile again. Packing for 128
+# channels takes a tenth of the time of multiplying them. If an image is a single tile, a task may be a single call.
 LEAST_CHANNELS = 128
+# The most tasks that pack the same tile. 1x1, 1024->2048 with stride 2 on 14x14 reaches 100 with 4 and 88 with 16. A
+# direct convolution may have more, for many threads.
 MOST_BLOCKS = 4
-# What several threads find to do, so that the last one to finish is not late.
+# The number of tasks wanted for each thread, so that no thread finishes long after the others.
 TASKS_PER_THREAD = 8
-# An image is cut into about so many blocks of input channels for the way back, for the threads of a machine;
-# but each has so many rows of K^T if there are as many.
+# Input gradient: the number of blocks, at most, into which the input channels of one group are cut, so that several
+# threads have work.
 GRADIENT_BLOCKS = 16
+# Input gradient: the fewest rows of K^T in a block, if a group has as many.
 LEAST_ROWS = 64
-# Of the gradient of a weight, a call of BLAS sums over so many output positions, for so many output channels.
+# Weight gradient: the most output positions over which a call of BLAS sums.
 SUMMED_PIXELS = 512
+# Weight gradient: the most output channels of a call of BLAS.
 SUMMED_CHANNELS = 256
-# There should be so many blocks of it, unless they had fewer rows and columns.
+# Weight gradient: the number of blocks wanted, so that several threads have work.
 SUMS = 16
+# Weight gradient: a block is halved to get more blocks only if each half keeps this number of rows or columns.
 LEAST_SUMMED = 64
-# Of a direct convolution, a task has about so many output positions and a multiple of so many output channels.
+# Direct convolution: about the number of output positions of a task.
 BAND_PIXELS = 256
+# Direct convolution: the output channels of a task are a multiple of this.
 CHANNEL_BLOCK = 64
+# Winograd: an image with fewer tiles than this is estimated as if it had this number of tiles. Reading the weights then
+# takes most of the time.
 FEW_TILES = 6
-# A panel fills half of a second-level cache of 1 MiB.
+# The bytes of a panel: half of a second-level cache of 1 MiB.
 PANEL_BYTES = 512 * 1024
 
 
 def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str | None = None) -> Tiling:
-    """Return the tiling of a convolution that so many threads share.
+    """Return the tiling of gemm_conv for a convolution on a number of threads.
 
-    `path` is a key of PATHS; by default the one that this machine's BLAS takes.
+    `path` is a key of PATHS. By default it is the path that BLAS takes on this machine.
     """
     limits = PATHS[gemm_path() if path is None else path]
     image, reduction = geometry.out_pixels, geometry.reduction_length
-    call = next(row for row in limits.calls if image <= row.largest_image)
-    pixels = equal_part(image, call.pixels, limits.multiple)
-    taps = equal_part(reduction, call.taps)
+    gemm = next(row for row in limits.calls if image <= row.largest_image)
+    pixels = equal_part(image, gemm.pixels, limits.multiple)
+    taps = equal_part(reduction, gemm.taps)
     panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
 
     group_channels = geometry.out_channels // geometry.groups
     tiles = geometry.groups * -(-image // pixels)
-    parts = max(min(-(-limits.calls_per_image // tiles), group_channels // limits.least_channels), 1)
-    channels = equal_part(group_channels, min(call.channels, -(-group_channels // parts)), multiple=4)
+    blocks = max(min(-(-limits.calls_per_image // tiles), group_channels // limits.least_channels), 1)
+    channels = equal_part(group_channels, min(gemm.channels, -(-group_channels // blocks)), multiple=4)
     return Tiling(
         pixels=pixels,
         block=block_of_calls(geometry, channels, tiles, threads),
@@ -133,7 +149,10 @@ def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str
 
 
 def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
-    """Return the tiling of a direct convolution, of which the C layer cuts all but the output channels of a task."""
+    """Return the tiling of a direct convolution.
+
+    It only has `block`, the output channels of a task. Everything else is cut in C.
+    """
     del itemsize
     group_channels = geometry.out_channels // geometry.groups
     bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
@@ -146,34 +165,38 @@ class WinogradTiles(NamedTuple):
     """How Winograd's algorithm cuts an image."""
 
     side: int
-    """Output positions of a tile along an axis of three taps."""
+    """The output positions of a tile along an axis with three taps."""
     frequencies: int
-    """Products for a tile."""
+    """The products of a tile, for one pair of channels."""
     tiles: int
+    """The tiles of an image."""
 
     @property
     def products(self) -> int:
-        """The products of an image; those of few tiles take as long as reading the weights."""
+        """The products of an image. An image of few tiles counts as one of FEW_TILES."""
         return self.frequencies * max(self.tiles, FEW_TILES)
 
 
 def winograd_tiles(geometry: Geometry, sides: tuple[int, ...] = (4, 2)) -> WinogradTiles:
-    """Return the tiles that take fewer products: large ones, unless they do not fit the image."""
-    ways = []
+    """Return the tiles with the fewest products: the large ones, unless small ones fit the image better."""
+    cuts = []
     for side in sides:
         frequencies = tiles = 1
         for size, kernel in zip(geometry.out_size[1:], geometry.kernel[1:]):
             along = side if kernel > 1 else 1
             frequencies *= along + kernel - 1
             tiles *= -(-size // along)
-        ways.append(WinogradTiles(side, frequencies, tiles))
-    return min(ways, key=lambda way: way.products)
+        cuts.append(WinogradTiles(side, frequencies, tiles))
+    return min(cuts, key=lambda cut: cut.products)
 
 
 def choose_winograd_tiling(
     geometry: Geometry, itemsize: int, threads: int = 1, sides: tuple[int, ...] = (4, 2)
 ) -> Tiling:
-    """Return the tiling of Winograd's algorithm, of which the C layer cuts all but the tiles."""
+    """Return the tiling of Winograd's algorithm.
+
+    It only has `pixels`, the side of a tile. Everything else is cut in C.
+    """
     del itemsize, threads
     return Tiling(pixels=winograd_tiles(geometry, sides).side, block=0, panel=0, channels=0, taps=0)
 
@@ -181,18 +204,19 @@ def choose_winograd_tiling(
 def choose_input_gradient_tiling(
     geometry: Geometry, itemsize: int, threads: int = 1, path: str | None = None
 ) -> Tiling:
-    """Return the tiling of the transpose of a convolution; ``csrc/gemm/input_gradient.h`` draws it.
+    """Return the tiling of an input gradient by BLAS; ``csrc/gemm/input_gradient.h`` draws it.
 
-    The panel holds a tile of ``K^T @ G``: `taps` are the rows of K^T in a call of BLAS, `channels` the output channels
-    that it sums over. `block` is the number of input channels in a task.
+    `block` is the number of input channels of a task. The panel holds a tile of ``K^T @ G``: `panel` is its number of
+    rows, and `pixels` the output positions of a tile. `taps` is the number of rows of K^T in a call of BLAS, and
+    `channels` the number of output channels over which it sums.
     """
     del threads
     limits = PATHS[gemm_path() if path is None else path]
     image = geometry.out_pixels
-    call = next(row for row in limits.calls if image <= row.largest_image)
-    pixels = equal_part(image, call.pixels, limits.multiple)
-    channels = equal_part(geometry.out_channels // geometry.groups, call.taps)
-    window = call.pixels * call.channels * call.taps
+    gemm = next(row for row in limits.calls if image <= row.largest_image)
+    pixels = equal_part(image, gemm.pixels, limits.multiple)
+    channels = equal_part(geometry.out_channels // geometry.groups, gemm.taps)
+    window = gemm.pixels * gemm.channels * gemm.taps
     kernel = prod(geometry.kernel)
     block = max(-(-geometry.in_channels // GRADIENT_BLOCKS), -(-LEAST_ROWS // kernel))
     block = min(block, geometry.in_channels // geometry.groups)
@@ -209,7 +233,11 @@ def choose_input_gradient_tiling(
 
 
 def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
-    """Return the tiling of the gradient of a weight by BLAS; ``csrc/gemm/weight_gradient_gemm.h`` draws it."""
+    """Return the tiling of a weight gradient by BLAS; ``csrc/gemm/weight_gradient_gemm.h`` draws it.
+
+    A task is a block of dK: `block` (also `channels`) is its number of output channels, `panel` (also `taps`) its
+    number of rows of P. `pixels` is the number of output positions over which a call of BLAS sums.
+    """
     del threads
     pixels = equal_part(geometry.out_pixels, SUMMED_PIXELS, 16)
     group_channels = geometry.out_channels // geometry.groups
@@ -228,7 +256,7 @@ def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int, threads: in
 
 
 def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) -> int:
-    """Return the output channels of a task: a multiple of the `channels` of a call, or all of a group."""
+    """Return the output channels of a task: a multiple of the `channels` of a call of BLAS, or all of a group."""
     group_channels = geometry.out_channels // geometry.groups
     if threads == 1:
         return group_channels
@@ -241,13 +269,13 @@ def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) 
 
 
 def equal_part(total: int, limit: int, multiple: int = 1) -> int:
-    """Return the size of the parts when `total` is cut into as few equal parts of at most `limit` as possible.
+    """Return the size of the pieces when `total` is cut into the fewest equal pieces of at most `limit`.
 
-    All but the last are rounded up to a multiple.
+    The size is rounded up to a multiple of `multiple`, but it is at most `total`. The last piece may be smaller.
     """
-    parts = -(-total // limit)
-    part = -(-total // parts)
-    return min(-(-part // multiple) * multiple, total)
+    pieces = -(-total // limit)
+    size = -(-total // pieces)
+    return min(-(-size // multiple) * multiple, total)
 
 
 def largest_gemm(tiling: Tiling) -> int:

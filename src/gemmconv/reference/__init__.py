@@ -1,7 +1,8 @@
-"""Every operation again as slow, obvious NumPy in float64: the oracle of the tests and the documentation.
+"""Every operation once more, in slow and obvious NumPy in float64. The tests compare with it, and it documents them.
 
-Like `gemmconv.conv`, these are cross-correlations unless ``flip=True``. Nothing here is tiled, packed or clever; the
-meaning of the options is meant to be read off the code.
+As in `gemmconv.conv`, a convolution is a cross-correlation unless ``flip=True``. Nothing here is tiled, packed or
+clever, and nothing should be: the code shows what the options mean. Nothing of engine/ is used, so that mistakes there
+cannot be repeated here.
 """
 
 from .convolution import col2im, conv, conv1d, conv2d, conv3d, im2col

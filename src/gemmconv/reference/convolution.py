@@ -1,4 +1,8 @@
-"""The convolution as its definition says, one tap after the other, the patch matrix and its transpose."""
+"""The convolution by its definition, one tap after the other; the patch matrix and its transpose.
+
+This is the definition that the fast code must agree with. Keep it short and slow. Only checks/ is shared with the fast
+code.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def extend(x: Array, pads: Sequence[tuple[int, int]], padding_mode: str = "zeros
 
 
 def tap_windows(x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Iterator[Array]:
-    """Yield for each tap of the kernel, in order, what it reads of a padded x at all output positions."""
+    """Yield, for each tap of the kernel in order, the elements of a padded x that it reads for all outputs."""
     size = x.shape[x.ndim - len(kernel) :]
     starts = [range(0, n - (k - 1) * d, s) for n, k, s, d in zip(size, kernel, stride, dilation)]
     for tap in np.ndindex(*kernel):
@@ -51,7 +55,7 @@ def im2col(
     x : array_like of shape (N, C, \*spatial)
         The input.
     kernel_size : sequence of int
-        The kernel's spatial size; its length is the number of spatial axes.
+        The spatial size of the kernel; its length is the number of spatial axes.
     stride, padding, dilation, padding_mode
         As in `gemmconv.conv`.
 
@@ -89,12 +93,12 @@ def col2im(
     dilation: Ints = 1,
     padding_mode: str = "zeros",
 ) -> Array:
-    r"""Return the transpose of `im2col`: each entry is added where im2col read it.
+    r"""Return the transpose of `im2col`: each entry is added to the element from which im2col would copy it.
 
     Parameters
     ----------
     columns : array_like of shape (N, C * prod(kernel_size), L)
-        A matrix of the shape that im2col gives.
+        A matrix of the shape that `im2col` returns.
     input_size, kernel_size : sequence of int
         Spatial sizes.
     stride, padding, dilation, padding_mode
@@ -120,7 +124,7 @@ def col2im(
     pads = resolve_padding(padding, input_size, kernel_size, stride=strides, dilation=dilations)
     batch, channels = columns.shape[0], columns.shape[1] // prod(kernel_size)
     x = np.zeros((batch, channels, *input_size))
-    # The position in x of each element of the padded input, counted from 1; 0 is padding.
+    # The position in x of each element of the padded x, counted from 1; 0 is a zero of the padding.
     positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, padding_mode)
     sources = im2col(positions, kernel_size, stride=strides, dilation=dilations)[0].astype(int)
     by_tap = columns.reshape(batch, channels, *sources.shape)
@@ -142,7 +146,7 @@ def conv(
     padding_mode: str = "zeros",
     flip: bool = False,
 ) -> Array:
-    """Convolve (cross-correlate, unless ``flip=True``) as the definition says, one tap of the kernel after the other.
+    """Convolve (cross-correlate, unless ``flip=True``) by the definition, one tap of the kernel after the other.
 
     The arguments are those of `gemmconv.conv`; the result is float64.
 
@@ -182,18 +186,18 @@ def channel_product(weight: Array, window: Array, groups: int) -> Array:
 
 
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv` does with one spatial axis: a cross-correlation, unless ``flip=True``."""
+    """Return `conv` for one spatial axis: a cross-correlation, unless ``flip=True``."""
     check_shapes(np.shape(x), np.shape(weight), 1)
     return conv(x, weight, bias, **options)
 
 
 def conv2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv` does with two spatial axes: a cross-correlation, unless ``flip=True``."""
+    """Return `conv` for two spatial axes: a cross-correlation, unless ``flip=True``."""
     check_shapes(np.shape(x), np.shape(weight), 2)
     return conv(x, weight, bias, **options)
 
 
 def conv3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv` does with three spatial axes: a cross-correlation, unless ``flip=True``."""
+    """Return `conv` for three spatial axes: a cross-correlation, unless ``flip=True``."""
     check_shapes(np.shape(x), np.shape(weight), 3)
     return conv(x, weight, bias, **options)

@@ -1,6 +1,7 @@
-"""The way back: the gradients of a convolution, and the transposed convolution.
+"""The gradients of a convolution, and the transposed convolution.
 
-Of the sum of ``grad_output * conv(x, weight, ...)`` these are the derivatives with respect to x, weight and bias.
+The gradients are the derivatives of the sum of ``grad_output * conv(x, weight, bias, ...)`` with respect to x, weight
+and bias. Keep this file short and slow, as convolution.py.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def conv_input_gradient(
 ) -> Array:
     r"""Return the gradient of the input of a convolution (a cross-correlation, unless ``flip=True``).
 
-    Each tap adds its multiple of `grad_output` where it reads the padded input; what it adds to the padding is dropped,
-    or added to the element that is repeated there.
+    Each tap multiplies `grad_output` by its weight, and adds the products to the elements of the padded input that it
+    reads. The sums in the padding are dropped, or added to the element that is repeated there.
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
-        What each output is multiplied with.
+        The gradient of a loss with respect to the output.
     weight : array_like of shape (O, C/groups, \*kernel_size)
         The kernels.
     input_size : sequence of int
@@ -48,7 +49,7 @@ def conv_input_gradient(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The sum of all that each element of the input was multiplied with.
+        For each element of the input, the sum of ``weight * grad_output`` over all taps and outputs that read it.
 
     Examples
     --------
@@ -66,7 +67,7 @@ def conv_input_gradient(
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
 
-    # The position in the input of each element of the padded one, counted from 1; 0 is padding.
+    # The position in the input of each element of the padded input, counted from 1; 0 is a zero of the padding.
     positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, padding_mode)[0, 0].astype(int)
     by_input = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
     padded = np.zeros((len(G), len(by_input), *positions.shape))
@@ -97,18 +98,18 @@ def conv_weight_gradient(
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
-        What each output is multiplied with.
+        The gradient of a loss with respect to the output.
     x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
         The input.
     kernel_size : sequence of int
-        The kernel's spatial size; its length is the number of spatial axes.
+        The spatial size of the kernel; its length is the number of spatial axes.
     stride, padding, dilation, groups, padding_mode, flip
         As in `gemmconv.conv`.
 
     Returns
     -------
     ndarray of shape (O, C/groups, \*kernel_size)
-        For each tap the sum, over images and output positions, of `grad_output` times what the tap reads.
+        For each tap, the sum over images and output positions of `grad_output` times the element that the tap reads.
 
     Examples
     --------
@@ -137,12 +138,12 @@ def conv_weight_gradient(
 
 
 def conv_bias_gradient(grad_output: ArrayLike) -> Array:
-    r"""Return the gradient of the bias of a convolution (a cross-correlation or not).
+    r"""Return the gradient of the bias of a convolution (a cross-correlation, or with ``flip=True``).
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output_size)
-        What each output is multiplied with.
+        The gradient of a loss with respect to the output.
 
     Returns
     -------
@@ -172,10 +173,10 @@ def conv_transpose(
     dilation: Ints = 1,
     groups: int = 1,
 ) -> Array:
-    r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a kernel.
+    r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a scaled kernel.
 
     Along each axis, ``x[n, c, i] * weight[c, o, t]`` is added to ``out[n, o, i * stride - before + t * dilation]``.
-    That is the input gradient of the convolution with the same weight and options, for inputs of the output's size.
+    This is the input gradient of the convolution with the same weight and options whose input has the size of `out`.
 
     Parameters
     ----------
@@ -184,21 +185,22 @@ def conv_transpose(
     weight : array_like of shape (C, O/groups, \*kernel_size)
         The kernels.
     bias : array_like of shape (O,), optional
-        Added to every output.
+        One value per output channel, added to every output of that channel.
     stride, dilation, groups
         As in `gemmconv.conv`.
     padding : int, "valid", "same" or sequence
-        How much less output there is before and after: an int, one int or (before, after) pair per axis. ``"same"``
-        makes the output ``input_size * stride``, padded as `gemmconv.resolve_padding` says for that size.
+        How many positions are cut off the output before and after: an int, or one int or one (before, after) pair per
+        axis. With ``"same"`` the output has the size ``input_size * stride``; the padding is that of
+        `gemmconv.resolve_padding` for this size.
     output_padding : int or sequence of int
-        How much more output there is after.
+        How many positions are added at the end of the output.
     output_size : sequence of int, optional
         The spatial size of the output, instead of `output_padding`.
 
     Returns
     -------
     ndarray of shape (N, O, \*output_size) or (O, \*output_size)
-        Along each axis of size
+        Along each axis the size is
         ``(input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``.
 
     Examples
@@ -236,7 +238,7 @@ def conv_transpose(
 
 
 def conv_transpose1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv_transpose` does with one spatial axis.
+    """Return `conv_transpose` for one spatial axis.
 
     Examples
     --------
@@ -248,7 +250,7 @@ def conv_transpose1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = N
 
 
 def conv_transpose2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv_transpose` does with two spatial axes.
+    """Return `conv_transpose` for two spatial axes.
 
     Examples
     --------
@@ -261,7 +263,7 @@ def conv_transpose2d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = N
 
 
 def conv_transpose3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:
-    """Do as `conv_transpose` does with three spatial axes.
+    """Return `conv_transpose` for three spatial axes.
 
     Examples
     --------
@@ -275,7 +277,7 @@ def conv_transpose3d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = N
 def transpose_of_rank(
     rank: int, x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: dict[str, Any]
 ) -> Array:
-    """Return the transposed convolution, or raise unless weight has so many spatial axes."""
+    """Return the transposed convolution, or raise unless weight has `rank` spatial axes."""
     if np.ndim(weight) != rank + 2:
         raise ValueError(f"weight has {np.ndim(weight)} axes, but with {rank} spatial axes it has {rank + 2}")
     return conv_transpose(x, weight, bias, **options)

@@ -1,4 +1,7 @@
-"""The kernel matrix K, the matrix M of a whole convolution, and which weight each of its entries is; all dense."""
+"""The kernel matrix K, the matrix M of a convolution, and which weight each entry of M is. All matrices are dense.
+
+M is built from the definition of the convolution (convolution.py), column by column.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from .convolution import Array, conv
 
 
 def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array:
-    """Return the kernel matrix K, dense: the kernels of each group are a block on its diagonal.
+    """Return the dense kernel matrix K of a convolution; the kernels of each group are a block on its diagonal.
 
     Examples
     --------
@@ -34,7 +37,7 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
 
 
 def convolution_matrix(weight: ArrayLike, input_size: Sequence[int], *, groups: int = 1, **options: Any) -> Array:
-    """Return the matrix M of a convolution, dense: its columns are what becomes of a single one among zeros.
+    """Return the dense matrix M of a convolution; each column is the output for an input with a single 1 and zeros.
 
     Examples
     --------
@@ -50,9 +53,10 @@ def convolution_matrix(weight: ArrayLike, input_size: Sequence[int], *, groups: 
 
 
 def tied_weights(weight_shape: Sequence[int], input_size: Sequence[int], **options: Any) -> Array:
-    """Return which weight each entry of M is, counted from 0, and -1 where there is none.
+    """Return which weight each entry of M is, counted from 0, and -1 where M has no weight.
 
-    Where an entry is the sum of several, which other paddings than zeros can make it, all of them are counted in.
+    With a padding mode other than zeros, an entry can be the sum of several weights. It is then the sum of their
+    numbers, counted from 1, minus 1.
 
     Examples
     --------

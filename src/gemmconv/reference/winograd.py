@@ -1,4 +1,8 @@
-"""Winograd's algorithm: its transforms from their derivation, the convolution by it, and a bound of its error."""
+"""Winograd's algorithm: how its matrices are derived, a convolution by it, and a bound of its error.
+
+The matrices must be those of ``csrc/winograd/winograd_transform.inc``, and the bound must count the roundings there. A
+change of one needs a change of the other.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +16,35 @@ from ..checks.geometry import Geometry
 from ..checks.options import Padding
 from .convolution import Array, channel_product, extend
 
-#: Where Winograd's algorithm interpolates, beside infinity, for tiles of so many outputs along an axis of three taps;
-#: along an axis of one tap, tiles have one output.
+#: The points, beside infinity, at which Winograd's algorithm interpolates, by the number of outputs of a tile along an
+#: axis with three taps. Along an axis with one tap, tiles have one output.
 WINOGRAD_POINTS: dict[int, tuple[int, ...]] = {1: (), 2: (0, 1, -1), 4: (0, 1, -1, 2, -2)}
 
 
 def winograd_transforms(side: int) -> tuple[Array, Array, Array]:
-    """Return the matrices of Winograd's algorithm, by which ``A.T @ ((G @ g) * (B.T @ d))`` is a correlation.
+    """Return the matrices of Winograd's algorithm: ``A.T @ ((G @ g) * (B.T @ d))`` is the correlation of d and g.
 
     Parameters
     ----------
     side : int
-        The number m of outputs: 4 or 2 of a kernel g of three taps, which take m + 2 elements d and as many products;
-        or 1 of a kernel of one tap.
+        The number m of outputs: 4 or 2 for a kernel g of three taps, 1 for a kernel of one tap. With three taps, m
+        outputs read m + 2 elements d and take m + 2 products.
 
     Returns
     -------
     A, B, G : ndarray of shapes (n, m), (n, n), (n, taps)
-        Those of ``csrc/winograd_transform.inc``: A and B of integers, G of quotients.
+        The matrices of ``csrc/winograd/winograd_transform.inc``. A and B hold integers, G quotients.
 
     Notes
     -----
-    Toom and Cook multiply polynomials g and h of `taps` and m coefficients by their values at n - 1 points, and their
-    leading coefficients, "at infinity": ``s = L @ ((V_taps @ g) * (V_m @ h))``, where row i of V holds the powers of
-    point i, and column i of L Lagrange's polynomial, which is 1 there and 0 at the others. As a function of h this is
-    a full convolution; its transpose ``V_m.T @ ((V_taps @ g) * (L.T @ d))`` is the correlation of g and d, of which A
-    is V_m. B is L without its denominators, which G has instead (Lavin and Gray, arXiv:1509.09308).
+    The algorithm of Toom and Cook multiplies two polynomials g and h, of `taps` and m coefficients. It multiplies their
+    values at n - 1 points and their leading coefficients (the values "at infinity"), and interpolates:
+    ``s = L @ ((V_taps @ g) * (V_m @ h))``. Row i of V holds the powers of point i. Column i of L holds Lagrange's
+    polynomial, which is 1 at point i and 0 at the others.
+
+    As a function of h this is a full convolution. Its transpose, ``V_m.T @ ((V_taps @ g) * (L.T @ d))``, is the
+    correlation of g and d. So A is V_m. B is L without its denominators; G is V_taps divided by them (Lavin and Gray,
+    arXiv:1509.09308).
 
     Examples
     --------
@@ -61,7 +68,7 @@ def winograd_transforms(side: int) -> tuple[Array, Array, Array]:
         G[i] = point ** np.arange(taps) / prod(point - other for other in others)
     A[-1, -1] = G[-1, -1] = 1
     B[:, -1] = polyfromroots(points)
-    sign = np.sign(B[0, 0])  # at 0 and infinity, polynomials are taken that begin with a positive coefficient
+    sign = np.sign(B[0, 0])  # the polynomials of 0 and infinity get a positive first coefficient
     A[-1] *= sign
     B[:, [0, -1]] *= sign
     G[0] *= sign
@@ -76,17 +83,18 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
     x : array_like of shape (N, C, H, W)
         The input.
     weight : array_like of shape (O, C/groups, KH, KW)
-        The kernels, of three taps or one along each axis.
+        The kernels, with three taps or one tap along each axis.
     padding, groups
         As in `gemmconv.conv`.
     side : int
-        The outputs of a tile along an axis of three taps: 4 or 2.
+        The number of outputs of a tile along an axis with three taps: 4 or 2.
 
     Returns
     -------
     ndarray of shape (N, O, OH, OW)
-        The output, cut into tiles: each is ``A.T @ M @ A``, where M is the sum over the channels of the elementwise
-        product of ``B.T @ d @ B`` and ``G @ g @ G.T``, d what the tile reads and g the kernel.
+        The output. Each of its tiles is ``A.T @ M @ A``, where M is the sum over the channels of the elementwise
+        product of ``B.T @ d @ B`` and ``G @ g @ G.T``. Here d holds the inputs that the tile reads, and g is
+        the kernel.
 
     Examples
     --------
@@ -114,37 +122,38 @@ def winograd_bound(
     side: int = 4,
     dtype: DTypeLike = np.float32,
 ) -> Array:
-    """Return what no error of ``gemmconv.conv(..., algorithm="winograd")`` exceeds, element by element.
+    """Return an upper bound, for each output, of the error of ``gemmconv.conv(..., algorithm="winograd")``.
 
     Parameters
     ----------
     x, weight, bias, padding, groups, side
-        As in `winograd_conv`. The library takes a side of 4, but 2 for maps of a few elements
-        (``gemmconv.engine.tiling.winograd_tiles``).
+        As in `winograd_conv`. With ``"winograd"`` the library takes a side of 4, but 2 for some small images
+        (``gemmconv.engine.tiling.winograd_tiles``); with ``"winograd2"`` it takes 2.
     dtype : dtype
-        The type that is computed in.
+        The computing dtype.
 
     Returns
     -------
     ndarray of shape (N, O, OH, OW)
-        The sum ``c * eps * (|A.T| @ M @ |A| + |bias|)``, where M is the sum over the C channels of a group of
-        ``(|G| @ |g| @ |G.T|) * (|B.T| @ |d| @ |B|)``. Numbers below the smallest normal one, s, are rounded as s is:
-        the left factor is taken as larger by s, and so is the product.
+        The bound ``c * eps * (|A.T| @ M @ |A| + |bias|)``, where M is the sum over the C channels of a group of
+        ``(|G| @ |g| @ |G.T|) * (|B.T| @ |d| @ |B|)``. Let s be the smallest normal number. Numbers below s are rounded
+        as coarsely as s is. To allow for that, s is added to the left factor, and to the product.
 
     Notes
     -----
-    Every term of an output is rounded as often as there are operations between it and the output, each time by a
-    factor of up to 1 + eps / 2:
+    Every term of an output is rounded once for each operation between it and the output. Each rounding is a factor of
+    at most 1 + eps / 2:
 
-    * x by its transform 3 times along an axis (``4 * d0 + (d4 - 5 * d2)``), 6 in all;
-    * the kernel 4 times by its transform and once by its scale; in float32 less, since these are taken in double;
-    * the product and its sum: min(C, 32) times in a partial sum of 32 channels, and once for each partial sum that
-      is added thereafter, at most C / 24 times, because the channels are also cut where the cache is full: into
-      chunks of at least 64, of which the last partial sum may be one of 16;
-    * the output 3 times along an axis (``z0 + (z1 + z2) + (z3 + z4)``), 6 in all, and once by the bias.
+    * the transform of x: 3 roundings along an axis (``4 * d0 + (d4 - 5 * d2)``), 6 in all;
+    * the kernel: 4 roundings by its transform and one by its scale. In float32 there are fewer, because these are
+      computed in double;
+    * the product and its sum: min(C, 32) roundings in a partial sum of 32 channels, and one for each partial sum that
+      is added after it. These are at most C / 24: when the cache is full the channels are also cut, into chunks of at
+      least 64, and the last partial sum of a chunk may have only 16 channels;
+    * the output: 3 roundings along an axis (``z0 + (z1 + z2) + (z3 + z4)``), 6 in all, and one by the bias.
 
-    These are 18 + min(C, 32) + C / 24 half units; c is half as much, and 1 more for the products of so many factors:
-    ``c = 10 + min(C, 32) / 2 + C / 48``, for up to 100 000 channels.
+    Together these are 18 + min(C, 32) + C / 24 roundings, each of eps / 2. So c is half this number, and 1 more because
+    the factors are multiplied: ``c = 10 + min(C, 32) / 2 + C / 48``. This holds for up to 100 000 channels.
     """
     x, weight = abs(np.asarray(x, np.float64)), abs(np.asarray(weight, np.float64))
     geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
@@ -161,9 +170,10 @@ def winograd_bound(
 
 
 def read_tiles(x: Array, geometry: Geometry, *shapes: tuple[int, ...]) -> Array:
-    """Return what tiles read of x, [n, c, tile row, tile column, i, j], for the shapes (n, m) of A for both axes.
+    """Return the elements of x that each tile reads: [n, c, tile row, tile column, i, j].
 
-    The last tiles may read more than the definition does: zeros, or what negative padding crops.
+    `shapes` are the shapes (n, m) of A for both axes. The last tiles may read more than the definition does: zeros, or
+    elements that negative padding crops.
     """
     pads = []
     for axis, (span, side) in enumerate(shapes, start=1):
@@ -175,7 +185,7 @@ def read_tiles(x: Array, geometry: Geometry, *shapes: tuple[int, ...]) -> Array:
 
 
 def frequency_products(U: Array, V: Array, groups: int) -> Array:
-    """Return the sums over the channels of the products of each frequency: the last two axes of U and V."""
+    """Return, for each frequency, the sums over the channels of products. Frequencies are the last two axes."""
     M = np.empty((len(V), len(U), *V.shape[2:]))
     for i, j in np.ndindex(*V.shape[-2:]):
         M[..., i, j] = channel_product(U[..., i, j], V[..., i, j], groups)
@@ -183,7 +193,7 @@ def frequency_products(U: Array, V: Array, groups: int) -> Array:
 
 
 def join_tiles(tiles: Array, geometry: Geometry) -> Array:
-    """Return the output from its tiles, [n, o, tile row, tile column, i, j]."""
+    """Return the output from its tiles [n, o, tile row, tile column, i, j]."""
     n, o, rows, columns, height, width = tiles.shape
     y = tiles.swapaxes(3, 4).reshape(n, o, rows * height, columns * width)
     return y[:, :, : geometry.out_size[1], : geometry.out_size[2]]
