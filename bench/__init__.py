@@ -9,18 +9,16 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``operations.py``   what of a problem may be computed: the convolution, a gradient, the transpose
 ``peers/``          the libraries, one small module each, behind one interface
 ``worker.py``       the process of one library: prepare, check, time
-``client.py``       the other end of its pipe, in the process of the benchmark
-``session.py``      one worker per library, one of them active at a time, rounds interleaved
+``process.py``      one worker per library, one of them active at a time, rounds interleaved
 ``results.py``      what came out: medians, ratios, totals, JSON
 ``report.py``       the same as tables
 ``comparison.py``   a run beside an earlier one
 ``plots.py``        the ratios and a roofline as a picture
 ``scaling.py``      time against threads, batch and sizes
 ``terminal.py``     tables and progress, with rich or as plain text
-``machine.py``      facts about the machine, its peak above all
+``roofs.py``        the peak and the bandwidth of the machine
 ``arguments.py``    the options of the command
 ``command.py``      the command `gemmconv bench`
-``matrices.py``     a command of its own, for P, K, M and the operator
-``accuracy.py``     another one, for the errors of 3x3 layers
+``studies/``        commands of their own: which way is fastest, errors, the convolution as a matrix
 ==================  ==========================================================================
 """

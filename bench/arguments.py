@@ -16,67 +16,39 @@ OTHERS = tuple(name for name in PEERS if name not in OURS.values())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options.
-
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-        The parser of the subcommand.
-    """
-    parser.add_argument("--suite", choices=[*SUITES, ALL], default=ALL, help="network or collection (default all)")
-    parser.add_argument(
-        "--op",
-        choices=list(OPERATIONS),
-        default=FORWARD,
-        help="what of each problem to compute: the convolution (default), one of its two gradients, or the transposed"
-        " convolution that makes its input's shape out of its output's",
-    )
-    parser.add_argument("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
-    parser.add_argument("--dtype", choices=list(DTYPE_SIZES), default="float32")
-    parser.add_argument(
-        "--rounds",
-        type=_positive_integer,
-        default=7,
-        metavar="R",
-        help="turns of every library at every problem (default 7)",
-    )
-    parser.add_argument(
-        "--seconds",
-        type=_positive_number,
-        default=0.05,
-        metavar="S",
-        help="seconds of each turn (default 0.05)",
-    )
-    parser.add_argument(
-        "--threads",
-        type=_positive_integer,
-        default=1,
-        metavar="N",
-        help="threads of each library (default 1)",
-    )
-    parser.add_argument(
-        "--peers",
-        type=_peers,
-        default=tuple(PEERS),
-        metavar="NAMES",
-        help=f"libraries to compare with, with commas between (default {','.join(OTHERS)}; those that are not installed"
-        " are left out)",
-    )
+    """Declare the options; `fill_in` sets those that depend on ``--quick``."""
+    add = parser.add_argument
+    add("--suite", choices=[*SUITES, ALL], default=ALL, help="network or collection (default all)")
+    what = "what of each problem to compute: the convolution (default), one of its two gradients, or the transposed"
+    what += " convolution that makes its input's shape out of its output's"
+    add("--op", choices=list(OPERATIONS), default=FORWARD, help=what)
+    add("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
+    add("--dtype", choices=list(DTYPE_SIZES), default="float32")
+    rounds = "turns of every library at every problem (default 7, quick 3)"
+    add("--rounds", type=_positive_integer, metavar="R", help=rounds)
+    add("--seconds", type=_positive_number, metavar="S", help="seconds of each turn (default 0.05, quick 0.02)")
+    add("--threads", type=_positive_integer, default=1, metavar="N", help="threads of each library (default 1)")
+    libraries = f"libraries to compare with, with commas between (default {','.join(OTHERS)}, quick none);"
+    libraries += " those that are not installed are left out"
+    add("--peers", type=_peers, metavar="NAMES", help=libraries)
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--reuse", action="store_true", help="write to the same output again and again")
     outputs.add_argument("--fresh", dest="reuse", action="store_false", help="a fresh output for every call (default)")
-    parser.add_argument("--quick", action="store_true", help="gemmconv alone, 3 rounds of 0.02 seconds")
-    parser.add_argument(
-        "--compare",
-        metavar="FILE",
-        help="show how fast gemmconv is beside the run whose --json is FILE; exit code 3 if it is slower in the mean",
-    )
-    parser.add_argument("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
-    parser.add_argument(
-        "--scaling", action="store_true", help="time gemmconv.conv against threads, batch and sizes instead"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
-    parser.add_argument("--list", action="store_true", help="print the problems and do nothing else")
+    add("--quick", action="store_true", help="other defaults: gemmconv alone, 3 rounds of 0.02 seconds")
+    compare = "show how fast gemmconv is beside the run whose --json is FILE; exit code 3 if it is slower in the mean"
+    add("--compare", metavar="FILE", help=compare)
+    add("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
+    add("--scaling", action="store_true", help="time gemmconv.conv against threads, batch and sizes instead")
+    add("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
+    add("--list", action="store_true", help="print the problems and do nothing else")
+
+
+def fill_in(arguments: argparse.Namespace) -> None:
+    """Set the options that were not given and whose default depends on ``--quick``."""
+    peers, rounds, seconds = (tuple(OURS.values()), 3, 0.02) if arguments.quick else (tuple(PEERS), 7, 0.05)
+    for name, default in {"peers": peers, "rounds": rounds, "seconds": seconds}.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, default)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

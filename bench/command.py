@@ -1,4 +1,7 @@
-"""What `gemmconv bench` does, from its arguments to its exit code; `arguments.py` declares them."""
+"""What `gemmconv bench` does, from its arguments to its exit code; `arguments.py` declares them.
+
+Modules that ``--help`` and ``--list`` do not need are imported where they are used.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +11,32 @@ import json
 import platform
 import re
 import sys
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-from .arguments import ALL, DTYPE_SIZES
-from .comparison import check_arguments, read_results
+from .arguments import ALL, DTYPE_SIZES, fill_in
+from .comparison import changes, check_arguments, make_table, read_results, why_slower
 from .operations import FORWARD
-from .peers import OURS
 from .problems import SUITES, Problem, load_suite
 from .results import Results
+from .terminal import show_progress, show_table
 
 STANDARD_OUTPUT = "-"
 
+# Exit codes. That of an interruption is 128 + SIGINT, as shells have it.
+SENSELESS = 2
 SLOWER = 3
-
-# 128 + SIGINT, as shells have it.
 INTERRUPTED = 130
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the benchmark.
+    """Run the benchmark with the options of `add_arguments`, and return its exit code.
 
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What the options of `add_arguments` became.
-
-    Returns
-    -------
-    int
-        0; 1 if gemmconv computed something wrongly or not at all; 2 if the arguments make no sense;
-        3 if it is slower than in the run to compare with; 130 if interrupted.
+    It is 0 if all is well; 1 if gemmconv computed something wrongly or not at all; 2 if the arguments make no sense; 3
+    if gemmconv is slower than in the run to compare with; 130 if the run was interrupted.
     """
+    fill_in(arguments)
     if arguments.scaling:
         if arguments.op != FORWARD:
             return _refuse(f"--scaling times the convolution alone, and so has no --op {arguments.op}")
@@ -47,8 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
 
         run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
         return 0
-    if arguments.quick:
-        arguments.peers, arguments.rounds, arguments.seconds = tuple(OURS.values()), 3, 0.02
     problems = select_problems(arguments.suite, arguments.match)
     if not problems:
         return _refuse(
@@ -67,33 +62,23 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         return _refuse(str(error))
     results = measure_all(problems, arguments)
-    to_file = arguments.json not in (None, STANDARD_OUTPUT)
-    if to_file:
-        with Path(arguments.json).open("w", encoding="utf-8") as file:
-            write_json(results, file)
-    if arguments.json == STANDARD_OUTPUT:
-        write_json(results, sys.stdout)
-    else:
-        print_report(results, sys.stdout)
-    if arguments.plot and results.rows:
-        from .plots import plot_results
-
-        plot_results(results, arguments.plot)
+    write_results(results, arguments)
     if not results.complete:
         return INTERRUPTED
     if not results.ours_is_right:
         return 1
-    return compare_with(earlier, results) if earlier else 0
+    # JSON on standard output stays alone there.
+    stream = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
+    return compare_with(earlier, results, stream) if earlier else 0
+
+
+def _refuse(message: str) -> int:
+    print(f"gemmconv bench: error: {message}", file=sys.stderr)
+    return SENSELESS
 
 
 def check_files(arguments: argparse.Namespace) -> None:
-    """Raise ValueError unless the files to be written can be: better now than after the run.
-
-    Parameters
-    ----------
-    arguments : argparse.Namespace
-        What the options became.
-    """
+    """Raise ValueError unless the files to be written can be: better now than after the run."""
     if arguments.plot:
         if not arguments.plot.endswith(".svg"):
             raise ValueError(f"--plot writes SVG: the name of its file must end in .svg, not {arguments.plot!r}")
@@ -107,51 +92,8 @@ def check_files(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"cannot write to {file}: {error.strerror}") from error
 
 
-def compare_with(earlier: dict[str, Any], results: Results) -> int:
-    """Print the run beside an earlier one.
-
-    Parameters
-    ----------
-    earlier : dict
-        The JSON of that.
-    results : Results
-        The run.
-
-    Returns
-    -------
-    int
-        0; 2 if they have no problem in common; 3 if gemmconv is slower now.
-    """
-    from .comparison import changes, is_slower, make_table
-    from .terminal import show_table
-
-    found = changes(earlier, results)
-    if not found:
-        return _refuse("the run to compare with has none of these problems")
-    print(file=sys.stdout)
-    show_table(make_table(results.op, found), sys.stdout)
-    return SLOWER if is_slower(found) else 0
-
-
-def _refuse(message: str) -> int:
-    print(f"gemmconv bench: error: {message}", file=sys.stderr)
-    return 2
-
-
 def select_problems(suite: str, pattern: re.Pattern[str] | None) -> list[Problem]:
-    """Find the problems to run.
-
-    Parameters
-    ----------
-    suite : str
-        One of `SUITES`, or `ALL`.
-    pattern : re.Pattern or None
-        What must match somewhere in the name.
-
-    Returns
-    -------
-    list of Problem
-    """
+    """Return the problems of a suite, or of all, whose names have a match."""
     names = SUITES if suite == ALL else (suite,)
     return [
         problem for name in names for problem in load_suite(name) if pattern is None or pattern.search(problem.name)
@@ -159,15 +101,7 @@ def select_problems(suite: str, pattern: re.Pattern[str] | None) -> list[Problem
 
 
 def print_problems(problems: list[Problem], stream: TextIO) -> None:
-    """Print problems as a suite file has them.
-
-    Parameters
-    ----------
-    problems : list of Problem
-        The problems.
-    stream : text file
-        Where to.
-    """
+    """Print problems as a suite file has them."""
     for suite in dict.fromkeys(problem.suite for problem in problems):
         print(f"# {suite}", file=stream)
         for problem in problems:
@@ -178,45 +112,15 @@ def print_problems(problems: list[Problem], stream: TextIO) -> None:
 def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Results:
     """Check and time problems with every library, showing progress on standard error.
 
-    Parameters
-    ----------
-    problems : list of Problem
-        The problems.
-    arguments : argparse.Namespace
-        What the options became.
-
-    Returns
-    -------
-    Results
-        Not complete if the keyboard interrupted the run.
+    The results are not complete if the keyboard interrupted the run.
     """
-    # Imported here: `gemmconv bench --help` needs none of it.
-    from .session import Session, Settings
-    from .terminal import show_progress
+    from .process import Session, Settings
 
-    settings = Settings(
-        arguments.peers,
-        arguments.dtype,
-        arguments.rounds,
-        arguments.seconds,
-        arguments.threads,
-        arguments.reuse,
-        arguments.op,
-    )
-    results = Results(
-        machine={},
-        versions={},
-        arguments={
-            "op": settings.op,
-            "suite": arguments.suite,
-            "match": arguments.match.pattern if arguments.match else None,
-            "dtype": settings.dtype,
-            "rounds": settings.rounds,
-            "seconds": settings.seconds,
-            "threads": settings.threads,
-            "reuse": settings.reuse,
-        },
-    )
+    settings = Settings(**{field.name: getattr(arguments, field.name) for field in fields(Settings)})
+    recorded = asdict(settings)
+    del recorded["peers"]  # the results list the libraries
+    match = arguments.match.pattern if arguments.match else None
+    results = Results({}, {}, {"suite": arguments.suite, "match": match, **recorded})
     try:
         with show_progress(len(problems), sys.stderr) as tell:
             tell(0, "measuring the peak of the machine")
@@ -234,20 +138,12 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
 
 
 def describe_machine(results: Results, dtype: str, threads: int) -> None:
-    """Enter the machine and the versions into the results.
-
-    Parameters
-    ----------
-    results : Results
-        To be filled in.
-    dtype : str
-        What the peak is measured in.
-    threads : int
-        Of how many cores it is the peak.
-    """
+    """Enter the machine and the versions into the results; the roofs are those of `threads` cores."""
     from gemmconv import _gemmconv
+    from gemmconv.machine import cpu_name, versions
+    from gemmconv.threads import usable_processors
 
-    from .machine import cpu_name, measure_bandwidth, measure_peak, usable_processors, versions
+    from .roofs import measure_bandwidth, measure_peak
 
     results.versions = versions()
     results.machine = {
@@ -260,32 +156,30 @@ def describe_machine(results: Results, dtype: str, threads: int) -> None:
     }
 
 
-def write_json(results: Results, stream: TextIO) -> None:
-    """Write the results as one JSON object.
+def write_results(results: Results, arguments: argparse.Namespace) -> None:
+    """Write the JSON and the picture that were asked for, and print the report unless the JSON is printed."""
+    if arguments.json == STANDARD_OUTPUT:
+        write_json(results, sys.stdout)
+    else:
+        if arguments.json:
+            with Path(arguments.json).open("w", encoding="utf-8") as file:
+                write_json(results, file)
+        print_report(results, sys.stdout)
+    if arguments.plot and results.rows:
+        from .plots import plot_results
 
-    Parameters
-    ----------
-    results : Results
-        The run.
-    stream : text file
-        Where to.
-    """
+        plot_results(results, arguments.plot)
+
+
+def write_json(results: Results, stream: TextIO) -> None:
+    """Write the results as one JSON object."""
     json.dump(results.as_json(), stream, allow_nan=False)
     stream.write("\n")
 
 
 def print_report(results: Results, stream: TextIO) -> None:
-    """Print the tables and what must be said beside them.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
-    stream : text file
-        Where to.
-    """
+    """Print the tables and what must be said beside them."""
     from .report import make_heading, make_legend, make_notes, make_tables
-    from .terminal import show_table
 
     if not results.rows:
         return
@@ -296,3 +190,16 @@ def print_report(results: Results, stream: TextIO) -> None:
     print(file=stream)
     for line in (*make_notes(results), make_legend()):
         print(line, file=stream)
+
+
+def compare_with(earlier: dict[str, Any], results: Results, stream: TextIO) -> int:
+    """Print the run beside the JSON of an earlier one, and return the exit code; no common problem makes no sense."""
+    found = changes(earlier, results)
+    if not found:
+        return _refuse("the run to compare with has none of these problems")
+    print(file=stream)
+    show_table(make_table(results.op, found), stream)
+    why = why_slower(found)
+    if why:
+        print(f"gemmconv bench: {why}", file=sys.stderr)
+    return SLOWER if why else 0

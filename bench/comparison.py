@@ -15,14 +15,15 @@ from .peers import OURS
 from .results import Results
 from .terminal import Cell, Table
 
-# Of one layer, a difference below this is noise; of the geometric mean, one above it is none.
+# A smaller difference of one layer is noise.
 LAYER_NOISE = 0.15
+# A larger loss of the geometric mean is more than noise.
 MEAN_NOISE = 0.05
 
 # Arguments that both runs must share.
 ALIKE = ("op", "dtype", "threads", "reuse")
 
-# What all runs did before there was a choice.
+# The arguments of files that do not name them.
 FORMER = {"op": FORWARD}
 
 
@@ -41,22 +42,7 @@ class Change(NamedTuple):
 
 
 def read_results(file: str) -> dict[str, Any]:
-    """Read the JSON of an earlier run.
-
-    Parameters
-    ----------
-    file : str
-        What ``gemmconv bench --json`` wrote.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If it is no such file; the message says why.
-    """
+    """Read what ``gemmconv bench --json`` wrote, or raise ValueError saying why the file is no such thing."""
     try:
         results = json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -69,15 +55,7 @@ def read_results(file: str) -> dict[str, Any]:
 
 
 def check_arguments(earlier: dict[str, Any], arguments: dict[str, Any]) -> None:
-    """Raise ValueError unless a run is measured as an earlier one was.
-
-    Parameters
-    ----------
-    earlier : dict
-        The JSON of that.
-    arguments : dict
-        Of the run of now, as in the JSON.
-    """
+    """Raise ValueError unless a run with these arguments is measured as the earlier one was."""
     for name in ALIKE:
         before, now = earlier["arguments"].get(name, FORMER.get(name)), arguments[name]
         if before != now:
@@ -85,19 +63,7 @@ def check_arguments(earlier: dict[str, Any], arguments: dict[str, Any]) -> None:
 
 
 def changes(earlier: dict[str, Any], results: Results) -> list[Change]:
-    """Compare the layers that both runs timed.
-
-    Parameters
-    ----------
-    earlier : dict
-        The JSON of a run.
-    results : Results
-        The run of now.
-
-    Returns
-    -------
-    list of Change
-    """
+    """Compare the layers that both runs timed; `earlier` is the JSON of a run."""
     rows = {row["problem"]: row["libraries"] for row in earlier["rows"]}
     found = []
     for row in results.rows:
@@ -115,25 +81,16 @@ def mean_ratio(found: list[Change]) -> float:
     return statistics.geometric_mean([change.ratio for change in found]) if found else 1.0
 
 
-def is_slower(found: list[Change]) -> bool:
-    """Return whether the layers are slower than earlier in the mean, beyond noise."""
-    return mean_ratio(found) < 1 - MEAN_NOISE
+def why_slower(found: list[Change]) -> str | None:
+    """Say that the layers are slower than earlier in the mean, beyond noise; None if they are not."""
+    mean, limit = mean_ratio(found), 1 - MEAN_NOISE
+    if mean >= limit:
+        return None
+    return f"slower than the earlier run: the geometric mean of the speeds is {mean:.3f}x, less than {limit:.2f}x"
 
 
 def make_table(op: str, found: list[Change]) -> Table:
-    """Make the table of all changes, those beyond noise in colour.
-
-    Parameters
-    ----------
-    op : str
-        What was computed.
-    found : list of Change
-        The changes.
-
-    Returns
-    -------
-    Table
-    """
+    """Make the table of all changes, those beyond noise in colour."""
     rows = []
     for change in found:
         style = "" if abs(change.ratio - 1) < LAYER_NOISE else "green" if change.ratio > 1 else "red"

@@ -13,7 +13,7 @@ operation           operands              result    function
 ``transpose``       output, weight        input     `gemmconv.conv_transpose`
 ==================  ====================  ========  =================================
 
-Every one of them has as many multiplications in its direct sum as the forward convolution.
+The direct sum of each of them has the same number of multiplications as that of the forward convolution.
 """
 
 from __future__ import annotations
@@ -30,25 +30,16 @@ FORWARD = "forward"
 
 
 class Operation(NamedTuple):
-    """One row of the table above.
-
-    Parameters
-    ----------
-    operands, result : str
-        "input", "weight" or "output".
-    function : str
-        Its name in `gemmconv`, and in `gemmconv.reference`.
-    sizes : dict
-        Keyword argument of the function, beside those of `gemmconv.conv` -> the attribute of a `Problem`.
-    what : str
-        What it is, for people.
-    """
+    """One row of the table above: `operands` and `result` are "input", "weight" or "output"."""
 
     operands: tuple[str, str]
     result: str
     function: str
+    """Its name in `gemmconv`, and in `gemmconv.reference`."""
     sizes: dict[str, str]
+    """Its keyword arguments that `gemmconv.conv` does not have, -> the attribute of a `Problem`."""
     what: str
+    """What it is, for people."""
 
     def arrays(self, problem: Problem, dtype: str) -> tuple[Array, Array]:
         """Make the operands, the same on every call and in every process."""
@@ -59,7 +50,7 @@ class Operation(NamedTuple):
         return first, second
 
     def result_shape(self, problem: Problem) -> tuple[int, ...]:
-        """Return the shape of the result."""
+        """Return the shape of what is computed."""
         return problem.shapes[self.result]
 
     def terms(self, problem: Problem) -> float:
@@ -67,19 +58,9 @@ class Operation(NamedTuple):
         return problem.flops / 2 / math.prod(self.result_shape(problem))
 
     def bind(self, module: ModuleType, problem: Problem) -> Callable[..., Array]:
-        """Return the function of a module, to be called with the operands.
+        """Return the function of `gemmconv` or `gemmconv.reference`, to be called with the two operands.
 
-        Parameters
-        ----------
-        module : module
-            `gemmconv` or `gemmconv.reference`.
-        problem : Problem
-            The geometry.
-
-        Returns
-        -------
-        callable
-            It takes both operands, and other keyword arguments if the function has them.
+        It also takes the other keyword arguments that the function has.
         """
         function: Callable[..., Array] = getattr(module, self.function)
         options = problem.options | {name: getattr(problem, attribute) for name, attribute in self.sizes.items()}
@@ -102,17 +83,9 @@ OPERATIONS = {
 
 
 def output_padding(problem: Problem) -> tuple[int, ...]:
-    """Compute what the transposed convolution appends to its output, for libraries that do not take the output's size.
+    """Return the output padding of the transposed convolution, for libraries that do not take the output's size.
 
-    Parameters
-    ----------
-    problem : Problem
-        The matching forward convolution.
-
-    Returns
-    -------
-    tuple of int
-        One number per axis, less than the stride: how many of the last inputs the forward convolution does not reach.
+    It is the number of inputs at the end of each axis that the forward convolution does not reach.
     """
     sizes = zip(problem.input_size, problem.output_size, problem.kernel_size, *problem.spatial_options.values())
     return tuple(

@@ -60,20 +60,7 @@ class Bar(NamedTuple):
 
 
 def plot_results(results: Results, file: str) -> None:
-    """Draw the ratios and the roofline. Needs matplotlib.
-
-    Parameters
-    ----------
-    results : Results
-        The run. The same results give the same file.
-    file : str
-        Where to write the picture, as SVG.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows.
-    """
+    """Draw the ratios and the roofline into an SVG file; the same results give the same file."""
     if not results.rows:
         raise ValueError("nothing to plot")
 
@@ -93,37 +80,13 @@ def plot_results(results: Results, file: str) -> None:
 
 
 def make_title(results: Results) -> str:
-    """Say what was measured, and where.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
-
-    Returns
-    -------
-    str
-        One line.
-    """
+    """Say in one line what was measured, and where."""
     machine, arguments = results.machine, results.arguments
     return f"{results.op}: {machine['cpu']}, {arguments['dtype']}, threads: {arguments['threads']}"
 
 
 def intensity(problem: Problem, itemsize: int) -> float:
-    """Compute the arithmetic intensity of a problem.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    itemsize : int
-        Bytes of an element.
-
-    Returns
-    -------
-    float
-        Operations of the direct sum per byte, if input, weights and output each move once.
-    """
+    """Return the operations of the direct sum per byte, if input, weights and output each move once."""
     shapes = (problem.input_shape, problem.weight_shape, problem.output_shape)
     return problem.flops / (itemsize * sum(map(math.prod, shapes)))
 

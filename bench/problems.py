@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,28 +42,38 @@ Array = NDArray[Any]
 #: In the order in which they run.
 SUITES = ("resnet50", "vgg16", "mobilenet", "audio", "pictures", "variants", "transposed")
 
-# Key, or prefix of the key before the letter of the axis -> its default (None: it must be given)
-# and its least value.
-CHANNEL_KEYS = {"n": (1, 1), "c": (None, 1), "o": (None, 1), "g": (1, 1)}
-AXIS_KEYS = {"": (None, 1), "k": (None, 1), "s": (1, 1), "p": (0, 0), "d": (1, 1)}
-KNOWN_KEYS = {*CHANNEL_KEYS, *(prefix + axis for prefix in AXIS_KEYS for axis in "dhw")}
+
+class Key(NamedTuple):
+    """The attribute of a problem that a key sets, its default (None: it must be given) and its least value."""
+
+    attribute: str
+    default: int | None
+    least: int
+    per_axis: bool
+
+    def names(self, prefix: str, axes: str) -> list[str]:
+        """Return the key of a line: one per axis, or the prefix alone."""
+        return [prefix + axis for axis in axes] if self.per_axis else [prefix]
+
+
+#: Key, or what stands in front of the letter of the axis, -> what it means; in the order of a line.
+KEYS = {
+    "n": Key("batch", 1, 1, per_axis=False),
+    "c": Key("in_channels", None, 1, per_axis=False),
+    "": Key("input_size", None, 1, per_axis=True),
+    "o": Key("out_channels", None, 1, per_axis=False),
+    "g": Key("groups", 1, 1, per_axis=False),
+    "k": Key("kernel_size", None, 1, per_axis=True),
+    "s": Key("stride", 1, 1, per_axis=True),
+    "p": Key("padding", 0, 0, per_axis=True),
+    "d": Key("dilation", 1, 1, per_axis=True),
+}
+KNOWN_NAMES = {name for prefix, key in KEYS.items() for name in key.names(prefix, "dhw")}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One convolution to be timed.
-
-    Parameters
-    ----------
-    suite, name : str
-        Where the problem comes from, and the name of the layer.
-    count : int
-        How often the network has this layer; 0 keeps it out of the network's total.
-    batch, in_channels, out_channels, groups : int
-        N, C, O and the number of groups.
-    input_size, kernel_size, stride, padding, dilation : tuple of int
-        One number per spatial axis.
-    """
+    """One convolution to be timed; `count` says how often the network has this layer."""
 
     suite: str
     name: str
@@ -110,7 +120,7 @@ class Problem:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of the direct sum: two per multiplication and addition."""
+        """Floating-point operations of the direct sum: a multiplication and an addition for each product."""
         return 2 * math.prod(self.output_shape) * self.reduction
 
     @property
@@ -127,49 +137,24 @@ class Problem:
     def line(self) -> str:
         """The problem as a line of a suite, without what is at its default."""
         axes = "dhw"[-len(self.input_size) :]
-        values = {
-            "n": self.batch,
-            "c": self.in_channels,
-            **dict(zip(axes, self.input_size)),
-            "o": self.out_channels,
-            "g": self.groups,
-        }
-        sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
-        for prefix, numbers in zip("kspd", sizes):
-            values |= {prefix + axis: number for axis, number in zip(axes, numbers)}
-        defaults = {key: default for key, (default, _) in CHANNEL_KEYS.items()}
-        defaults |= {prefix + axis: AXIS_KEYS[prefix][0] for prefix in AXIS_KEYS for axis in axes}
-        words = [f"{key}{value}" for key, value in values.items() if value != defaults[key]]
-        return " ".join([self.name, f"x{self.count}", *words])
+        words = [self.name, f"x{self.count}"]
+        for prefix, key in KEYS.items():
+            value = getattr(self, key.attribute)
+            numbers = value if key.per_axis else [value]
+            words += [
+                f"{name}{number}" for name, number in zip(key.names(prefix, axes), numbers) if number != key.default
+            ]
+        return " ".join(words)
 
     def arrays(self, dtype: str) -> tuple[Array, Array]:
-        """Make the operands of the convolution.
-
-        Parameters
-        ----------
-        dtype : str
-            ``"float32"`` or ``"float64"``.
-
-        Returns
-        -------
-        x, weight : ndarray
-            The first two of `draw`.
-        """
+        """Make the operands of the convolution: the first two arrays of `draw`."""
         x, weight = itertools.islice(self.draw(dtype), 2)
         return x, weight
 
     def draw(self, dtype: str) -> Iterator[Array]:
-        """Make data of every shape, the same on every call and in every process.
+        """Yield normally distributed data of every shape, in the order of `shapes`.
 
-        Parameters
-        ----------
-        dtype : str
-            ``"float32"`` or ``"float64"``.
-
-        Yields
-        ------
-        ndarray
-            In the order of `shapes`: normally distributed numbers from a generator seeded by the problem's name.
+        They depend on the problem's name alone, so they are the same on every call and in every process.
         """
         random = np.random.default_rng(zlib.crc32(self.name.encode()))
         kind: Any = np.dtype(dtype)
@@ -178,47 +163,22 @@ class Problem:
 
 
 def parse_problem(line: str, suite: str = "") -> Problem:
-    """Read one line of a suite.
+    """Read one line of a suite, without a comment.
 
-    Parameters
-    ----------
-    line : str
-        The line, without a comment.
-    suite : str, optional
-        The name of its suite.
-
-    Returns
-    -------
-    Problem
-
-    Raises
-    ------
-    ValueError
-        If the line is malformed or the convolution impossible; the message says what is wrong.
+    Raise ValueError if it is malformed or the convolution impossible; the message says what is wrong.
     """
     name, *words = line.split()
     if not words or not re.fullmatch("x[0-9]+", words[0]):
         raise ValueError(f"after the name {name!r} must come a count such as x1")
     numbers = _read_numbers(words[1:])
     axes = next((axes for axes in ("dhw", "hw") if axes[0] in numbers), "w")
-    channels = {key: _take(numbers, key, *rule) for key, rule in CHANNEL_KEYS.items()}
-    sizes = {prefix: tuple(_take(numbers, prefix + axis, *rule) for axis in axes) for prefix, rule in AXIS_KEYS.items()}
+    values: dict[str, Any] = {}
+    for prefix, key in KEYS.items():
+        taken = tuple(_take(numbers, name_of_number, key) for name_of_number in key.names(prefix, axes))
+        values[key.attribute] = taken if key.per_axis else taken[0]
     if numbers:
         raise ValueError(f"{' '.join(numbers)}: the input has only the axes {' '.join(axes)}")
-    problem = Problem(
-        suite=suite,
-        name=name,
-        count=int(words[0][1:]),
-        batch=channels["n"],
-        in_channels=channels["c"],
-        out_channels=channels["o"],
-        groups=channels["g"],
-        input_size=sizes[""],
-        kernel_size=sizes["k"],
-        stride=sizes["s"],
-        padding=sizes["p"],
-        dilation=sizes["d"],
-    )
+    problem = Problem(suite, name, int(words[0][1:]), **values)
     _refuse_impossible(problem)
     return problem
 
@@ -230,22 +190,22 @@ def _read_numbers(words: list[str]) -> dict[str, int]:
         match = re.fullmatch("([a-z]+)([0-9]+)", word)
         if not match:
             raise ValueError(f"{word!r} is not a key followed by a whole number")
-        key, number = match.groups()
-        if key not in KNOWN_KEYS:
+        name, number = match.groups()
+        if name not in KNOWN_NAMES:
             raise ValueError(f"{word!r} has an unknown key")
-        if key in numbers:
-            raise ValueError(f"{key!r} is given twice")
-        numbers[key] = int(number)
+        if name in numbers:
+            raise ValueError(f"{name!r} is given twice")
+        numbers[name] = int(number)
     return numbers
 
 
-def _take(numbers: dict[str, int], key: str, default: int | None, least: int) -> int:
+def _take(numbers: dict[str, int], name: str, key: Key) -> int:
     """Remove and return one number."""
-    number = numbers.pop(key, default)
+    number = numbers.pop(name, key.default)
     if number is None:
-        raise ValueError(f"{key!r} is missing")
-    if number < least:
-        raise ValueError(f"{key}{number} is less than {least}")
+        raise ValueError(f"{name!r} is missing")
+    if number < key.least:
+        raise ValueError(f"{name}{number} is less than {key.least}")
     return number
 
 
@@ -257,21 +217,9 @@ def _refuse_impossible(problem: Problem) -> None:
 
 
 def read_suite(path: Path) -> list[Problem]:
-    """Read the problems of one file.
+    """Read the problems of one file, whose stem becomes the name of the suite.
 
-    Parameters
-    ----------
-    path : Path
-        The file; its stem becomes the name of the suite.
-
-    Returns
-    -------
-    list of Problem
-
-    Raises
-    ------
-    ValueError
-        If a line is malformed; the message begins with the file's name and the line's number.
+    The message of a ValueError begins with the file's name and the line's number.
     """
     problems: dict[str, Problem] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -289,15 +237,5 @@ def read_suite(path: Path) -> list[Problem]:
 
 
 def load_suite(name: str) -> list[Problem]:
-    """Read a suite that comes with gemmconv.
-
-    Parameters
-    ----------
-    name : str
-        One of `SUITES`.
-
-    Returns
-    -------
-    list of Problem
-    """
+    """Read a file of ``suites/``: one of `SUITES`, or a series of scaling.py."""
     return read_suite(Path(__file__).with_name("suites") / f"{name}.txt")

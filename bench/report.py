@@ -19,18 +19,7 @@ INSTEAD_OF_TIME = {
 
 
 def format_milliseconds(seconds: float | None) -> str:
-    """Write a time in milliseconds, to about four digits.
-
-    Parameters
-    ----------
-    seconds : float or None
-        The time.
-
-    Returns
-    -------
-    str
-        Three to one decimals, ``"-"`` for None.
-    """
+    """Write a time in milliseconds, to about four digits."""
     if seconds is None:
         return "-"
     milliseconds = 1e3 * seconds
@@ -39,49 +28,19 @@ def format_milliseconds(seconds: float | None) -> str:
 
 
 def format_ratio(ratio: float | None) -> Cell:
-    """Write a ratio of times, green where gemmconv is not slower, red where it is.
-
-    Parameters
-    ----------
-    ratio : float or None
-        Time of the rival over our own.
-
-    Returns
-    -------
-    Cell
-    """
+    """Write the time of another library over ours, green where gemmconv is not slower, red where it is."""
     if ratio is None:
         return NOTHING
     return Cell(f"{ratio:.2f}x", "green" if round(ratio, 2) >= 1 else "red")
 
 
 def format_error(error: float | None) -> Cell:
-    """Write an error to one digit.
-
-    Parameters
-    ----------
-    error : float or None
-        Over the root mean square of the output.
-
-    Returns
-    -------
-    Cell
-    """
+    """Write an error to one digit."""
     return NOTHING if error is None else Cell(f"{error:.0e}".replace("e-0", "e-"))
 
 
 def make_tables(results: Results) -> list[Table]:
-    """Make one table per suite.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
-
-    Returns
-    -------
-    list of Table
-    """
+    """Make one table per suite."""
     return [_make_table(results, total) for total in results.totals]
 
 
@@ -151,18 +110,7 @@ def _footer(total: Total, shown: list[str], kinds: list[str], peak: float) -> li
 
 
 def make_heading(results: Results) -> str:
-    """Say what was measured, and where.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
-
-    Returns
-    -------
-    str
-        Three lines.
-    """
+    """Say in three lines what was measured, and where."""
     machine, arguments = results.machine, results.arguments
     libraries = [f"{name} {found.version}" for name, found in results.libraries.items() if found.version]
     return (
@@ -175,18 +123,7 @@ def make_heading(results: Results) -> str:
 
 
 def make_notes(results: Results) -> list[str]:
-    """Say what is not in the tables, and why.
-
-    Parameters
-    ----------
-    results : Results
-        The run.
-
-    Returns
-    -------
-    list of str
-        One line each: wrong outputs, failures, what was skipped, libraries that are missing.
-    """
+    """Say what is not in the tables, and why: wrong outputs, failures, what was skipped, libraries that are missing."""
     notes = [f"{name} is missing: {library.failure}" for name, library in results.libraries.items() if library.failure]
     notes += _row_notes(results.rows)
     if not results.complete:
@@ -208,13 +145,7 @@ def _row_notes(rows: list[Row]) -> list[str]:
 
 
 def make_legend() -> str:
-    """Explain the columns.
-
-    Returns
-    -------
-    str
-        A few lines.
-    """
+    """Explain the columns."""
     return (
         "Every output was compared, whole, with that of gemmconv.reference before it was timed; error: the largest of\n"
         "an element over the root mean square of the output.\n"

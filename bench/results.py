@@ -7,8 +7,8 @@ what could not be determined is ``null``.
     2; another number if the meaning of a member changes.
 ``machine``
     ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses),
-    ``peak_gflops`` (of as many cores as threads, for the dtype of the run) and ``bandwidth_gbytes``
-    (10**9 bytes per second that as many threads read and write in copying).
+    ``peak_gflops`` (of one core for each thread, in the dtype of the run) and ``bandwidth_gbytes``
+    (10**9 bytes per second that these threads read and write in copying).
 ``versions``
     Name of the software -> version.
 ``arguments``
@@ -68,19 +68,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One problem computed by one library.
-
-    Parameters
-    ----------
-    status : str
-        A key of `CHECKED`.
-    why : str, optional
-        Why it is not timed.
-    error : float, optional
-        The largest error of an element over the root mean square of the output.
-    rounds : sequence of sequences of float
-        The seconds of every call, by round.
-    """
+    """One problem computed by one library, its members as in the JSON; `rounds` has the seconds of every call."""
 
     status: str
     why: str | None = None
@@ -121,18 +109,10 @@ class Row:
     measurements: dict[str, Measurement]
 
     def comparison(self, kind: str) -> Comparison | None:
-        """Compare our library with the fastest other one of a kind.
+        """Compare our library with the fastest other one of a kind: None where we or all others are not timed.
 
-        Parameters
-        ----------
-        kind : str
-            One of `KINDS`.
-
-        Returns
-        -------
-        Comparison or None
-            None where we or all others are not timed. A ratio is of each round that of the medians, and of those
-            the median; the fastest is the one with the least.
+        The ratio of the medians is taken in each round; the median of these ratios counts. The fastest library is the
+        one with the smallest.
         """
         ours = self.measurements.get(OURS[kind])
         if ours is None or not ours.rounds:
@@ -148,33 +128,14 @@ class Row:
         return Comparison(OURS[kind], peer, ratios[peer] or 0) if peer else None
 
     def gflops(self, library: str) -> float | None:
-        """Speed of a library.
-
-        Parameters
-        ----------
-        library : str
-            Its name.
-
-        Returns
-        -------
-        float or None
-            10**9 operations per second by the median time.
-        """
+        """Return the speed of a library: 10**9 operations per second by the median time."""
         median = self.measurements[library].median
         return None if median is None else self.problem.flops / median / 1e9
 
 
 @dataclass(frozen=True)
 class Total:
-    """The sum over a network.
-
-    Parameters
-    ----------
-    suite : str
-        The network.
-    rows : list of Row
-        Its rows in this run, all or some.
-    """
+    """The sum over a network, or over those of its layers that were measured."""
 
     suite: str
     rows: list[Row]
@@ -197,16 +158,7 @@ class Total:
     def seconds(self, library: str) -> float | None:
         """Sum the medians of a library, each as often as the network has the layer.
 
-        Parameters
-        ----------
-        library : str
-            Its name.
-
-        Returns
-        -------
-        float or None
-            None where nothing counts, or something that counts is not timed: part of a sum would
-            mislead.
+        The sum is None where nothing counts, or something that counts is not timed: part of a sum would mislead.
         """
         counted = [row for row in self.rows if row.problem.count]
         times = [(row.problem.count, row.measurements[library].median) for row in counted]
@@ -221,26 +173,14 @@ class Total:
         return Comparison(OURS[kind], peer, (totals[peer] or 0) / ours) if ours and peer else None
 
     def geometric_mean_ratio(self, kind: str) -> float | None:
-        """Geometric mean of the ratios of the rows."""
+        """Return the geometric mean of the ratios of the rows."""
         ratios = [found.ratio for row in self.rows if (found := row.comparison(kind)) is not None]
         return statistics.geometric_mean(ratios) if ratios else None
 
 
 @dataclass
 class Results:
-    """A whole run.
-
-    Parameters
-    ----------
-    machine, versions, arguments : dict
-        As in the JSON.
-    libraries : dict
-        Name -> `Library`.
-    rows : list of Row
-        In the order of the run.
-    complete : bool
-        False until every problem is measured.
-    """
+    """A whole run, its members as in the JSON; it is complete when every problem is measured."""
 
     machine: dict[str, Any]
     versions: dict[str, str]
@@ -268,13 +208,7 @@ class Results:
         return bool(ours) and all(row.measurements[name].status == "timed" for row in self.rows for name in ours)
 
     def as_json(self) -> dict[str, Any]:
-        """Put the results into what `json.dump` takes.
-
-        Returns
-        -------
-        dict
-            See the head of this module.
-        """
+        """Put the results into what `json.dump` takes; see the head of this module."""
         return {
             "schema": 2,
             "machine": self.machine,

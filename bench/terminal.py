@@ -25,25 +25,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column is text and whose others are numbers.
-
-    Parameters
-    ----------
-    title : str
-        A line above the table; none if empty.
-    headers : sequence of str
-        One per column, of one or two lines; none if empty.
-    rows, footer : sequence of sequences of Cell
-        The footer is set apart.
-    justify : str
-        How the columns from the second on are justified: ``"right"`` or ``"left"``.
-    """
+    """A table whose first column is text and whose others are numbers; each header has one or two lines."""
 
     title: str
     headers: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     footer: Sequence[Sequence[Cell]] = field(default=())
-    justify: str = "right"
 
 
 def _has_rich(stream: TextIO) -> bool:
@@ -52,15 +39,7 @@ def _has_rich(stream: TextIO) -> bool:
 
 
 def show_table(table: Table, stream: TextIO) -> None:
-    """Print a table.
-
-    Parameters
-    ----------
-    table : Table
-        The table.
-    stream : text file
-        Where to.
-    """
+    """Print a table."""
     (_show_rich_table if _has_rich(stream) else _show_plain_table)(table, stream)
 
 
@@ -70,12 +49,9 @@ def _show_plain_table(table: Table, stream: TextIO) -> None:
     lines = [list(line) for line in zip(*headers)]
     lines += [[cell.text for cell in row] for row in (*table.rows, *table.footer)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    if table.title:
-        print(table.title, file=stream)
-    for line in lines:
-        first, *rest = line
-        adjust = str.rjust if table.justify == "right" else str.ljust
-        texts = [adjust(text, width) for text, width in zip(rest, widths[1:])]
+    print(table.title, file=stream)
+    for first, *rest in lines:
+        texts = [text.rjust(width) for text, width in zip(rest, widths[1:])]
         print("  ".join([first.ljust(widths[0]), *texts]).rstrip(), file=stream)
 
 
@@ -84,17 +60,10 @@ def _show_rich_table(table: Table, stream: TextIO) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(
-        title=Text(table.title, style="bold") if table.title else None,
-        title_justify="left",
-        show_header=bool(table.headers),
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    columns = len((*table.rows, *table.footer)[0])
-    for column in range(columns):
-        header = table.headers[column] if table.headers else ""
-        drawn.add_column(Text(header), justify="left" if column == 0 else table.justify, overflow="fold")
+    title = Text(table.title, style="bold")
+    drawn = RichTable(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for column, header in enumerate(table.headers):
+        drawn.add_column(Text(header), justify="right" if column else "left", overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(cell.text, style=cell.style) for cell in row))
     for row in table.footer:
@@ -102,24 +71,9 @@ def _show_rich_table(table: Table, stream: TextIO) -> None:
     Console(file=stream).print(drawn)
 
 
-@contextlib.contextmanager
-def show_progress(total: int, stream: TextIO) -> Iterator[Progress]:
-    """Show progress while the ``with`` block runs.
-
-    Parameters
-    ----------
-    total : int
-        Number of steps.
-    stream : text file
-        Where to.
-
-    Yields
-    ------
-    callable
-        To be called before each step, with the number of steps done and the name of the next.
-    """
-    with (_show_rich_progress if _has_rich(stream) else _show_plain_progress)(total, stream) as tell:
-        yield tell
+def show_progress(total: int, stream: TextIO) -> contextlib.AbstractContextManager[Progress]:
+    """Show progress while the ``with`` block runs, which calls what it gets before each of `total` steps."""
+    return (_show_rich_progress if _has_rich(stream) else _show_plain_progress)(total, stream)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ request                                           reply
 ``{"do": "time", "seconds": 0.1}``                ``{"seconds": [0.00123, 0.00119, ...]}``
 ================================================  =============================================
 
-Any reply may be ``{"error": WHAT}`` instead. The process ends when its input does.
+Any reply may be ``{"error": WHAT}`` instead. The process ends when its input does. The other end of the pipe is
+`gemmconv.bench.process`.
 """
 
 from __future__ import annotations
@@ -41,37 +42,22 @@ from .problems import Array, parse_problem
 
 Message = dict[str, Any]
 
-# Each measurement has at least so many calls, except where one call alone takes long.
+# The least number of calls of a measurement. A single call that takes longer than LONG_CALL seconds is enough.
 LEAST_CALLS = 3
 LONG_CALL = 1.0
 
-# Of an element, over the root mean square of the output: ten times what Winograd's algorithm makes of
-# the sums of the suites, less than float16 would make of them, and far below what a wrong border makes.
+# The largest error of an element that passes, over the root mean square of the output. It is ten times the error of
+# Winograd's algorithm in the suites, less than that of float16, and far below that of a wrong border.
 LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-11}
 
 
 def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tuple[str | None, float | None]:
-    """Compare the whole of an output with the oracle's.
+    """Compare the whole of an output with the oracle's, which is in float64.
 
-    Parameters
-    ----------
-    output : ndarray
-        What the library returned.
-    expected : ndarray
-        What it should have returned, in float64.
-    dtype : str
-        What the dtype of `output` should be.
-    terms : float, optional
-        Number of terms in the sum of an element. In that of a picture's weight gradient there are millions, and a
-        library that adds them one after the other is off by about the square root of their number.
-
-    Returns
-    -------
-    wrong : str or None
-        What is wrong, None if nothing is: no element is off by more than rounding can explain, even that of
-        Winograd's algorithm.
-    error : float or None
-        The largest error over the root mean square of the output; None for another shape or dtype.
+    Return what is wrong, None if rounding can explain every error, and the largest error over the root mean square of
+    the output, None if there is no such number. `terms` is the number of products in the sum of an element: it is
+    millions for the weight gradient of a picture, and a library that adds them one after the other is off by about its
+    square root.
     """
     if output.shape != expected.shape or output.dtype != dtype:
         what = f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
@@ -89,20 +75,10 @@ def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tup
 
 
 def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
-    """Time a function, call by call.
+    """Return the seconds of each call of a function.
 
-    Parameters
-    ----------
-    call : callable
-        The function.
-    seconds : float
-        Calls are begun until this much time is spent and `LEAST_CALLS` are done; after a call that
-        takes longer than `LONG_CALL` only the time spent counts.
-
-    Returns
-    -------
-    list of float
-        The seconds of each call.
+    Calls begin until `seconds` are spent and `LEAST_CALLS` are done; after one that takes longer than `LONG_CALL` only
+    the time spent counts.
     """
     taken: list[float] = []
     spent = 0.0
@@ -119,13 +95,7 @@ def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
 
 
 class Worker:
-    """The requests as methods.
-
-    Parameters
-    ----------
-    peer : Peer
-        The library.
-    """
+    """The requests to one library as methods."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
@@ -175,13 +145,9 @@ def describe(error: Exception) -> str:
 
 
 def take_pipes() -> tuple[TextIO, TextIO]:
-    """Take standard input and output for the protocol alone.
+    """Return standard input and output, which are for the protocol alone from now on.
 
-    Returns
-    -------
-    requests, replies : text files
-        Copies of the two. What a library prints goes to standard error from now on, even from C,
-        and a library that reads finds nothing.
+    What a library prints goes to standard error, even from C, and a library that reads finds nothing.
     """
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -200,21 +166,10 @@ def end_with_parent() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve one library until the input ends.
-
-    Parameters
-    ----------
-    arguments : list of str, optional
-        The command line.
-
-    Returns
-    -------
-    int
-        Exit code: 0, or 1 if the library cannot be loaded.
-    """
+    """Serve one library until the input ends; return 1 if it cannot be loaded, else 0."""
     parser = argparse.ArgumentParser(prog="gemmconv.bench.worker", description="Serve one library.")
     parser.add_argument("peer", help="name of the library, or module:function")
-    parser.add_argument("--threads", type=int, default=1, help="how many it may use (default 1)")
+    parser.add_argument("--threads", type=int, default=1, help="the number it may use (default 1)")
     options = parser.parse_args(arguments)
     # Ctrl-C reaches the whole group of processes; the benchmark decides, and closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -226,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         peer = load_peer(options.peer, options.threads)
-        reply({"version": peer.version()})
+        reply({"version": peer.version})
     except Exception as error:
         traceback.print_exc()
         reply({"error": describe(error)})

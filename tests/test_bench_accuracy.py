@@ -1,26 +1,26 @@
-"""The errors that `python -m gemmconv.bench.accuracy` prints."""
+"""The errors that `python -m gemmconv.bench.studies.accuracy` prints."""
 
 from __future__ import annotations
 
 import pytest
 
-from gemmconv.bench.accuracy import INPUTS, errors_of, has_winograd, line_of, load_ways
 from gemmconv.bench.problems import parse_problem
+from gemmconv.bench.studies.accuracy import INPUTS, errors_of, has_winograd, line_of, load_rivals
 
 LAYER = parse_problem("layer x1 c8 h14 w14 o8 kh3 kw3 ph1 pw1")
 
 
 @pytest.mark.parametrize("kind", INPUTS)
 def test_errors_are_small(kind):
-    ways = load_ways(["numpy"], 1)
-    errors = errors_of(ways, LAYER, kind)
+    rivals = load_rivals(["numpy"], 1)
+    errors = errors_of(rivals, LAYER, kind)
     assert list(errors) == ["gemm", "direct", "winograd", "winograd2", "numpy"]
     assert all(0 < rms < largest < 1e-3 for rms, largest in errors.values())
-    assert line_of(LAYER, ways, errors).startswith("| layer | 8 to 8, 14 x 14 |")
+    assert line_of(LAYER, rivals, errors).startswith("| layer | 8 to 8, 14 x 14 |")
 
 
 def test_a_library_that_is_not_installed_is_left_out(capsys):
-    assert "nowhere:load" not in load_ways(["nowhere:load"], 1)
+    assert "nowhere:load" not in load_rivals(["nowhere:load"], 1)
     assert "nowhere:load is not installed" in capsys.readouterr().out
 
 

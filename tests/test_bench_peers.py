@@ -88,7 +88,7 @@ def compute(op, dtype, problem, reuse):
     return compare(second, expected, dtype)[0]
 
 peer = load_peer(sys.argv[1], 1)
-assert peer.version()[0].isdigit()
+assert peer.version[0].isdigit()
 problems = [parse_problem(f"{name} x1 {line}") for name, line in json.loads(sys.argv[2]).items()]
 results = [
     (op, dtype, problem.name, reuse, compute(op, dtype, problem, reuse))

@@ -9,13 +9,15 @@ import pytest
 
 import gemmconv
 from gemmconv.bench import scaling
-from gemmconv.bench.machine import usable_processors
-from gemmconv.bench.scaling import Point, Series
+from gemmconv.bench.problems import parse_problem
+from gemmconv.bench.scaling import Point, Series, Step, load_series
 from gemmconv.bench.terminal import show_table
+from gemmconv.threads import usable_processors
 
+SIZES = {size: parse_problem(f"{size} x1 c2 h{size} w{size} o3 kh3 kw3") for size in (3, 4, 5)}
 SMALL = (
-    Series("size", "2 to 3 channels, 3x3", (3, 4, 5), "size x1 c2 h{0} w{0} o3 kh3 kw3".format),
-    Series("threads", "2 to 3 channels, 5x5", (1, 2), "threads x1 c2 h5 w5 o3 kh3 kw3".format, int),
+    Series("size", "2 to 3 channels, 3x3", tuple(Step(size, problem) for size, problem in SIZES.items())),
+    Series("threads", "2 to 3 channels, 5x5", tuple(Step(threads, SIZES[5], threads) for threads in (1, 2))),
 )
 
 
@@ -23,27 +25,40 @@ def make_points(speeds):
     return [Point(value, 1e-3 / speed, speed) for value, speed in enumerate(speeds)]
 
 
-@pytest.mark.parametrize("series", scaling.SERIES, ids=lambda series: series.name)
-def test_series_is_well_formed(series):
-    assert list(series.values) == sorted(set(series.values))
-    for value in series.values:
-        assert series.problem(value).flops > 0
-        with gemmconv.num_threads(series.threads(value)):
+# Series -> the attributes of a problem that have its values; the others are the same in all of its problems.
+VARIED = {
+    "threads": [],
+    "batch": ["batch"],
+    "image": ["input_size"],
+    "kernel": ["kernel_size", "padding"],
+    "channels": ["in_channels", "out_channels"],
+}
+
+
+@pytest.mark.parametrize("series", load_series(), ids=lambda series: series.name)
+def test_series_vary_what_they_say(series):
+    values = [step.value for step in series.steps]
+    assert values == sorted(set(values))
+    for value, problem, threads in series.steps:
+        assert threads == (value if series.name == "threads" else 1)
+        with gemmconv.num_threads(threads):
             pass
+        for attribute in VARIED[series.name]:
+            number = value // 2 if attribute == "padding" else value
+            assert getattr(problem, attribute) in (number, (number, number))
+    varied = ["name", *VARIED[series.name]]
+    same = [{**vars(step.problem), **dict.fromkeys(varied)} for step in series.steps]
+    assert all(kept == same[0] for kept in same)
 
 
-def test_series_vary_what_they_say():
-    def vary(name, quantity):
-        (series,) = (series for series in scaling.SERIES if series.name == name)
-        assert [quantity(series, value) for value in series.values] == list(series.values)
-        return series.values
-
-    assert {1, 2, 4, 8, min(usable_processors(), 64)} == {*vary("threads", lambda s, value: s.threads(value))}
-    assert vary("batch", lambda s, value: s.problem(value).batch) == (1, 2, 4, 8, 16, 32)
-    vary("image", lambda s, value: s.problem(value).output_size[1])
-    vary("kernel", lambda s, value: s.problem(value).kernel_size[1])
-    vary("channels", lambda s, value: s.problem(value).in_channels)
-    vary("channels", lambda s, value: s.problem(value).out_channels)
+def test_values_of_the_series():
+    values = {series.name: [step.value for step in series.steps] for series in load_series()}
+    assert list(values) == list(VARIED)
+    assert values["threads"] == sorted({1, 2, 4, 8, min(usable_processors(), 64)})
+    assert values["batch"] == [1, 2, 4, 8, 16, 32]
+    assert values["image"] == [7, 8, 14, 15, 16, 17, 28, 31, 32, 33, 56, 63, 64, 65, 112, 224]
+    assert values["kernel"] == [1, 2, 3, 4, 5, 7, 9, 11, 15]
+    assert values["channels"] == [1, 2, 3, 4, 8, 15, 16, 17, 32, 63, 64, 65, 128, 256]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +116,7 @@ def test_points_take_turns_with_their_threads(monkeypatch):
 
 
 def test_output_is_reused_and_right(dtype):
-    problem = SMALL[0].problem(5)
+    problem = SIZES[5]
     call = scaling.bind(problem, dtype.name)
     output = call()
     expected = gemmconv.reference.conv(*problem.arrays(dtype.name))
@@ -112,7 +127,7 @@ def test_output_is_reused_and_right(dtype):
 
 @pytest.mark.parametrize("cliffs", [[], [4]])
 def test_run_prints_a_table_per_series(monkeypatch, cliffs):
-    monkeypatch.setattr(scaling, "SERIES", SMALL)
+    monkeypatch.setattr(scaling, "load_series", lambda: SMALL)
     monkeypatch.setattr(scaling, "find_cliffs", lambda points: cliffs if points[-1].value == 5 else [])
     stream = io.StringIO()
     scaling.run_scaling("float64", 1e-4, stream)

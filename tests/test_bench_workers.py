@@ -11,11 +11,10 @@ import pytest
 
 import gemmconv.reference
 from gemmconv.bench import worker
-from gemmconv.bench.client import WorkerError, WorkerProcess
 from gemmconv.bench.operations import OPERATIONS
 from gemmconv.bench.peers import UnsupportedError, load_peer, numpy_windows
 from gemmconv.bench.problems import parse_problem
-from gemmconv.bench.session import Session, Settings
+from gemmconv.bench.process import Session, Settings, WorkerError, WorkerProcess
 
 TINY = "tiny x2 n2 c4 h7 w6 o6 g2 kh3 kw2 sh2 ph1 pw2 dw2"
 
@@ -23,17 +22,14 @@ TINY = "tiny x2 n2 c4 h7 w6 o6 g2 kh3 kw2 sh2 ph1 pw2 dw2"
 FAULTY_PEERS = """
 import os, signal, sys
 import numpy as np
-from gemmconv.bench.peers import UnsupportedError
+from gemmconv.bench.peers import Peer, UnsupportedError
 from gemmconv.bench.peers.numpy_windows import convolve
 
-class Peer:
-    def __init__(self, change=lambda output: output, get_ready=lambda: None):
-        self.change, self.get_ready = change, get_ready
-    def version(self):
-        return "1.0"
-    def prepare(self, problem, x, weight, reuse):
-        self.get_ready()
-        return lambda: self.change(convolve(problem, x, weight))
+def faulty(change=lambda output: output, get_ready=lambda: None):
+    def prepare(problem, x, weight, reuse):
+        get_ready()
+        return lambda: change(convolve(problem, x, weight))
+    return Peer("1.0", {"forward": prepare})
 
 def spoil(output):
     output[1, 2, 3, 4] += 100
@@ -46,16 +42,16 @@ def die_later(output, calls=[]):
     calls.append(1)
     return output if len(calls) < 2 else os.kill(os.getpid(), signal.SIGKILL)
 
-right = lambda threads: Peer()
-wrong = lambda threads: Peer(spoil)
-transposed = lambda threads: Peer(lambda output: output.T)
-other_type = lambda threads: Peer(lambda output: output.astype("float64"))
-raises = lambda threads: Peer(get_ready=lambda: [][1])
-unsupported = lambda threads: Peer(get_ready=refuse)
-killed = lambda threads: Peer(die_later)
-quits = lambda threads: Peer(get_ready=lambda: (print("last words"), sys.stdout.flush(), os._exit(3)))
-hangs = lambda threads: Peer(get_ready=signal.pause)
-chatty = lambda threads: Peer(get_ready=lambda: (print("hello"), os.write(1, b"hello\\n"), sys.stdin.read()))
+right = lambda threads: faulty()
+wrong = lambda threads: faulty(spoil)
+transposed = lambda threads: faulty(lambda output: output.T)
+other_type = lambda threads: faulty(lambda output: output.astype("float64"))
+raises = lambda threads: faulty(get_ready=lambda: [][1])
+unsupported = lambda threads: faulty(get_ready=refuse)
+killed = lambda threads: faulty(die_later)
+quits = lambda threads: faulty(get_ready=lambda: (print("last words"), sys.stdout.flush(), os._exit(3)))
+hangs = lambda threads: faulty(get_ready=signal.pause)
+chatty = lambda threads: faulty(get_ready=lambda: (print("hello"), os.write(1, b"hello\\n"), sys.stdin.read()))
 """
 
 
@@ -132,7 +128,7 @@ def test_numpy_peer_refuses_huge_matrices():
     problem = parse_problem("a x1 c1 h2048 w2048 o1 kh31 kw31 ph15 pw15")
     x, weight = np.empty((1, 1), "float32"), np.empty((1, 1), "float32")
     with pytest.raises(UnsupportedError, match=r"would need 15\.0 GiB"):
-        numpy_windows.NumpyWindows().prepare(problem, x, weight, False)
+        numpy_windows.prepare(problem, x, weight, False)
 
 
 def test_gemmconv_peer_sets_the_threads():

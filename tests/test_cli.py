@@ -9,10 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from fresh import run_python
 
 import gemmconv
-from gemmconv import cli, get_num_threads
-from gemmconv.bench import arguments, session
+from gemmconv import cli, get_num_threads, threads
+from gemmconv.bench import arguments, process, roofs
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
 from gemmconv.engine import blas
@@ -36,7 +37,7 @@ def only_gemmconv(monkeypatch):
 
 @pytest.fixture
 def fake_session(monkeypatch):
-    """Let sessions return what is put into this list, and raise the exceptions in it."""
+    """Let sessions return what is put into this list, and raise the exceptions in it; the machine never varies."""
     outcomes = []
 
     class FakeSession:
@@ -55,7 +56,9 @@ def fake_session(monkeypatch):
                 raise outcome
             return Row(problem, dict.fromkeys(self.libraries, outcome))
 
-    monkeypatch.setattr(session, "Session", FakeSession)
+    monkeypatch.setattr(process, "Session", FakeSession)
+    monkeypatch.setattr(roofs, "measure_peak", lambda itemsize: 4e11 / itemsize)
+    monkeypatch.setattr(roofs, "measure_bandwidth", lambda threads: 1e10 * threads)
     return outcomes
 
 
@@ -90,6 +93,24 @@ def test_info(capsys):
     assert lines["BLAS of SciPy"]
     assert lines["threads of gemmconv"] == str(get_num_threads())
     assert captured.err == ""
+
+
+def test_info_counts_the_processors_that_the_library_uses(capsys, monkeypatch):
+    monkeypatch.setattr(threads, "usable_processors", lambda: 7)
+    assert exit_code("info") == 0
+    assert ", 7 usable\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["--version"], ["--help"]])
+def test_only_bench_imports_the_benchmark(arguments):
+    code = """
+import contextlib, io, sys
+from gemmconv import cli
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    cli.main(sys.argv[1:])
+print([name for name in sys.modules if name.startswith(("gemmconv.bench", "rich"))])
+"""
+    assert run_python(code, *arguments) == "[]"
 
 
 def test_info_without_a_known_blas(capsys, monkeypatch):
@@ -183,21 +204,48 @@ def test_choice_of_the_libraries(capsys, fake_session):
     printed = capsys.readouterr().out
     assert "gemmconv 1.0, plan 1.0, torch 1.0, ncnn 1.0\n" in printed
     assert "outputs: reused where the library can" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "libraries", "rounds", "seconds"),
+    [
+        ([], "gemmconv 1.0, plan 1.0", 3, 0.02),
+        (["--peers", "torch"], "gemmconv 1.0, plan 1.0, torch 1.0", 3, 0.02),
+        (["--rounds", "2", "--seconds", "0.5"], "gemmconv 1.0, plan 1.0", 2, 0.5),
+    ],
+)
+def test_quick_sets_what_is_not_given(capsys, fake_session, tmp_path, options, libraries, rounds, seconds):
     fake_session.append(TIMED)
-    assert exit_code("bench", "--match", "^inc_1x7$", "--quick") == 0
-    assert "gemmconv 1.0, plan 1.0\nop: forward, threads: 1, rounds: 3, outputs: fresh" in capsys.readouterr().out
+    file = tmp_path / "results.json"
+    assert exit_code("bench", "--match", "^inc_1x7$", "--quick", "--json", str(file), *options) == 0
+    assert f"{libraries}\nop: forward, threads: 1, rounds: {rounds}, outputs: fresh" in capsys.readouterr().out
+    written = json.loads(file.read_text())["arguments"]
+    assert (written["rounds"], written["seconds"]) == (rounds, seconds)
 
 
-@pytest.mark.parametrize(("seconds", "code"), [(1e-4, 0), (1e-2, 3)])
+@pytest.mark.parametrize(("seconds", "code"), [(1e-4, 0), (1e-3, 0), (1.05e-3, 0), (1.06e-3, 3), (1e-2, 3)])
 def test_comparison_with_an_earlier_run(capsys, fake_session, tmp_path, seconds, code):
-    # ten times as fast and as slow: the peak is measured in each run, and not so different
     file = str(tmp_path / "earlier.json")
     fake_session += [TIMED, Measurement("timed", rounds=[[seconds], [seconds]])]
     assert exit_code(*QUICK, "--json", file) == 0
     capsys.readouterr()
     assert exit_code(*QUICK, "--compare", file) == code
-    printed = capsys.readouterr().out
-    assert "geometric mean" in printed.split("part of the peak, earlier and now")[1]
+    captured = capsys.readouterr()
+    assert "geometric mean" in captured.out.split("part of the peak, earlier and now")[1]
+    last = captured.err.splitlines()[-1]
+    why = "gemmconv bench: slower than the earlier run: the geometric mean of the speeds is"
+    assert last == (f"{why} {1e-3 / seconds:.3f}x, less than 0.95x" if code else "[0/1] inc_1x7")
+
+
+def test_json_on_standard_output_stays_alone(capsys, fake_session, tmp_path):
+    file = str(tmp_path / "earlier.json")
+    fake_session += [TIMED, TIMED]
+    assert exit_code(*QUICK, "--json", file) == 0
+    capsys.readouterr()
+    assert exit_code(*QUICK, "--json", "-", "--compare", file) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["complete"] is True
+    assert "part of the peak, earlier and now" in captured.err
 
 
 def test_runs_that_cannot_be_compared(capsys, fake_session, tmp_path):

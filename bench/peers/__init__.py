@@ -8,10 +8,10 @@ layout) is another function and another entry.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from ..operations import FORWARD, OPERATIONS
+from ..operations import OPERATIONS
 from ..problems import Array, Problem
 
 #: What a library gets: plain arrays and weights on every call, or weights (and layouts) beforehand.
@@ -20,9 +20,18 @@ FUNCTIONAL, PREPARED = KINDS = ("functional", "prepared")
 #: Our own entries, which are compared with the others of their kind.
 OURS = {FUNCTIONAL: "gemmconv", PREPARED: "plan"}
 
+#: Computes an operation once and returns its result.
+Call = Callable[[], Array]
+
+#: Does everything that is not to be timed, and returns the call to be timed. It gets the problem, the two operands of
+#: the operation, C-contiguous and of the dtype to compute in, and `reuse`. The result of each call is a fresh array,
+#: unless `reuse` is True and the library can write to the same one again and again. It raises UnsupportedError, saying
+#: why, for a problem that the library cannot, or should not, compute.
+Prepare = Callable[[Problem, Array, Array, bool], Call]
+
 
 class Entry(NamedTuple):
-    """One way to use one library."""
+    """One way to use one library: the function that loads it, ``module:function``, and its kind."""
 
     loader: str
     kind: str
@@ -55,92 +64,28 @@ def kind_of(name: str) -> str:
 
 
 class UnsupportedError(Exception):
-    """Raised by `Peer.prepare` for a problem that the library cannot, or should not, compute."""
+    """The library cannot, or should not, compute a problem; the message says why."""
 
 
-class Peer(Protocol):
-    """One library, imported and limited to its number of threads.
+class Peer(NamedTuple):
+    """One library, imported and limited to its number of threads."""
 
-    Those that compute another operation than the convolution have a method for it as well, with the same arguments
-    except that `x` and `weight` are the operands of that operation: ``prepare_input_gradient(problem, grad_output,
-    weight, reuse)``, ``prepare_weight_gradient(problem, grad_output, x, reuse)`` and ``prepare_transpose(problem, x,
-    weight, reuse)``, where `x` has the shape of the output of `problem` and the result that of its input.
-    """
-
-    def version(self) -> str:
-        """Return the version of the library."""
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Do everything that is not to be timed.
-
-        Parameters
-        ----------
-        problem : Problem
-            The geometry.
-        x, weight : ndarray
-            The data, C-contiguous, of the dtype to compute in.
-        reuse : bool
-            Whether all calls may write to the same output, where the library can do that.
-
-        Returns
-        -------
-        callable
-            Each call computes the convolution once and returns it as an array of shape
-            `problem.output_shape`, a fresh one unless `reuse`.
-
-        Raises
-        ------
-        UnsupportedError
-            If the library cannot compute this problem; the message says why.
-        """
+    version: str
+    prepare: Mapping[str, Prepare]
+    """The functions by the name of the operation; one that is not there is not computed by the library."""
 
 
-def prepare(peer: Peer, op: str, problem: Problem, dtype: str, reuse: bool) -> Callable[[], Array]:
+def prepare(peer: Peer, op: str, problem: Problem, dtype: str, reuse: bool) -> Call:
     """Make the data of an operation and have a library do everything that is not to be timed.
 
-    Parameters
-    ----------
-    peer : Peer
-        The library.
-    op : str
-        A key of `OPERATIONS`.
-    problem : Problem
-        The geometry.
-    dtype : str
-        ``"float32"`` or ``"float64"``.
-    reuse : bool
-        Whether all calls may write to the same output.
-
-    Returns
-    -------
-    callable
-        As `Peer.prepare` does.
-
-    Raises
-    ------
-    UnsupportedError
-        If the library does not compute that.
+    Raise UnsupportedError if the library does not compute that.
     """
-    method = getattr(peer, "prepare" if op == FORWARD else f"prepare_{op}", None)
-    if method is None:
+    if op not in peer.prepare:
         raise UnsupportedError(f"it has no {OPERATIONS[op].what}")
-    call: Callable[[], Array] = method(problem, *OPERATIONS[op].arrays(problem, dtype), reuse)
-    return call
+    return peer.prepare[op](problem, *OPERATIONS[op].arrays(problem, dtype), reuse)
 
 
 def load_peer(name: str, threads: int) -> Peer:
-    """Import a library.
-
-    Parameters
-    ----------
-    name : str
-        A key of `PEERS`, or any ``module:function``.
-    threads : int
-        How many threads the library may use.
-
-    Returns
-    -------
-    Peer
-    """
+    """Import a library: a key of `PEERS`, or any ``module:function``."""
     loader: Callable[[int], Peer] = pkgutil.resolve_name(PEERS[name].loader if name in PEERS else name)
     return loader(threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -10,76 +10,15 @@ import gemmconv
 
 from ..operations import FORWARD, OPERATIONS
 from ..problems import Array, Problem
-from . import Peer
+from . import Call, Peer
 
 
-class GemmconvFunctions:
-    """`gemmconv.conv`, its gradients, and `gemmconv.conv_transpose`."""
-
-    def version(self) -> str:
-        """Return the version of gemmconv."""
-        return gemmconv.__version__
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Bind the arguments."""
-        return bind(FORWARD, problem, x, weight, reuse)
-
-    def prepare_input_gradient(
-        self, problem: Problem, grad_output: Array, weight: Array, reuse: bool
-    ) -> Callable[[], Array]:
-        """Bind the arguments."""
-        return bind("input_gradient", problem, grad_output, weight, reuse)
-
-    def prepare_weight_gradient(
-        self, problem: Problem, grad_output: Array, x: Array, reuse: bool
-    ) -> Callable[[], Array]:
-        """Bind the arguments."""
-        return bind("weight_gradient", problem, grad_output, x, reuse)
-
-    def prepare_transpose(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Bind the arguments."""
-        return bind("transpose", problem, x, weight, reuse)
-
-
-def bind(op: str, problem: Problem, first: Array, second: Array, reuse: bool) -> Callable[[], Array]:
-    """Return a call of the function of an operation."""
+def bind(op: str, problem: Problem, first: Array, second: Array, reuse: bool) -> Call:
+    """Bind the arguments of the function of an operation."""
     operation = OPERATIONS[op]
     function = operation.bind(gemmconv, problem)
     out = np.empty(operation.result_shape(problem), first.dtype) if reuse else None
     return lambda: function(first, second, out=out)
-
-
-class GemmconvPlan:
-    """`gemmconv.Plan`."""
-
-    def version(self) -> str:
-        """Return the version of gemmconv."""
-        return gemmconv.__version__
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Make the plan."""
-        plan = make_plan(problem, weight)
-        out = np.empty(problem.output_shape, x.dtype) if reuse else None
-        return lambda: plan(x, out)
-
-    def prepare_input_gradient(
-        self, problem: Problem, grad_output: Array, weight: Array, reuse: bool
-    ) -> Callable[[], Array]:
-        """Make the plan."""
-        plan = make_plan(problem, weight)
-        out = np.empty(problem.input_shape, weight.dtype) if reuse else None
-        return lambda: plan.input_gradient(grad_output, out)
-
-    #: The transposed convolution is that gradient.
-    prepare_transpose = prepare_input_gradient
-
-    def prepare_weight_gradient(
-        self, problem: Problem, grad_output: Array, x: Array, reuse: bool
-    ) -> Callable[[], Array]:
-        """Make the plan, whose weight this gradient does not depend on."""
-        plan = make_plan(problem, np.zeros(problem.weight_shape, x.dtype))
-        out = np.empty(problem.weight_shape, x.dtype) if reuse else None
-        return lambda: plan.weight_gradient(grad_output, x, out)
 
 
 def make_plan(problem: Problem, weight: Array) -> gemmconv.Plan:
@@ -87,13 +26,35 @@ def make_plan(problem: Problem, weight: Array) -> gemmconv.Plan:
     return gemmconv.Plan(weight, input_size=problem.input_size, **problem.options)
 
 
+def plan_convolution(problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
+    """Make the plan and bind the arguments of its call."""
+    plan = make_plan(problem, weight)
+    out = np.empty(problem.output_shape, x.dtype) if reuse else None
+    return lambda: plan(x, out)
+
+
+def plan_input_gradient(problem: Problem, grad_output: Array, weight: Array, reuse: bool) -> Call:
+    """Do the same for the gradient of the input, which is the transposed convolution."""
+    plan = make_plan(problem, weight)
+    out = np.empty(problem.input_shape, weight.dtype) if reuse else None
+    return lambda: plan.input_gradient(grad_output, out)
+
+
+def plan_weight_gradient(problem: Problem, grad_output: Array, x: Array, reuse: bool) -> Call:
+    """Do the same for the gradient of the weight, which does not depend on the weight of the plan."""
+    plan = make_plan(problem, np.zeros(problem.weight_shape, x.dtype))
+    out = np.empty(problem.weight_shape, x.dtype) if reuse else None
+    return lambda: plan.weight_gradient(grad_output, x, out)
+
+
 def load(threads: int) -> Peer:
     """Set the number of threads."""
     gemmconv.set_num_threads(threads)
-    return GemmconvFunctions()
+    return Peer(gemmconv.__version__, {op: partial(bind, op) for op in OPERATIONS})
 
 
 def load_plan(threads: int) -> Peer:
     """Set the number of threads."""
     gemmconv.set_num_threads(threads)
-    return GemmconvPlan()
+    plans = {FORWARD: plan_convolution, "weight_gradient": plan_weight_gradient}
+    return Peer(gemmconv.__version__, plans | dict.fromkeys(("input_gradient", "transpose"), plan_input_gradient))

@@ -1,4 +1,7 @@
-"""JAX: `jax.lax.conv_general_dilated` and what JAX makes its transposes, compiled by XLA."""
+"""JAX: `jax.lax.conv_general_dilated` and what JAX makes its transposes, compiled by XLA.
+
+The compiled functions are called with arrays that are on the device. There is no way to give the memory of the output.
+"""
 
 from __future__ import annotations
 
@@ -9,63 +12,36 @@ from functools import partial
 import jax
 import numpy as np
 
+from ..operations import FORWARD, OPERATIONS
 from ..problems import Array, Problem
-from . import Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError
 
-# Of the gradient of the input of a strided convolution of volumes, at well below 0.1 GFLOP/s.
+# The largest strided convolution of volumes whose input gradient is timed: it runs at well below 0.1 GFLOP/s.
 MOST_STRIDED_FLOPS = 1e9
 
 
-class Jax:
-    """`jax.jit` of the convolution and of its transposes, called with arrays that are on the device.
+def prepare(problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
+    """Compile the convolution."""
+    return compiled(partial(convolve, problem), x, weight)
 
-    There is no way to give the memory of the output.
+
+def prepare_gradient(op: str, problem: Problem, grad_output: Array, known: Array, _reuse: bool) -> Call:
+    """Refuse what would take minutes, and compile a gradient: the transpose of the convolution by one of its operands.
+
+    The other operand is `known`. The transposed convolution is the gradient of the input.
     """
+    of_weight = OPERATIONS[op].result == "weight"
+    strided = len(problem.input_size) > 2 and max(problem.stride) > 1
+    if strided and problem.flops > MOST_STRIDED_FLOPS and not of_weight:
+        raise UnsupportedError("XLA has only a plain loop for the gradient of a strided convolution of volumes")
+    unknown = jax.ShapeDtypeStruct(OPERATIONS[op].result_shape(problem), known.dtype)
 
-    def version(self) -> str:
-        """Return the version of JAX."""
-        return str(jax.__version__)
+    def gradient(grad_output: jax.Array, known: jax.Array) -> jax.Array:
+        function = partial(convolve, problem, known) if of_weight else lambda x: convolve(problem, x, known)
+        (transposed,) = jax.linear_transpose(function, unknown)(grad_output)
+        return transposed
 
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
-        """Compile."""
-        return compiled(partial(convolve, problem), x, weight)
-
-    def prepare_input_gradient(
-        self,
-        problem: Problem,
-        grad_output: Array,
-        weight: Array,
-        reuse: bool,  # noqa: ARG002
-    ) -> Callable[[], Array]:
-        """Refuse what would take minutes, and compile."""
-        if len(problem.input_size) > 2 and max(problem.stride) > 1 and problem.flops > MOST_STRIDED_FLOPS:
-            raise UnsupportedError("XLA has but a plain loop for the gradient of a strided convolution of volumes")
-        x = jax.ShapeDtypeStruct(problem.input_shape, weight.dtype)
-
-        def gradient(grad_output: jax.Array, weight: jax.Array) -> jax.Array:
-            (transposed,) = jax.linear_transpose(lambda x: convolve(problem, x, weight), x)(grad_output)
-            return transposed
-
-        return compiled(gradient, grad_output, weight)
-
-    #: The transposed convolution is that gradient.
-    prepare_transpose = prepare_input_gradient
-
-    def prepare_weight_gradient(
-        self,
-        problem: Problem,
-        grad_output: Array,
-        x: Array,
-        reuse: bool,  # noqa: ARG002
-    ) -> Callable[[], Array]:
-        """Compile."""
-        weight = jax.ShapeDtypeStruct(problem.weight_shape, x.dtype)
-
-        def gradient(grad_output: jax.Array, x: jax.Array) -> jax.Array:
-            (transposed,) = jax.linear_transpose(lambda weight: convolve(problem, x, weight), weight)(grad_output)
-            return transposed
-
-        return compiled(gradient, grad_output, x)
+    return compiled(gradient, grad_output, known)
 
 
 def convolve(problem: Problem, x: jax.Array, weight: jax.Array) -> jax.Array:
@@ -80,7 +56,7 @@ def convolve(problem: Problem, x: jax.Array, weight: jax.Array) -> jax.Array:
     )
 
 
-def compiled(function: Callable[[jax.Array, jax.Array], jax.Array], *arrays: Array) -> Callable[[], Array]:
+def compiled(function: Callable[[jax.Array, jax.Array], jax.Array], *arrays: Array) -> Call:
     """Compile a function and put its arguments on the device."""
     arguments = [jax.device_put(array) for array in arrays]
     compute = jax.jit(function)
@@ -89,8 +65,9 @@ def compiled(function: Callable[[jax.Array, jax.Array], jax.Array], *arrays: Arr
 
 
 def load(threads: int) -> Peer:
-    """Limit the threads: XLA starts as many as there are processors it may run on, when it is first used."""
+    """Limit the threads: XLA starts one for each processor it may run on, when it is first used."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_enable_x64", True)
-    return Jax()
+    gradients = {op: partial(prepare_gradient, op) for op in OPERATIONS if op != FORWARD}
+    return Peer(jax.__version__, {FORWARD: prepare, **gradients})

@@ -1,19 +1,23 @@
-"""ncnn: a network of one layer, whose weights are packed when it is loaded."""
+"""ncnn: a network of one layer, whose weights are packed when it is loaded.
+
+It runs on the CPU with its default algorithms: it multiplies matrices, or transforms 3 x 3 (Winograd).
+"""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ncnn
 import numpy as np
 
-from ..operations import output_padding
+from ..operations import FORWARD, output_padding
 from ..problems import Array, Problem
-from . import Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError
 
 # Names of the options that would compute with fewer bits than float32 has.
 HALF_PRECISION = (
@@ -23,75 +27,28 @@ HALF_PRECISION = (
     "use_bf16_packed",
     "use_bf16_storage",
 )
-# Each file begins with a number that says which version of the format it has, or how the weights are stored.
+# The text of a network begins with the version of its format.
 PARAMETER_FORMAT = 7767517
+# Its weights begin with four bytes that say how they are stored.
 PLAIN_FLOAT32 = bytes(4)
 # Where networks find the memory that they have freed. They do not keep these alive, and neither do their outputs.
 WORKSPACE = ncnn.PoolAllocator()
 OUTPUTS = ncnn.PoolAllocator()
 
 
-class Ncnn:
-    """`ncnn.Net` on the CPU, with its default algorithms: it multiplies matrices, or transforms 3 x 3 (Winograd).
+def prepare(threads: int, problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
+    """Load the network and lay the input out."""
+    refuse(problem, x)
+    network = load_network(parameters("Convolution", problem, problem.out_channels), weight, threads, reuse)
+    return bind(network, x, problem.output_shape)
 
-    Parameters
-    ----------
-    threads : int
-        How many threads a network may use.
-    """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def version(self) -> str:
-        """Return the version of ncnn."""
-        return str(ncnn.__version__)
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Load the network and lay the input out."""
-        refuse(problem, x)
-        network = self.network(parameters("Convolution", problem, problem.out_channels), weight, reuse)
-        return bind(network, x, problem.output_shape)
-
-    def prepare_transpose(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:
-        """Do the same with a transposed convolution, whose weights have the channels of the output first."""
-        refuse(problem, x)
-        by_group = weight.reshape(problem.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
-        network = self.network(parameters("Deconvolution", problem, problem.in_channels), by_group, reuse)
-        return bind(network, x, problem.input_shape)
-
-    def network(self, text: str, weight: Array, reuse: bool) -> Any:
-        """Load a network.
-
-        Parameters
-        ----------
-        text : str
-            What `parameters` returns.
-        weight : ndarray
-            The weights, of dtype float32, in ncnn's order.
-        reuse : bool
-            Whether outputs may take the memory of earlier ones that are gone.
-
-        Returns
-        -------
-        ncnn.Net
-        """
-        network = ncnn.Net()
-        options = network.opt
-        options.num_threads = self.threads
-        options.workspace_allocator = WORKSPACE
-        if reuse:
-            options.blob_allocator = OUTPUTS
-        for name in HALF_PRECISION:
-            setattr(options, name, False)
-        OUTPUTS.clear()  # of what earlier networks have left
-        WORKSPACE.clear()
-        with tempfile.TemporaryDirectory() as directory:
-            weights = Path(directory, "weights.bin")
-            weights.write_bytes(PLAIN_FLOAT32 + weight.tobytes())
-            if network.load_param_mem(text) or network.load_model(str(weights)):
-                raise RuntimeError("ncnn did not load the network")
-        return network
+def prepare_transpose(threads: int, problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
+    """Do the same with a transposed convolution, whose weights have the channels of the output first."""
+    refuse(problem, x)
+    by_group = weight.reshape(problem.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+    network = load_network(parameters("Deconvolution", problem, problem.in_channels), by_group, threads, reuse)
+    return bind(network, x, problem.input_shape)
 
 
 def refuse(problem: Problem, x: Array) -> None:
@@ -105,7 +62,30 @@ def refuse(problem: Problem, x: Array) -> None:
         raise UnsupportedError(f"its layer has two spatial axes, not {rank}")
 
 
-def bind(network: Any, x: Array, shape: tuple[int, ...]) -> Callable[[], Array]:
+def load_network(text: str, weight: Array, threads: int, reuse: bool) -> Any:
+    """Load the network that `parameters` describes, with weights of dtype float32 in ncnn's order.
+
+    With `reuse` its outputs may take the memory of earlier ones that are gone.
+    """
+    network = ncnn.Net()
+    options = network.opt
+    options.num_threads = threads
+    options.workspace_allocator = WORKSPACE
+    if reuse:
+        options.blob_allocator = OUTPUTS
+    for name in HALF_PRECISION:
+        setattr(options, name, False)
+    OUTPUTS.clear()  # of what earlier networks have left
+    WORKSPACE.clear()
+    with tempfile.TemporaryDirectory() as directory:
+        weights = Path(directory, "weights.bin")
+        weights.write_bytes(PLAIN_FLOAT32 + weight.tobytes())
+        if network.load_param_mem(text) or network.load_model(str(weights)):
+            raise RuntimeError("ncnn did not load the network")
+    return network
+
+
+def bind(network: Any, x: Array, shape: tuple[int, ...]) -> Call:
     """Return a call of a network, whose output gets a shape."""
     channels, *size = x.shape[1:]
     image = ncnn.Mat(x.reshape(channels, *height_and_width(size, 1))).clone()  # Mat itself does not copy
@@ -126,21 +106,9 @@ def height_and_width(numbers: Sequence[int], of_height_1: int) -> tuple[int, int
 
 
 def parameters(layer: str, problem: Problem, channels: int) -> str:
-    """Write the network down.
+    """Write the network down in ncnn's text format; its input is ``x``, its output ``y``.
 
-    Parameters
-    ----------
-    layer : str
-        ncnn's name of the layer without groups, ``"Convolution"`` or ``"Deconvolution"``.
-    problem : Problem
-        The geometry, of one or two spatial axes.
-    channels : int
-        Of the output.
-
-    Returns
-    -------
-    str
-        ncnn's text format; the input of the network is ``x``, its output ``y``.
+    `layer` is ncnn's name of the layer without groups, ``"Convolution"`` or ``"Deconvolution"``.
     """
     values = {0: channels, 6: math.prod(problem.weight_shape)}
     if problem.groups > 1:
@@ -158,4 +126,5 @@ def parameters(layer: str, problem: Problem, channels: int) -> str:
 
 def load(threads: int) -> Peer:
     """Limit the threads of its networks."""
-    return Ncnn(threads)
+    functions = {FORWARD: partial(prepare, threads), "transpose": partial(prepare_transpose, threads)}
+    return Peer(str(ncnn.__version__), functions)

@@ -1,52 +1,33 @@
-"""The way NumPy offers: a view of all windows, multiplied with the weights by `tensordot`."""
+"""The way NumPy offers: `sliding_window_view`, and `tensordot` of the windows and the weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ..operations import FORWARD
 from ..problems import Array, Problem
-from . import Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError
 
 # tensordot copies the windows of a group of channels into a matrix; beyond this that makes no sense.
 LARGEST_MATRIX = 4 * 2**30
 
 
-class NumpyWindows:
-    """`sliding_window_view` and `tensordot`."""
-
-    def version(self) -> str:
-        """Return the version of NumPy."""
-        return np.__version__
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
-        """Refuse patch matrices that are too large."""
-        pixels = problem.batch * math.prod(problem.output_size)
-        size = problem.reduction * pixels * x.itemsize
-        if size > LARGEST_MATRIX:
-            raise UnsupportedError(
-                f"its patch matrix would need {size / 2**30:.1f} GiB (the limit is {LARGEST_MATRIX / 2**30:.0f} GiB)"
-            )
-        return lambda: convolve(problem, x, weight)
+def prepare(problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
+    """Refuse patch matrices that are too large."""
+    pixels = problem.batch * math.prod(problem.output_size)
+    size = problem.reduction * pixels * x.itemsize
+    if size > LARGEST_MATRIX:
+        raise UnsupportedError(
+            f"its patch matrix would need {size / 2**30:.1f} GiB (the limit is {LARGEST_MATRIX / 2**30:.0f} GiB)"
+        )
+    return lambda: convolve(problem, x, weight)
 
 
 def convolve(problem: Problem, x: Array, weight: Array) -> Array:
-    """Convolve by windows.
-
-    Parameters
-    ----------
-    problem : Problem
-        The geometry.
-    x : ndarray of shape (N, C, *input_size)
-    weight : ndarray of shape (O, C/groups, *kernel_size)
-
-    Returns
-    -------
-    ndarray of shape (N, O, *output_size)
-    """
+    """Convolve by windows: x (N, C, *input_size), weight (O, C/groups, *kernel_size) -> (N, O, *output_size)."""
     rank = len(problem.input_size)
     windows = _windows(problem, x)  # (N, C, *output_size, *kernel_size)
     kernel_axes = tuple(range(2 + rank, 2 + 2 * rank))
@@ -66,15 +47,11 @@ def _windows(problem: Problem, x: Array) -> Array:
         x = np.pad(x, ((0, 0), (0, 0), *((size, size) for size in problem.padding)))
     extent = tuple(d * (k - 1) + 1 for d, k in zip(problem.dilation, problem.kernel_size))
     windows = np.lib.stride_tricks.sliding_window_view(x, extent, axis=tuple(range(2, 2 + rank)))
-    steps = (
-        slice(None),
-        slice(None),
-        *(slice(None, None, s) for s in problem.stride + problem.dilation),
-    )
-    return windows[steps]
+    steps = (slice(None, None, s) for s in problem.stride + problem.dilation)
+    return windows[(slice(None), slice(None), *steps)]
 
 
 def load(threads: int) -> Peer:
     """Limit the threads of NumPy's BLAS."""
     threadpool_limits(threads, user_api="blas")
-    return NumpyWindows()
+    return Peer(np.__version__, {FORWARD: prepare})

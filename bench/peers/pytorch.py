@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 
-from ..operations import output_padding
+from ..operations import FORWARD, OPERATIONS, output_padding
 from ..problems import Array, Problem
-from . import Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError
 
-FUNCTIONS = {
-    1: torch.nn.functional.conv1d,
-    2: torch.nn.functional.conv2d,
-    3: torch.nn.functional.conv3d,
-}
-TRANSPOSED = {
-    1: torch.nn.functional.conv_transpose1d,
-    2: torch.nn.functional.conv_transpose2d,
-    3: torch.nn.functional.conv_transpose3d,
-}
+# Operation -> the name of its functions, before the number of spatial axes.
+FUNCTIONS = {FORWARD: "conv", "transpose": "conv_transpose"}
+# Number of spatial axes -> layout.
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -32,10 +24,6 @@ class PyTorch:
     Tensors are contiguous. There is no way to give the memory of the output.
     """
 
-    def version(self) -> str:
-        """Return the version of PyTorch."""
-        return str(torch.__version__)
-
     def geometry(self, problem: Problem) -> Problem:
         """Return the problem as PyTorch gets it."""
         return problem
@@ -44,57 +32,40 @@ class PyTorch:
         """Wrap an array, which copies nothing."""
         return torch.from_numpy(array)
 
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
+    def prepare(self, op: str, problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
         """Lay the operands out."""
         geometry, arguments = self.geometry(problem), [self.tensor(x), self.tensor(weight)]
-        function, options = FUNCTIONS[len(geometry.input_size)], geometry.options
-        return lambda: as_array(function(*arguments, **options), problem.output_shape)
+        function = getattr(torch.nn.functional, f"{FUNCTIONS[op]}{len(geometry.input_size)}d")
+        options, shape = geometry.options, OPERATIONS[op].result_shape(problem)
+        if op == "transpose":
+            options["output_padding"] = output_padding(geometry)
+        return lambda: as_array(function(*arguments, **options), shape)
 
-    def prepare_transpose(
-        self,
-        problem: Problem,
-        x: Array,
-        weight: Array,
-        reuse: bool,  # noqa: ARG002
-    ) -> Callable[[], Array]:
-        """Lay the operands out."""
-        geometry, arguments = self.geometry(problem), [self.tensor(x), self.tensor(weight)]
-        function = TRANSPOSED[len(geometry.input_size)]
-        options = geometry.options | {"output_padding": output_padding(geometry)}
-        return lambda: as_array(function(*arguments, **options), problem.input_shape)
-
-    def prepare_input_gradient(
-        self,
-        problem: Problem,
-        grad_output: Array,
-        weight: Array,
-        reuse: bool,  # noqa: ARG002
-    ) -> Callable[[], Array]:
+    def prepare_input_gradient(self, problem: Problem, grad_output: Array, weight: Array, _reuse: bool) -> Call:
         """Lay the operands out, and an input, of which the shape and the layout alone matter."""
         x = np.empty(problem.input_shape, weight.dtype)
-        gradients = self.bind_gradients(problem, [grad_output, x, weight], [True, False, False])
-        return lambda: as_array(gradients()[0], problem.input_shape)
+        return self.bind_gradient(0, problem, grad_output, x, weight)
 
-    def prepare_weight_gradient(
-        self,
-        problem: Problem,
-        grad_output: Array,
-        x: Array,
-        reuse: bool,  # noqa: ARG002
-    ) -> Callable[[], Array]:
+    def prepare_weight_gradient(self, problem: Problem, grad_output: Array, x: Array, _reuse: bool) -> Call:
         """Lay the operands out, and a weight, of which the shape and the layout alone matter."""
         weight = np.empty(problem.weight_shape, x.dtype)
-        gradients = self.bind_gradients(problem, [grad_output, x, weight], [False, True, False])
-        return lambda: as_array(gradients()[1], problem.weight_shape)
+        return self.bind_gradient(1, problem, grad_output, x, weight)
 
-    def bind_gradients(self, problem: Problem, arrays: list[Array], wanted: list[bool]) -> Callable[[], Any]:
-        """Return a call that computes those gradients, of input, weight and bias, that are wanted."""
+    def bind_gradient(self, wanted: int, problem: Problem, *arrays: Array) -> Call:
+        """Return a call that computes one gradient: number 0 of the input, 1 of the weight."""
         geometry, tensors = self.geometry(problem), [self.tensor(array) for array in arrays]
         sizes = geometry.spatial_options.values()  # stride, padding, dilation
         not_transposed = (False, [0] * len(geometry.input_size))
-        return lambda: torch.ops.aten.convolution_backward(
-            *tensors, None, *sizes, *not_transposed, geometry.groups, wanted
-        )
+        mask = [wanted == 0, wanted == 1, False]  # input, weight, bias
+        shape = (problem.input_shape, problem.weight_shape)[wanted]
+        backward = torch.ops.aten.convolution_backward
+        arguments = (*tensors, None, *sizes, *not_transposed, geometry.groups, mask)
+        return lambda: as_array(backward(*arguments)[wanted], shape)
+
+    def as_peer(self, threads: int) -> Peer:
+        """Limit the threads and return all that is computed."""
+        gradients = {"input_gradient": self.prepare_input_gradient, "weight_gradient": self.prepare_weight_gradient}
+        return Peer(limit(threads), gradients | {op: partial(self.prepare, op) for op in FUNCTIONS})
 
 
 class ChannelsLast(PyTorch):
@@ -110,27 +81,19 @@ class ChannelsLast(PyTorch):
         return tensor.to(memory_format=CHANNELS_LAST[tensor.ndim - 2])
 
 
-class Prepacked:
-    """oneDNN's convolution on weights that are packed for it, as ``torch.compile`` calls it for a frozen network.
+def prepack(problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
+    """Pack the weights for oneDNN's convolution, as ``torch.compile`` does for a frozen network.
 
     The input is an ordinary contiguous tensor, the output has its channels last.
     """
-
-    def version(self) -> str:
-        """Return the version of PyTorch."""
-        return str(torch.__version__)
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
-        """Pack the weights."""
-        if x.dtype != np.float32:
-            raise UnsupportedError(f"oneDNN has no convolution of {x.dtype}")
-        options, inputs = as_image(problem).options, with_height(x)
-        operators = torch.ops.mkldnn
-        packed = operators._reorder_convolution_weight(with_height(weight), **options, input_size=list(inputs.shape))
-        convolve = operators._convolution_pointwise
-        nothing_after = {"attr": "none", "scalars": [], "algorithm": ""}
-
-        return lambda: as_array(convolve(inputs, packed, None, **options, **nothing_after), problem.output_shape)
+    if x.dtype != np.float32:
+        raise UnsupportedError(f"oneDNN has no convolution of {x.dtype}")
+    options, inputs = as_image(problem).options, with_height(x)
+    operators = torch.ops.mkldnn
+    packed = operators._reorder_convolution_weight(with_height(weight), **options, input_size=list(inputs.shape))
+    convolve = operators._convolution_pointwise
+    nothing_after = {"attr": "none", "scalars": [], "algorithm": ""}
+    return lambda: as_array(convolve(inputs, packed, None, **options, **nothing_after), problem.output_shape)
 
 
 def as_image(problem: Problem) -> Problem:
@@ -159,26 +122,24 @@ def as_array(tensor: torch.Tensor, shape: tuple[int, ...]) -> Array:
     return array
 
 
+def limit(threads: int) -> str:
+    """Limit the threads, switch the recording of gradients off, and return the version."""
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(threads)
+    torch.set_grad_enabled(False)
+    return str(torch.__version__)
+
+
 def load(threads: int) -> Peer:
     """Have contiguous tensors convolved."""
-    limit(threads)
-    return PyTorch()
+    return PyTorch().as_peer(threads)
 
 
 def load_channels_last(threads: int) -> Peer:
     """Have tensors convolved whose channels are last."""
-    limit(threads)
-    return ChannelsLast()
+    return ChannelsLast().as_peer(threads)
 
 
 def load_prepacked(threads: int) -> Peer:
     """Have the weights packed beforehand."""
-    limit(threads)
-    return Prepacked()
-
-
-def limit(threads: int) -> None:
-    """Limit the threads and switch the recording of gradients off."""
-    torch.set_num_threads(threads)
-    torch.set_num_interop_threads(threads)
-    torch.set_grad_enabled(False)
+    return Peer(limit(threads), {FORWARD: prepack})

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import scipy
 import scipy.fft
 import scipy.signal
 
+from ..operations import FORWARD
 from ..problems import Array, Problem
-from . import Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError
 
 
-class SciPy:
-    """`scipy.signal.correlate` of a signal and a kernel.
+def prepare(threads: int, problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
+    """Have SciPy choose how; there is no way to give the memory of the output."""
+    if (problem.batch, problem.in_channels, problem.out_channels) != (1, 1, 1):
+        raise UnsupportedError("it takes one signal and one kernel")
+    if max(problem.stride + problem.dilation) > 1:
+        raise UnsupportedError("it has neither strides nor dilation")
+    signal, kernel = x[0, 0], weight[0, 0]
+    widths = [(size, size) for size in problem.padding]
+    method = scipy.signal.choose_conv_method(np.pad(signal, widths), kernel, mode="valid")
 
-    Parameters
-    ----------
-    threads : int
-        How many threads a Fourier transform may use.
-    """
+    def call() -> Array:
+        with scipy.fft.set_workers(threads):
+            output: Array = scipy.signal.correlate(np.pad(signal, widths), kernel, mode="valid", method=method)
+        return output.reshape(problem.output_shape)
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def version(self) -> str:
-        """Return the version of SciPy."""
-        return str(scipy.__version__)
-
-    def prepare(self, problem: Problem, x: Array, weight: Array, reuse: bool) -> Callable[[], Array]:  # noqa: ARG002
-        """Have SciPy choose how; there is no way to give the memory of the output."""
-        if (problem.batch, problem.in_channels, problem.out_channels) != (1, 1, 1):
-            raise UnsupportedError("it takes one signal and one kernel")
-        if max(problem.stride + problem.dilation) > 1:
-            raise UnsupportedError("it has neither strides nor dilation")
-        signal, kernel = x[0, 0], weight[0, 0]
-        widths = [(size, size) for size in problem.padding]
-        method = scipy.signal.choose_conv_method(np.pad(signal, widths), kernel, mode="valid")
-
-        def call() -> Array:
-            with scipy.fft.set_workers(self.threads):
-                output: Array = scipy.signal.correlate(np.pad(signal, widths), kernel, mode="valid", method=method)
-            return output.reshape(problem.output_shape)
-
-        return call
+    return call
 
 
 def load(threads: int) -> Peer:
     """Limit the threads of its Fourier transforms."""
-    return SciPy(threads)
+    return Peer(str(scipy.__version__), {FORWARD: partial(prepare, threads)})

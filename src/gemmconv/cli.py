@@ -1,8 +1,8 @@
 """The command `gemmconv`: ``gemmconv info``, ``gemmconv bench``, ``gemmconv --version``.
 
-Only the arguments and ``info`` live here; the benchmark is in `gemmconv.bench`. Exit codes: 0 all
-is well, 1 it is not, 2 the command makes no sense, 130 interrupted. Data go to standard output,
-everything else to standard error.
+``info`` is here. The benchmark is in `gemmconv.bench`, which is imported for ``bench`` alone. Exit codes: 0 all is
+well, 1 it is not, 2 the command makes no sense, 3 slower than the run to compare with, 130 interrupted. Data go to
+standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
-    options = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(with_bench="bench" in words).parse_args(words)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -44,14 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Declare the arguments.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-        Each subcommand leaves its function in ``run``.
-    """
+def make_parser(with_bench: bool) -> argparse.ArgumentParser:
+    """Declare the commands, each of which leaves its function in ``run``; those of bench only if it is asked for."""
     parser = argparse.ArgumentParser(
         prog="gemmconv", description="Convolutions of NumPy arrays as matrix multiplications."
     )
@@ -65,69 +60,47 @@ def make_parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=run_info)
 
-    # By name: they lie elsewhere in the repository, where type checkers do not find them.
-    options, command = (importlib.import_module(f"gemmconv.bench.{name}") for name in ("arguments", "command"))
     bench = commands.add_parser(
         "bench",
         help="check and time convolutions of known networks",
         description="Check and time convolutions of known networks, beside PyTorch and NumPy.",
     )
-    options.add_arguments(bench)
-    bench.set_defaults(run=command.run)
+    if with_bench:
+        # By name: these modules are elsewhere in the repository, where type checkers do not find them.
+        options, command = (importlib.import_module(f"gemmconv.bench.{name}") for name in ("arguments", "command"))
+        options.add_arguments(bench)
+        bench.set_defaults(run=command.run)
     return parser
 
 
 def run_info(_: argparse.Namespace) -> int:
-    """Print what gemmconv runs on.
-
-    Returns
-    -------
-    int
-        0.
-    """
-    terminal = importlib.import_module("gemmconv.bench.terminal")
-    rows = [[terminal.Cell(name), terminal.Cell(text)] for name, text in collect_info()]
-    terminal.show_table(terminal.Table("", [], rows, justify="left"), sys.stdout)
+    """Print what gemmconv runs on."""
+    lines = collect_info()
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:{width}}  {text}")
     return 0
 
 
 def collect_info() -> list[tuple[str, str]]:
-    """Collect what gemmconv runs on.
-
-    Returns
-    -------
-    list of (str, str)
-        Name and text of each line.
-    """
-    from gemmconv import _gemmconv, threads
+    """Return the name and the text of each line of ``gemmconv info``."""
+    from gemmconv import _gemmconv, machine, threads
     from gemmconv.engine import blas
 
-    machine = importlib.import_module("gemmconv.bench.machine")
-    lines = [*machine.versions().items()]
-    lines.append(("platform", platform.platform()))
-    lines.append(("processor", f"{machine.cpu_name()}, {machine.usable_processors()} usable"))
     isas = ", ".join(_gemmconv.supported_isas())
-    lines.append(("instruction sets", f"{isas}; active: {_gemmconv.isa()}"))
-    libraries = blas.scipy_blas_info()
-    lines += [("BLAS of SciPy", describe_blas(library)) for library in libraries]
-    if not libraries:
-        lines.append(("BLAS of SciPy", "not one that threadpoolctl knows"))
-    lines.append(("threads of gemmconv", str(threads.get_num_threads())))
-    return lines
+    libraries = [describe_blas(library) for library in blas.scipy_blas_info()]
+    return [
+        *machine.versions().items(),
+        ("platform", platform.platform()),
+        ("processor", f"{machine.cpu_name()}, {threads.usable_processors()} usable"),
+        ("instruction sets", f"{isas}; active: {_gemmconv.isa()}"),
+        *(("BLAS of SciPy", text) for text in libraries or ["not one that threadpoolctl knows"]),
+        ("threads of gemmconv", str(threads.get_num_threads())),
+    ]
 
 
 def describe_blas(library: Mapping[str, Any]) -> str:
-    """Put what threadpoolctl knows about a BLAS into one line.
-
-    Parameters
-    ----------
-    library : mapping
-        One element of `gemmconv.engine.blas.scipy_blas_info`.
-
-    Returns
-    -------
-    str
-    """
+    """Put what threadpoolctl knows about a BLAS, an element of `scipy_blas_info`, into one line."""
     parts = [
         f"{library['internal_api']} {library['version'] or ''}".strip(),
         library.get("architecture"),

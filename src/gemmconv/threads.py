@@ -148,7 +148,7 @@ def _quota_of(folder: Path) -> float:
     return math.inf
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
     """Return the number of processors the process may use: the smaller of its affinity and its quota, rounded up."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = math.inf
@@ -160,7 +160,7 @@ def _usable_processors() -> int:
 def _default_num_threads() -> int:
     chosen = os.environ.get("GEMMCONV_NUM_THREADS")
     if not chosen:
-        return min(_usable_processors(), _gemmconv.MAX_THREADS)
+        return min(usable_processors(), _gemmconv.MAX_THREADS)
     if not chosen.strip().isdecimal():
         raise ValueError(f"GEMMCONV_NUM_THREADS must be a number of threads, not {chosen!r}")
     return _check_threads("GEMMCONV_NUM_THREADS", int(chosen))
@@ -187,6 +187,6 @@ class _Controller(threadpoolctl.LibController):  # type: ignore[misc]
         return None
 
 
-_gemmconv.set_processors(_usable_processors())
+_gemmconv.set_processors(usable_processors())
 _gemmconv.set_num_threads(_default_num_threads())
 threadpoolctl.register(_Controller)
