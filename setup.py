@@ -12,10 +12,10 @@ from setuptools import Extension, setup
 
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True))
 
-# The same kernels once per instruction set, in a source file each: setuptools names objects by
-# their source, so a shared source would be compiled once and linked three times. Elsewhere than on
-# x86-64 the files for its extensions are empty. On x86-64 few machines need the baseline: -O2 instead of -O3 makes it a
-# fifth smaller, so that the wheel stays below a megabyte.
+# The same kernels are compiled once per instruction set. Each has its own source file, because setuptools names objects
+# by their source: a shared source would be compiled once and linked three times. Except on x86-64, the files for AVX
+# are empty. Few x86-64 machines need the baseline: -O2 instead of -O3 makes it a fifth smaller, so that the wheel stays
+# below a megabyte.
 FLAGS = {
     "baseline": ["-O2"],
     "avx2": ["-mavx2", "-mfma"],
@@ -37,7 +37,7 @@ def flags_of(isa):
     if not IS_X86:
         return []
     if PLATFORM.startswith("macosx"):
-        return [part for flag in FLAGS[isa] for part in ("-Xarch_x86_64", flag)]
+        return [word for flag in FLAGS[isa] for word in ("-Xarch_x86_64", flag)]
     return FLAGS[isa]
 
 
@@ -64,7 +64,7 @@ extension = Extension(
     py_limited_api=LIMITED_API,
 )
 
-# Everything is compiled every time, in a few seconds: objects do not remember the flags they were made with.
+# Everything is compiled every time, because objects do not remember the flags they were made with.
 OPTIONS = {"build_ext": {"force": True}, "build_clib": {"force": True}}
 if LIMITED_API:
     OPTIONS["bdist_wheel"] = {"py_limited_api": "cp311"}

@@ -4,46 +4,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "depthwise/depthwise.h"
-#include "channels/direct_channels.h"
-#include "pixels/direct_pixels.h"
-#include "winograd/winograd.h"
-#include "gemm/gemm_conv.h"
-#include "channels/weight_gradient_channels.h"
-#include "gemm/weight_gradient_gemm.h"
-#include "pixels/weight_gradient_pixels.h"
-
-static ptrdiff_t none(const struct conv_problem *problem)
-{
-    (void)problem;
-    return 0;
-}
-
-#define CUTTING(stem) {#stem, stem##_task_count, stem##_scratch_size, stem##_layout_size, stem##_layout_task_count}
-
-const struct cutting cuttings[CONV_KERNELS] = {
-    [GEMM_CONV] = {"gemm_conv", gemm_conv_task_count, gemm_conv_scratch_size, none, none},
-    [DIRECT_CHANNELS] = CUTTING(direct_channels),
-    [DIRECT_PIXELS] = CUTTING(direct_pixels),
-    [DEPTHWISE] = CUTTING(depthwise),
-    [WINOGRAD] = CUTTING(winograd),
-};
-
-static int always_fits(const struct conv_problem *problem)
-{
-    (void)problem;
-    return 1;
-}
-
-#undef CUTTING
-#define CUTTING(stem, fits) {#stem, stem##_parts, stem##_task_count, stem##_scratch_size, fits}
-
-const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS] = {
-    [WEIGHT_GRADIENT_GEMM] = CUTTING(weight_gradient_gemm, always_fits),
-    [WEIGHT_GRADIENT_CHANNELS] = CUTTING(weight_gradient_channels, always_fits),
-    [WEIGHT_GRADIENT_PIXELS] = CUTTING(weight_gradient_pixels, weight_gradient_pixels_fits),
-};
-
 static int always(void)
 {
     return 1;

@@ -10,7 +10,7 @@ const struct kernels *supported_kernels(int index);
 /* The kernels in use: at first the fastest supported ones. */
 const struct kernels *active_kernels(void);
 
-/* Use the kernels named `isa`; returns 0 and changes nothing where the machine does not support them. */
+/* Use the kernels named `isa`; returns 0 and changes nothing if the machine does not support them. */
 int select_kernels(const char *isa);
 
 #endif

@@ -1,59 +1,75 @@
-/* The kernels of one instruction set: what dispatch.c chooses among. */
+/* Every C kernel: the list of them, how they cut problems, and their functions for one instruction set. */
 #ifndef GEMMCONV_KERNELS_H
 #define GEMMCONV_KERNELS_H
 
 #include "gemm/im2col.h"
 #include "problem.h"
 
-/* Computes one task of a problem; `scratch` is for this task alone, as large as the operation's scratch_size says. */
+enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
+
+/* The list of kernels. To add one, add a row here, and its two files in all_kernels.inc. The columns are the first
+ * words of the names of its functions; `default` stands for functions that kernels share:
+ *
+ *     stem      <stem>_task_count, <stem>_scratch_size, <stem>_run
+ *     parts     <parts>_parts                                            default: the sum is one part
+ *     layout    <layout>_layout_size, _layout_task_count, _lay_out       default: the weight is read as it is
+ *     fits      <fits>_fits                                              default: the kernel fits every geometry
+ *
+ *         operation        stem                      parts                     layout           fits */
+/* clang-format off */
+#define ALL_KERNELS(ROW)                                                                                               \
+    ROW(CONVOLUTION,     gemm_conv,                default,                  default,         default)                 \
+    ROW(CONVOLUTION,     direct_channels,          default,                  direct_channels, direct_channels)         \
+    ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   direct_pixels)           \
+    ROW(CONVOLUTION,     depthwise,                default,                  depthwise,       depthwise)               \
+    ROW(CONVOLUTION,     winograd,                 default,                  winograd,        winograd)                \
+    ROW(INPUT_GRADIENT,  input_gradient,           default,                  default,         default)                 \
+    ROW(INPUT_GRADIENT,  phases,                   default,                  phases,          phases)                  \
+    ROW(WEIGHT_GRADIENT, weight_gradient_gemm,     weight_gradient_gemm,     default,         default)                 \
+    ROW(WEIGHT_GRADIENT, weight_gradient_channels, weight_gradient_channels, default,         default)                 \
+    ROW(WEIGHT_GRADIENT, weight_gradient_pixels,   weight_gradient_pixels,   default,         weight_gradient_pixels)
+/* clang-format on */
+
+#define NUMBER(operation, stem, parts, layout, fits) KERNEL_##stem,
+enum kernel { ALL_KERNELS(NUMBER) KERNEL_COUNT };
+#undef NUMBER
+
+/* How one kernel divides its work. */
+struct cut {
+    const char *name;
+    enum operation operation;
+    ptrdiff_t (*parts)(const struct conv_problem *);
+    ptrdiff_t (*task_count)(const struct conv_problem *);
+    ptrdiff_t (*scratch_size)(const struct conv_problem *);      /* elements, for one task */
+    ptrdiff_t (*layout_size)(const struct conv_problem *);       /* elements; 0 if the weight is read as it is */
+    ptrdiff_t (*layout_task_count)(const struct conv_problem *); /* the tasks that lay the weight out */
+    int (*fits)(const struct conv_problem *);                    /* whether it can compute a problem */
+};
+
+extern const struct cut cuts[KERNEL_COUNT];
+
+/* Computes one task of a problem; `scratch` is for this task alone, as large as scratch_size says. */
 typedef void task_kernel(const struct conv_problem *, ptrdiff_t task, void *scratch);
 
-/* The ways to compute a convolution. */
-enum conv_kernel { GEMM_CONV, DIRECT_CHANNELS, DIRECT_PIXELS, DEPTHWISE, WINOGRAD, CONV_KERNELS };
-
-/* How each cuts a problem: its tasks, the elements of scratch of a task, and the elements of its layout of the weights,
- * which is made by tasks of its own; without a layout it takes the weights as they are. */
-struct cutting {
-    const char *name;
-    ptrdiff_t (*task_count)(const struct conv_problem *), (*scratch_size)(const struct conv_problem *);
-    ptrdiff_t (*layout_size)(const struct conv_problem *), (*layout_task_count)(const struct conv_problem *);
-};
-
-extern const struct cutting cuttings[CONV_KERNELS];
-
-/* The ways to compute the gradient of the weight, and how each cuts a problem. */
-enum weight_gradient { WEIGHT_GRADIENT_GEMM, WEIGHT_GRADIENT_CHANNELS, WEIGHT_GRADIENT_PIXELS, WEIGHT_GRADIENTS };
-
-struct weight_gradient_cutting {
-    const char *name;
-    ptrdiff_t (*parts)(const struct conv_problem *), (*task_count)(const struct conv_problem *);
-    ptrdiff_t (*scratch_size)(const struct conv_problem *);
-    int (*fits)(const struct conv_problem *); /* whether it can, within its scratch */
-};
-
-extern const struct weight_gradient_cutting weight_gradient_cuttings[WEIGHT_GRADIENTS];
-
-/* The two kernels of a convolution: run reads the layout as problem->weight; lay_out reads the weights there and writes
- * the layout to problem->output. */
-struct conv_kernels {
+/* `lay_out` reads problem->weight and writes the layout to problem->output; `run` reads the layout as
+ * problem->weight. */
+struct kernel_functions {
     task_kernel *run, *lay_out;
 };
 
 /* The kernels for one type; `void` stands for float or double. */
 struct typed_kernels {
-    struct conv_kernels conv[CONV_KERNELS];
-    struct conv_kernels phases;
-    task_kernel *phases_stack;
-    task_kernel *weight_gradient_run[WEIGHT_GRADIENTS];
-    task_kernel *input_gradient_run, *sum_parts_run, *im2col_run, *col2im_run;
+    struct kernel_functions kernels[KERNEL_COUNT];
+    task_kernel *turn, *stack, *sum_parts, *im2col, *col2im;
     void (*pack_panel)(const struct conv_problem *, const struct panel *, const void *image, void *rows);
     void (*add_panel)(const struct conv_problem *, const struct panel *, const void *rows, void *image);
     double (*fma_burst)(ptrdiff_t rounds);
 };
 
+/* The kernels of one instruction set: what dispatch.c chooses among. */
 struct kernels {
     const char *isa;
-    struct typed_kernels float32, float64;
+    const struct typed_kernels *float32, *float64;
 };
 
 extern const struct kernels kernels_baseline, kernels_avx2, kernels_avx512;

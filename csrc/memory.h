@@ -10,13 +10,13 @@
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Memory that begins on a cache line, or NULL. It comes from malloc, which keeps what was given back for the next call
- * (aligned_alloc would have large blocks mapped anew every time, page by page), and remembers where it began:
+/* Memory that begins on a cache line, or NULL. It comes from malloc, which keeps freed blocks for the next call
+ * (aligned_alloc would map large blocks anew every time, page by page). The address of malloc's block is kept in front:
  *
  *     block           block of malloc, then   lines
  *     [... unused ...][where it began        ][what is returned ...
  *
- * What is large asks for huge pages: those that come fresh from the system cost a fraction of as many small ones. */
+ * Large blocks ask for huge pages, which the system hands out much faster than the same memory in small pages. */
 static inline void *allocate_lines(size_t size)
 {
     char *block = malloc(size + 2 * CACHE_LINE);

@@ -11,7 +11,7 @@
 #include <time.h>
 
 enum {
-    /* How often a thread looks again before it sleeps: 20 us on Zen 4, about what waking it takes. */
+    /* How often a waiting thread looks before it sleeps: 20 us on Zen 4, about the time to wake it. */
     LOOKS_BEFORE_SLEEP = 1000,
     STACK_BYTES = 1 << 20,
 };
@@ -21,8 +21,8 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t job_came, workers_left;
     const struct job *job;    /* in progress, or the last one */
-    fenv_t environment;       /* of its caller */
-    int threads, max_threads; /* that have joined the job, the caller included, and that may */
+    fenv_t environment;       /* the floating-point environment of its caller */
+    int threads, max_threads; /* that have joined the job, caller included; and the most that may join */
     atomic_int workers;       /* threads that exist beside the callers */
     atomic_int working;       /* workers in the job */
     atomic_int crowded;       /* whether the job has more threads than there are processors */
@@ -63,7 +63,7 @@ void thread_pool_set_processors(int count)
     atomic_store(&processors, count);
 }
 
-/* Where threads outnumber processors, one that looks keeps another from working. */
+/* If threads outnumber processors, a thread that looks keeps another from working. */
 static int looks_before_sleep(void)
 {
     return atomic_load(&pool.crowded) ? 0 : LOOKS_BEFORE_SLEEP;
@@ -80,7 +80,7 @@ static int is_ended(const struct job *job)
     return atomic_load_explicit(&closed, memory_order_relaxed) && !job->outlives_closing;
 }
 
-/* Returns 0 if keep_going or the closing of the pool put an end to the job. */
+/* Returns 0 if keep_going or the closing of the pool ended the job early. */
 static int take_tasks(const struct job *job, int thread, int (*keep_going)(void *))
 {
     ptrdiff_t task;
@@ -141,7 +141,7 @@ static void *worker_main(void *unused)
     return NULL;
 }
 
-/* In the child of a fork there are no workers, and the locks are as the other threads of the parent held them. */
+/* In the child of a fork there are no workers, and other threads of the parent may have held the locks. */
 static void forget_workers(void)
 {
     pthread_mutex_init(&pool.lock, NULL);
@@ -155,8 +155,8 @@ static void forget_workers(void)
     atomic_store(&callers, 0);
 }
 
-/* Have as many workers as asked for, or as many as the system grants. They take no signals but those of
- * their own faults: the others are for the threads of Python. */
+/* Start workers until there are `wanted`, or until the system refuses. They take only the signals of their own faults;
+ * the others are for the threads of Python. */
 static void start_workers(int wanted)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
@@ -208,7 +208,7 @@ static void open_job(const struct job *job, int threads)
     pthread_cond_signal(&pool.job_came);
 }
 
-/* No worker joins any more, and those that have joined are waited for: they read what belongs to the caller. */
+/* Let no worker join any more, and wait for those that have joined, because they read memory of the caller. */
 static void close_job(void)
 {
     pthread_mutex_lock(&pool.lock);
@@ -228,8 +228,8 @@ static int run_together(const struct job *job, int threads)
 
     open_job(job, threads);
     const int finished = take_tasks(job, 0, job->keep_going);
-    /* A signal's handler may have forked. In the child the workers are gone, and so is what they had begun: every task
-     * is computed again, which does no harm. */
+    /* A signal's handler may have forked. In the child the workers are gone, and their tasks may be unfinished: every
+     * task is computed again, which does no harm. */
     if (forks != forks_before)
         return finished ? run_alone(job) : 0;
     close_job();
@@ -249,7 +249,7 @@ int thread_pool_run(const struct job *job, int threads)
         finished = run_alone(job);
     else
         finished = run_together(job, threads);
-    if (forks == forks_before) /* else forget_workers has */
+    if (forks == forks_before) /* otherwise forget_workers has set it to 0 */
         atomic_fetch_sub(&callers, 1);
     return finished && !is_ended(job); /* a worker may have ended it, and its caller found no task left */
 }

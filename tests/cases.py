@@ -1,4 +1,4 @@
-"""One table of named problems, and the data for them: what every test of arithmetic runs over.
+"""The tables of named problems, and the data for them: what every test of arithmetic runs over.
 
 A case is (x shape, weight shape, options). The names say what is special about it.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from gemmconv.checks.geometry import Geometry
 
 
 class Case(NamedTuple):
@@ -90,6 +92,58 @@ CASES = {
     "3d_one_tap": Case((2, 5, 3, 4, 5), (6, 5, 1, 1, 1)),
 }
 
+# For the kernels: sums and rows that are too long for one pass, more channels than a block holds, rows of the output in
+# several bands, taps that read nothing but padding, wide strides and distant taps.
+KERNEL_CASES = {
+    "blocks_and_slices": Case((1, 131, 12, 10), (70, 131, 3, 3), {"padding": 1}),
+    "many_slices": Case((1, 30, 9, 40), (9, 30, 7, 7), {"padding": 3}),
+    "wide": Case((1, 3, 4, 600), (20, 3, 3, 3), {"padding": 1}),
+    "long": Case((2, 5, 9000), (17, 5, 3), {"padding": 1}),
+    "long_stride": Case((1, 1, 9001), (20, 1, 10), {"stride": 5}),
+    "skipped_taps": Case((1, 20, 13, 15), (33, 20, 3, 3), {"padding": 6, "dilation": 6}),
+    "skipped_depths": Case((1, 4, 3, 5, 6), (18, 4, 3, 3, 3), {"padding": (4, 3, 2), "dilation": (4, 3, 2)}),
+    "distant_taps": Case((1, 7, 80, 9), (5, 7, 3, 2), {"dilation": (30, 4), "stride": (1, 3)}),
+    "only_padding": Case((1, 3, 2, 2), (17, 3, 2, 2), {"padding": 40}),
+    "stride_2_wide": Case((1, 4, 9, 333), (12, 4, 3, 3), {"stride": 2, "padding": 1}),
+    "stride_3_dilation_2": Case((1, 3, 30, 70), (9, 3, 3, 5), {"stride": 3, "dilation": 2, "padding": 4}),
+    "four_per_group": Case((2, 32, 15, 13), (32, 4, 3, 3), {"groups": 8, "padding": 1}),
+    "depthwise_5x5": Case((2, 19, 11, 14), (19, 1, 5, 5), {"groups": 19, "padding": 2}),
+    "depthwise_small": Case((2, 40, 7, 7), (40, 1, 3, 3), {"groups": 40, "padding": 1}),
+    "depthwise_stride": Case((1, 17, 23, 30), (17, 1, 3, 3), {"groups": 17, "padding": 1, "stride": 2}),
+    "depthwise_31": Case((1, 9, 400), (9, 1, 31), {"groups": 9, "padding": 15}),
+    "depthwise_dilated": Case((1, 9, 1000), (9, 1, 3), {"groups": 9, "padding": 64, "dilation": 64}),
+    "grey_bank": Case((1, 1, 40, 50), (16, 1, 7, 7), {"padding": 3}),
+    "grey_tall": Case((1, 1, 300, 20), (1, 1, 9, 5), {"padding": (4, 2)}),
+}
+
+# For the input gradient of strided convolutions: strides beyond the kernel, strides with and without a common divisor
+# with the dilation, blocks of channels, of groups and of residues, rows longer than a band, a stride per axis.
+STRIDED_CASES = {
+    "blocks_of_channels": Case((1, 260, 9, 10), (20, 260, 3, 3), {"stride": 2, "padding": 1}),
+    "whole_vectors": Case((1, 96, 12, 13), (20, 96, 3, 3), {"stride": 2, "padding": 1}),
+    "whole_vectors_blocks": Case((1, 416, 6, 5), (3, 416, 2, 5), {"stride": 2, "padding": 1}),
+    "whole_vectors_one_tap": Case((1, 160, 9, 9), (21, 160, 1, 1), {"stride": 2}),
+    "whole_vectors_groups": Case((1, 64, 9, 9), (20, 32, 3, 3), {"groups": 2, "stride": 2}),
+    "several_bands": Case((2, 70, 50, 49), (9, 70, 3, 3), {"stride": 2, "padding": 1}),
+    "kernel_4": Case((1, 17, 40, 38), (5, 17, 4, 4), {"stride": 2, "padding": 1}),
+    "kernel_7": Case((1, 3, 75, 74), (12, 3, 7, 7), {"stride": 2, "padding": 3}),
+    "one_tap_blocks": Case((1, 300, 20, 21), (7, 300, 1, 1), {"stride": 2}),
+    "long_row": Case((1, 40, 2500), (6, 40, 3), {"stride": 2}),
+    "many_residues": Case((2, 1, 900), (5, 1, 100), {"stride": 40, "padding": 3}),
+    "many_residues_unused": Case((1, 1, 2000), (5, 1, 70), {"stride": 100}),
+    "many_residues_2d": Case((1, 2, 40, 300), (3, 2, 16, 70), {"stride": (16, 64)}),
+    "stride_4": Case((1, 3, 30, 150), (4, 3, 6, 5), {"stride": 4, "padding": 2}),
+    "stride_5": Case((1, 3, 30, 150), (4, 3, 3, 7), {"stride": (5, 3), "padding": 2}),
+    "dilation_divides": Case((1, 6, 40, 41), (7, 6, 3, 5), {"stride": 4, "dilation": 2, "padding": 3}),
+    "dilation_beyond_stride": Case((1, 6, 60, 61), (7, 6, 3, 5), {"stride": (3, 4), "dilation": (5, 6), "padding": 7}),
+    "groups_stride": Case((2, 36, 21, 20), (24, 9, 3, 3), {"groups": 4, "stride": 2, "padding": 1}),
+    "depthwise_stride_blocks": Case((1, 40, 60, 31), (40, 1, 3, 3), {"groups": 40, "stride": 2, "padding": 1}),
+    "depthwise_row": Case((1, 9, 8, 200), (9, 1, 1, 9), {"groups": 9, "stride": 2, "padding": (0, 4)}),
+    "depthwise_long": Case((1, 9, 3000), (9, 1, 31), {"groups": 9, "stride": 2, "padding": 15}),
+    "padded_depth": Case((1, 1, 1, 2, 9), (2, 1, 1, 3, 3), {"stride": (1, 2, 2), "padding": ((1, 0), (1, 1), (1, 1))}),
+    "stride_of_depth": Case((1, 5, 9, 8, 7), (6, 5, 3, 3, 3), {"stride": (3, 1, 2), "padding": 1}),
+}
+
 # Transposed convolutions: the shapes of x (N, C, *spatial) and weight (C, O/groups, *kernel), and the options of
 # `gemmconv.conv_transpose`.
 TRANSPOSED_CASES = {
@@ -141,9 +195,30 @@ TRANSPOSED_CASES = {
 }
 
 
+# What a kernel computes: padding modes are made by padding the input beforehand.
+ZERO_PADDED_CASES = {
+    name: case for name, case in {**CASES, **KERNEL_CASES}.items() if "padding_mode" not in case.options
+}
+
+
 def spatial_options(case: Case) -> dict[str, Any]:
     """Return the options of a case that the patch matrix depends on."""
     return {name: value for name, value in case.options.items() if name not in ("groups", "flip")}
+
+
+def geometry_options(case: Case) -> dict[str, Any]:
+    """Return the options of a case that its geometry depends on."""
+    return {name: value for name, value in case.options.items() if name not in ("flip", "padding_mode")}
+
+
+def geometry_of(case: Case) -> Geometry:
+    """Return the geometry of a case."""
+    return Geometry.from_shapes(case.x, case.weight, **geometry_options(case))
+
+
+def input_size(case: Case) -> tuple[int, ...]:
+    """Return the spatial size of x."""
+    return case.x[2 - len(case.weight) :]
 
 
 def integers(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
@@ -167,3 +242,10 @@ def arrays_of(case: Case, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarra
         integer_weights(case.weight, dtype, 2),
         integers(case.weight[:1], dtype, 3),
     )
+
+
+def gradient_arrays_of(case: Case, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, weight and the gradient of the output of a case as small integers."""
+    out_shape = geometry_of(case).out_shape
+    y_shape = out_shape if len(case.x) == len(case.weight) else out_shape[1:]
+    return integers(case.x, dtype, 1), integer_weights(case.weight, dtype, 2), integers(y_shape, dtype, 3)

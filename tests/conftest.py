@@ -14,8 +14,11 @@ from gemmconv import _gemmconv
 # Set by .ci/run: draws more geometries, and insists on the comparison with PyTorch.
 IN_CI = bool(os.environ.get("GEMMCONV_CI"))
 
-hypothesis.settings.register_profile("dev", max_examples=200, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=2500, deadline=None, derandomize=True)
+# Without a deadline and the check for slow drawing, no test depends on how fast the machine is.
+NO_CLOCK = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+
+hypothesis.settings.register_profile("dev", max_examples=200, **NO_CLOCK)
+hypothesis.settings.register_profile("ci", max_examples=2500, derandomize=True, **NO_CLOCK)
 hypothesis.settings.load_profile("ci" if IN_CI else "dev")
 
 
@@ -25,13 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("GEMMCONV_CI is set, but without PyTorch the comparison with it is skipped")
 
 
-@pytest.fixture(params=_gemmconv.supported_isas())
-def isa(request: pytest.FixtureRequest):
-    """Run a test once with the kernels of every instruction set of this machine."""
+@pytest.fixture(autouse=True)
+def _restore_instruction_set():
+    """Restore the instruction set after every test: a test may select another."""
     before = _gemmconv.isa()
-    _gemmconv.select_isa(request.param)
-    yield request.param
+    yield
     _gemmconv.select_isa(before)
+
+
+@pytest.fixture(params=_gemmconv.supported_isas())
+def isa(request: pytest.FixtureRequest) -> str:
+    """Run a test once with the kernels of every instruction set of this machine."""
+    _gemmconv.select_isa(request.param)
+    return request.param
 
 
 @pytest.fixture(params=["float32", "float64"])

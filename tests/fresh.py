@@ -7,7 +7,8 @@ import subprocess
 import sys
 import textwrap
 
-LONGEST = 300  # seconds; no code here comes near it, but a deadlock would last
+# Seconds after which a process is taken to hang for ever. Nothing here comes near it, on however slow a machine.
+LONGEST = 3600
 
 
 def run_python(code: str, *arguments: str, **environment: str) -> str:

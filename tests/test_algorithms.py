@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, ZERO_PADDED_CASES, geometry_of
+from kernels_under_test import ALGORITHMS, chosen_convolution, chosen_input_gradient, defined_algorithms
 
 import gemmconv
-from gemmconv.checks.geometry import Geometry
-from gemmconv.engine.algorithms import ALGORITHMS, choose, defined_algorithms
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_auto_is_one_of_the_table(name):
-    case = CASES[name]
-    options = {key: value for key, value in case.options.items() if key not in ("flip", "padding_mode")}
-    geometry = Geometry.from_shapes(case.x, case.weight, **options)
+    geometry = geometry_of(CASES[name])
     for prepared in (False, True):
-        method = choose(geometry, prepared=prepared)
-        assert method.algorithm in ALGORITHMS
-        assert choose(geometry, method.algorithm, not prepared) == method, "a plan computes what conv does by its name"
+        chosen = chosen_convolution(geometry, prepared=prepared)
+        algorithm = chosen.split("-")[0]
+        assert algorithm in ALGORITHMS
+        by_name = chosen_convolution(geometry, algorithm, prepared=not prepared)
+        assert by_name == chosen, "a plan computes what conv does by its name"
     for algorithm in defined_algorithms(geometry):
-        assert choose(geometry, algorithm).algorithm == algorithm
+        assert chosen_convolution(geometry, algorithm, prepared=False).split("-")[0] == algorithm
 
 
-def test_auto_does_not_see_the_batch():
-    one, many = (Geometry.from_shapes((n, 3, 30, 30), (8, 3, 3, 3)) for n in (1, 100))
-    assert choose(one) == choose(many)
+@pytest.mark.parametrize("name", ZERO_PADDED_CASES)
+def test_auto_does_not_see_the_batch(name):
+    # a kernel gives an image the same bits in any batch (test_kernels.py); here the same kernel is taken for any batch
+    one, many = (replace(geometry_of(ZERO_PADDED_CASES[name]), batch=batch) for batch in (1, 100))
+    for prepared in (False, True):
+        assert chosen_convolution(one, prepared=prepared) == chosen_convolution(many, prepared=prepared)
+        assert chosen_input_gradient(one, prepared=prepared) == chosen_input_gradient(many, prepared=prepared)
 
 
 @pytest.mark.parametrize(

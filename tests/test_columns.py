@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import CASES, integer_weights, integers, spatial_options
+from cases import CASES, input_size, integers, spatial_options
 from guarded import guarded
+from kernels_under_test import prepared_columns
 
-import gemmconv
 from gemmconv import col2im, im2col, num_threads, reference
-from gemmconv.engine.calls import Options, prepare_columns
 
 NOT_EMPTY = [name for name in CASES if 0 not in CASES[name].x]
 FEATURES = integers((2, 3, 9, 8), "float32")
@@ -28,9 +27,9 @@ def test_im2col(name, dtype, isa):
     x = integers(case.x, dtype)
     before = x.copy()
     expected = expected_columns(case, x)
-    out = np.full(expected.shape, np.nan, dtype)
-    for _ in range(2):
-        assert im2col(x, case.weight[2:], **spatial_options(case), out=out) is out
+    for at in ("end", "start"):
+        out = guarded(np.full(expected.shape, np.nan, dtype), at)
+        assert im2col(guarded(x, at), case.weight[2:], **spatial_options(case), out=out) is out
         np.testing.assert_array_equal(out, expected)
     fresh = im2col(x, case.weight[2:], **spatial_options(case))
     assert fresh.dtype == dtype
@@ -41,39 +40,26 @@ def test_im2col(name, dtype, isa):
 @pytest.mark.parametrize("name", NOT_EMPTY)
 def test_col2im(name, dtype, isa):
     case = CASES[name]
-    kernel, size = case.weight[2:], case.x[2 - len(case.weight) :]
+    kernel, size = case.weight[2:], input_size(case)
     x = integers(case.x, dtype, 1)
     packed = im2col(x, kernel, **spatial_options(case))
     columns = integers(packed.shape, dtype, 2)
-    out = np.full(case.x, np.nan, dtype)
-    assert col2im(columns, size, kernel, **spatial_options(case), out=out) is out
     batched = columns if columns.ndim == 3 else columns[np.newaxis]
     expected = reference.col2im(batched, size, kernel, **spatial_options(case)).reshape(case.x)
-    np.testing.assert_array_equal(out, expected)
+    for at in ("end", "start"):
+        out = guarded(np.full(case.x, np.nan, dtype), at)
+        assert col2im(guarded(columns, at), size, kernel, **spatial_options(case), out=out) is out
+        np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(col2im(columns, size, kernel, **spatial_options(case)), expected)
     # the transpose: <im2col(x), columns> == <x, col2im(columns)>
     assert np.vdot(packed, columns) == np.vdot(x, out)
-
-
-@pytest.mark.parametrize("name", NOT_EMPTY)
-def test_kernel_matrix_times_columns_is_the_convolution(name, dtype):
-    case = CASES[name]
-    x, weight = integers(case.x, dtype, 1), integer_weights(case.weight, dtype, 2)
-    groups, flip = case.options.get("groups", 1), case.options.get("flip", False)
-    K = gemmconv.kernel_matrix(weight, groups=groups, flip=flip)
-    P = im2col(x, case.weight[2:], **spatial_options(case))
-    expected = gemmconv.conv(x, weight, **case.options)
-    if groups == 1:
-        np.testing.assert_array_equal((K @ P).reshape(expected.shape), expected)
-    for image, columns in zip(np.reshape(expected, (-1, len(weight), P.shape[-1])), P.reshape(-1, *P.shape[-2:])):
-        np.testing.assert_array_equal(K @ columns, image)
 
 
 @pytest.mark.parametrize("name", ["several_tiles", "several_panels", "several_blocks_of_taps", "first_layer"])
 def test_same_bits_with_any_number_of_threads(name, dtype):
     case = CASES[name]
     with num_threads(8):
-        layout = prepare_columns(case.x, case.weight[2:], 4, Options(None, 1, 0, 1, 1, "zeros", "auto"))
+        layout = prepared_columns(case.x, case.weight[2:], 4)
     assert layout.threads > 1
     assert layout.problem.column_task_counts > (2, 2)
     rng = np.random.default_rng(1)
@@ -103,20 +89,6 @@ def test_equals_torch_unfold_and_fold(stride, padding, dilation):
     columns = integers(tuple(unfolded.shape), "float32")
     folded = torch.nn.functional.fold(torch.from_numpy(columns), (13, 11), (3, 2), **options)
     np.testing.assert_array_equal(col2im(columns, (13, 11), (3, 2), **options), folded.numpy())
-
-
-@pytest.mark.parametrize("at", ["end", "start"])
-@pytest.mark.parametrize("name", [name for name in NOT_EMPTY if "padding_mode" not in CASES[name].options])
-def test_guard_pages(name, at, dtype, isa):
-    case = CASES[name]
-    kernel, size, options = case.weight[2:], case.x[2 - len(case.weight) :], spatial_options(case)
-    x = integers(case.x, dtype)
-    expected = im2col(x, kernel, **options)
-    out = guarded(np.full(expected.shape, np.nan, dtype), at)
-    np.testing.assert_array_equal(im2col(guarded(x, at), kernel, **options, out=out), expected)
-    image = guarded(np.full(x.shape, np.nan, dtype), at)
-    col2im(out, size, kernel, **options, out=image)
-    np.testing.assert_array_equal(image, col2im(expected, size, kernel, **options))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 
 import numpy as np
 import pytest
@@ -85,14 +86,27 @@ def test_equals_reference(name, dtype, isa):
 @pytest.mark.parametrize("name", CASES)
 def test_error_bound(name, dtype, isa):
     # |error| <= (K + 2) * eps * (|x| conv |w| + |bias|) + K * smallest subnormal, for normally distributed data
-    case = CASES[name]
-    rng = np.random.default_rng(7)
-    x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in (case.x, case.weight, case.weight[:1]))
-    error = np.abs(gemmconv.conv(x, weight, bias, **case.options) - exact(x, weight, bias, case.options))
-    scale = reference.conv(np.abs(x), np.abs(weight), np.abs(bias), **case.options)
+    options = CASES[name].options
+    x, weight, bias = normal_arrays_of(name, dtype)
+    y, scale = exact_and_scale(name, dtype)
+    error = np.abs(gemmconv.conv(x, weight, bias, **options) - y)
     terms = weight[0].size
     info = np.finfo(dtype)
     assert np.all(error <= (terms + 2) * info.eps * scale + terms * info.smallest_subnormal)
+
+
+def normal_arrays_of(name, dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    case, rng = CASES[name], np.random.default_rng(7)
+    x, weight, bias = (rng.standard_normal(s).astype(dtype) for s in (case.x, case.weight, case.weight[:1]))
+    return x, weight, bias
+
+
+@cache
+def exact_and_scale(name, dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Return the convolution of `normal_arrays_of`, and that of the absolute values."""
+    x, weight, bias = normal_arrays_of(name, dtype)
+    scale = reference.conv(np.abs(x), np.abs(weight), np.abs(bias), **CASES[name].options)
+    return exact(x, weight, bias, CASES[name].options), scale
 
 
 def exact(x, weight, bias, options) -> np.ndarray:
@@ -106,18 +120,6 @@ def exact(x, weight, bias, options) -> np.ndarray:
     for a, w in ((upper[0], lower[1]), (lower[0], upper[1]), (lower[0], lower[1])):
         total = total + reference.conv(a, w, **options)
     return total + np.reshape(lower[2], (-1,) + (1,) * (weight.ndim - 2))
-
-
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if len(case.x) == len(case.weight)])
-def test_same_bits_in_any_batch(name, dtype):
-    case = CASES[name]
-    rng = np.random.default_rng(3)
-    x = rng.standard_normal((3, *case.x[1:])).astype(dtype)
-    weight = rng.standard_normal(case.weight).astype(dtype)
-    together = gemmconv.conv(x, weight, **case.options)
-    for n in range(3):
-        same(together[n], gemmconv.conv(x[n : n + 1], weight, **case.options)[0])
-        same(together[n], gemmconv.conv(x[n], weight, **case.options))
 
 
 # --- arrays of every kind --------------------------------------------------------------------------------------------

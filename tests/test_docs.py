@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the README run and print what they say."""
+"""The examples in docstrings, in the README and in docs/ run and print what they say; links lead somewhere."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ import gemmconv
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "src/gemmconv").rglob("[a-z]*.py"))
+DOCUMENTS = [str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])]
+# The pages with examples, and the least number of examples that each has.
+PAGES_WITH_EXAMPLES = {"README.md": 6, "docs/coming_from.md": 3, "docs/gradients.md": 6, "docs/matrices.md": 3}
 MODULES = [".".join(path.relative_to(ROOT / "src").with_suffix("").parts) for path in PATHS]
 
 
@@ -23,10 +26,15 @@ def test_docstrings(name):
     assert not failed
 
 
-def test_readme():
-    failed, attempted = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
-    assert attempted > 5
+@pytest.mark.parametrize(("page", "least"), PAGES_WITH_EXAMPLES.items())
+def test_pages(page, least):
+    failed, attempted = doctest.testfile(str(ROOT / page), module_relative=False)
+    assert attempted >= least
     assert not failed
+
+
+def test_every_page_with_examples_is_tested():
+    assert {page for page in DOCUMENTS if ">>> " in (ROOT / page).read_text()} == set(PAGES_WITH_EXAMPLES)
 
 
 @pytest.mark.parametrize("name", [name for name in gemmconv.__all__ if name != "reference"])
@@ -40,10 +48,19 @@ def test_every_public_function_has_an_example_and_says_what_it_raises(name):
     assert "threads" in name or "cross-correlation" in " ".join(text.split("\n\n")[0:2])
 
 
-def test_links_in_the_documents_lead_somewhere():
-    for document in ROOT.glob("*.md"):
-        for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
-            assert (ROOT / link).exists(), f"{document.name}: {link}"
+def anchors_of(document: Path) -> set[str]:
+    """Return the anchors that the headings of a document have on GitHub."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_in_the_documents_lead_somewhere(name):
+    document = ROOT / name
+    for path, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", document.read_text()):
+        target = document.parent / path if path else document
+        assert target.exists(), f"{name}: {path}"
+        assert not anchor or anchor in anchors_of(target), f"{name}: {path}#{anchor}"
 
 
 def test_map_of_the_tree_in_the_readme():

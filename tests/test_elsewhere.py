@@ -1,4 +1,4 @@
-"""The calls that the README sets side by side give the same numbers: the table is read and run."""
+"""The calls that docs/coming_from.md sets side by side give the same numbers: the table is read and run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scipy import ndimage, signal
 
 import gemmconv
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs/coming_from.md").read_text()
 NAMES = {"np": np, "ndimage": ndimage, "signal": signal, **{name: getattr(gemmconv, name) for name in gemmconv.__all__}}
 
 
 def rows(heading: str) -> list[tuple[str, str]]:
     """Return the pairs of calls below a heading of the table."""
-    table = README.split(f"| **{heading}** | |\n")[1].split("| **")[0]
+    table = PAGE.split(f"| **{heading}** | |\n")[1].split("| **")[0]
     return re.findall(r"^\| `(.*?)` \| `(.*?)` \|$", table, re.MULTILINE)
 
 

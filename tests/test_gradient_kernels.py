@@ -1,4 +1,4 @@
-"""The kernels of gradients, each by itself: exact between forbidden pages, within their memory and their error."""
+"""What the kernels of gradients alone have: turned weights, sums in parts, and values that are not finite."""
 
 from __future__ import annotations
 
@@ -6,109 +6,80 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import integers
+from cases import ZERO_PADDED_CASES, geometry_of, integers
+from drawn import large_strided_convolutions
 from guarded import guarded
 from hypothesis import given
-from hypothesis import strategies as st
-from test_gradients import data_of, options_of
-from test_kernels import ALL_CASES, geometry_of
-from test_properties import geometries
+from kernels_under_test import (
+    INPUT_GRADIENTS,
+    KERNELS,
+    LARGEST_SCRATCH,
+    WEIGHT_GRADIENTS,
+    results_of_turned_weights,
+    run,
+)
 
 from gemmconv import reference
-from gemmconv._gemmconv import InputGradient, Phases
+from gemmconv._gemmconv import Layout, Problem, select_isa
 from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import ways_of_weight_gradient
 from gemmconv.engine.blas import single_threaded_blas
-from gemmconv.engine.gradient_algorithms import WEIGHT_GRADIENT_METHODS, input_gradient_ways, weight_gradient_problem
-from gemmconv.engine.phases import cut_into_phases
-from gemmconv.engine.tiling import PATHS, choose_input_gradient_tiling
-from gemmconv.turned import turned_weight
-
-KERNELS = {method.kernel: method for method in WEIGHT_GRADIENT_METHODS}
+from gemmconv.engine.tiling import choose_direct_tiling, choose_tiling, choose_winograd_tiling
 
 
-def defined_weight_gradients():
-    return [
-        pytest.param(kernel, name, id=f"{kernel}-{name}")
-        for kernel, method in KERNELS.items()
-        for name, case in ALL_CASES.items()
-        if geometry_of(case).batch and method.defined(geometry_of(case))
-    ]
+@pytest.mark.parametrize("name", ZERO_PADDED_CASES)
+def test_turned_weights(name, dtype):
+    geometry = replace(geometry_of(ZERO_PADDED_CASES[name]), stride=(1, 1, 1), batch=1)
+    weight = np.random.default_rng(9).standard_normal(geometry.weight_shape).astype(dtype)
+    for threads in (1, 3):
+        in_c, by_numpy = results_of_turned_weights(geometry, weight, threads)
+        np.testing.assert_array_equal(in_c, by_numpy)
 
 
-def weight_gradient(kernel, geometry, g, x, threads=1):
-    """Return what one kernel computes into an output full of NaN between forbidden pages."""
-    problem, _ = weight_gradient_problem(KERNELS[kernel], geometry, x.itemsize)
-    out = guarded(np.full(geometry.weight_shape, np.nan, x.dtype))
-    with single_threaded_blas:
-        problem.run(g, x, out, threads)
-    return out
-
-
-@pytest.mark.parametrize(("kernel", "name"), defined_weight_gradients())
-def test_weight_gradient_between_forbidden_pages(kernel, name, dtype, isa):
-    case = ALL_CASES[name]
-    x, weight, g = data_of(case, dtype)
-    expected = reference.conv_weight_gradient(g, x, weight.shape[2:], **options_of(case))
-    for at in ("end", "start"):
-        out = weight_gradient(kernel, geometry_of(case), guarded(g, at), guarded(x, at), threads=3)
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "groups"),
+    [
+        ((1, 40, 9, 9), (34, 20, 3, 2), 2),  # more than one square of channels, and the rest of one
+        ((2, 33, 5), (17, 33, 1), 1),
+        ((1, 6, 4, 5, 6), (4, 3, 2, 3, 2), 2),
+        ((2, 5, 7, 7), (5, 1, 3, 3), 5),
+    ],
+)
+def test_turned_weight_without_a_layout(x_shape, weight_shape, groups, dtype):
+    # gemm_conv reads a weight as it is, so its layout in a turned problem is the turned weight itself
+    geometry = Geometry.from_shapes(x_shape, weight_shape, groups=groups)
+    weight, g = integers(weight_shape, dtype), integers(geometry.out_shape, dtype, 1)
+    turned = geometry.turned()
+    problem = Problem(turned, dtype.itemsize, choose_tiling(turned, dtype.itemsize), turned=True)
+    laid_out = problem.lay_out(guarded(weight), 3)
+    assert isinstance(laid_out, Layout)
+    assert problem.layout_bytes == weight.nbytes
+    expected = reference.conv_input_gradient(g, weight, x_shape[2:], groups=groups)
+    for given_weight in (weight, laid_out):
+        out = guarded(np.full(x_shape, np.nan, dtype))
+        with single_threaded_blas:
+            problem.run(g, given_weight, None, out, 3)
         np.testing.assert_array_equal(out, expected)
 
 
-@given(geometries(), st.sampled_from(sorted(KERNELS)), st.sampled_from(["float32", "float64"]))
-def test_weight_gradient_for_drawn_geometries(drawn, kernel, dtype):
-    x_shape, weight_shape, options = drawn
-    geometry = Geometry.from_shapes(x_shape, weight_shape, **options)
-    if not geometry.batch or not KERNELS[kernel].defined(geometry):
-        return
-    x, g = integers(x_shape, dtype), integers(geometry.out_shape, dtype, 2)
-    out = weight_gradient(kernel, geometry, guarded(g), guarded(x))
-    np.testing.assert_array_equal(out, reference.conv_weight_gradient(g, x, weight_shape[2:], **options))
+def test_a_problem_and_its_exact_one_are_turned_together():
+    geometry = Geometry.from_shapes((1, 2, 8, 8), (3, 2, 3, 3))
+    exact = Problem(geometry, 4, choose_direct_tiling(geometry, 4), kernel="direct_channels")
+    with pytest.raises(ValueError, match="both or neither are turned"):
+        Problem(geometry, 4, choose_winograd_tiling(geometry, 4), kernel="winograd", exact=exact, turned=True)
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
-def test_input_gradient_between_forbidden_pages(name, dtype, isa):
-    case = ALL_CASES[name]
-    x, weight, g = data_of(case, dtype)
-    geometry = geometry_of(case)
-    size = x.shape[2 - weight.ndim :]
-    bias = integers((geometry.in_channels,), dtype, 5)
-    expected = reference.conv_input_gradient(g, weight, size, **options_of(case))
-    biased = expected + bias.reshape(-1, *[1] * len(size))
-    for way in input_gradient_ways(geometry):
-        problem, _ = way.build(geometry, dtype.itemsize, 3)
-        for at in ("end", "start"):
-            for given_bias, result in ((None, expected), (guarded(bias, at), biased)):
-                out = guarded(np.full(x.shape, np.nan, dtype), at)
-                with single_threaded_blas:
-                    problem.run(guarded(g, at), guarded(weight, at), given_bias, out, 3)
-                np.testing.assert_array_equal(out, result)
+@pytest.mark.parametrize("key", WEIGHT_GRADIENTS)
+def test_weight_gradient_of_an_empty_batch_is_zero(key, dtype):
+    geometry = Geometry.from_shapes((0, 8, 9, 9), (20, 8, 3, 3))
+    way = next(way for way in ways_of_weight_gradient(geometry) if key.endswith(way.name))
+    problem = way.build(geometry, dtype.itemsize).problem
+    out = guarded(np.full(geometry.weight_shape, np.nan, dtype))
+    problem.run(np.empty(geometry.out_shape, dtype), np.empty(geometry.x_shape, dtype), out, 3)
+    assert not out.any()
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
-def test_memory_is_bounded(name):
-    geometry = geometry_of(ALL_CASES[name])
-    for itemsize in (4, 8):
-        for way in input_gradient_ways(geometry):
-            assert way.build(geometry, itemsize, 8)[0].scratch_bytes <= 2 * 2**20
-        for method in KERNELS.values():
-            if geometry.batch and method.defined(geometry):
-                problem, _ = weight_gradient_problem(method, geometry, itemsize)
-                assert problem.scratch_bytes <= 2 * 2**20
-                assert problem.parts_bytes <= 2**18 * itemsize
-
-
-@pytest.mark.parametrize("name", ALL_CASES)
-def test_turned_weights(name, dtype):
-    # those of the C layer are those of NumPy
-    geometry = replace(geometry_of(ALL_CASES[name]), stride=(1, 1, 1), batch=1)
-    weight = integers(geometry.weight_shape, dtype)
-    cut = cut_into_phases(geometry)
-    stacked = np.full(weight.size, np.nan, dtype)
-    Phases(geometry, dtype.itemsize, cut).stack(weight, stacked, 3)
-    np.testing.assert_array_equal(stacked, turned_weight(weight, geometry.groups).ravel())
-
-
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("key", INPUT_GRADIENTS)
 @pytest.mark.parametrize(
     ("x_shape", "weight_shape", "stride"),
     [
@@ -119,33 +90,43 @@ def test_turned_weights(name, dtype):
         ((1, 64, 200, 200), (64, 64, 100, 100), 1),
     ],
 )
-def test_memory_is_bounded_on_every_path(x_shape, weight_shape, stride, path):
+def test_scratch_is_bounded_for_large_kernels(x_shape, weight_shape, stride, key):
     geometry = Geometry.from_shapes(x_shape, weight_shape, stride=stride)
-    for itemsize in (4, 8):
-        tiling = choose_input_gradient_tiling(geometry, itemsize, path)
-        assert InputGradient(geometry, itemsize, tiling).scratch_bytes <= 2 * 2**20
+    if INPUT_GRADIENTS[key].defined(geometry):
+        for itemsize in (4, 8):
+            assert INPUT_GRADIENTS[key].build(geometry, itemsize, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
-def test_large_layers_have_many_tasks():
+@given(large_strided_convolutions())
+def test_scratch_is_bounded_for_large_strided_geometries(drawn):
+    select_isa(drawn.isa)
+    geometry = Geometry.from_shapes(drawn.x, drawn.weight, **drawn.options)
+    kernel = KERNELS["input_gradient-direct-phases"]
+    if kernel.defined(geometry):
+        assert kernel.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
+
+
+@pytest.mark.parametrize("key", WEIGHT_GRADIENTS)
+def test_large_layers_have_many_tasks(key):
     for x, weight in (((1, 64, 56, 56), (256, 64, 3, 3)), ((1, 1024, 14, 14), (256, 1024, 1, 1))):
         geometry = Geometry.from_shapes(x, weight, padding=weight[2] // 2)
-        for method in KERNELS.values():
-            assert weight_gradient_problem(method, geometry, 4)[0].task_count >= 12
+        if WEIGHT_GRADIENTS[key].defined(geometry):
+            assert WEIGHT_GRADIENTS[key].build(geometry, 4, 1, False).task_count >= 12
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_several_parts(kernel, dtype):
+@pytest.mark.parametrize("key", WEIGHT_GRADIENTS)
+def test_several_parts(key, dtype):
     geometry = Geometry.from_shapes((7, 8, 60, 50), (20, 8, 3, 3), padding=1)
-    problem, _ = weight_gradient_problem(KERNELS[kernel], geometry, dtype.itemsize)
+    problem = WEIGHT_GRADIENTS[key].build(geometry, dtype.itemsize, 1, False)
     assert problem.parts > 1
     assert problem.task_count >= 3
-    x, g = integers(geometry.x_shape, dtype, 1), integers(geometry.out_shape, dtype, 2)
+    g, x = integers(geometry.out_shape, dtype, 2), integers(geometry.x_shape, dtype, 1)
     expected = reference.conv_weight_gradient(g, x, (3, 3), padding=1)
-    np.testing.assert_array_equal(weight_gradient(kernel, geometry, g, x, threads=2), expected)
+    np.testing.assert_array_equal(run(WEIGHT_GRADIENTS[key], geometry, (g, x), threads=2), expected)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_weight_gradient_error_bound(kernel, dtype):
+@pytest.mark.parametrize("key", WEIGHT_GRADIENTS)
+def test_weight_gradient_error_bound(key, dtype):
     # 3 images of 2500 positions: by the bound that conv_weight_gradient states, with tiles of at most 4096
     rng = np.random.default_rng(10)
     geometry = Geometry.from_shapes((3, 4, 50, 50), (6, 4, 3, 3), padding=1)
@@ -153,22 +134,23 @@ def test_weight_gradient_error_bound(kernel, dtype):
     g = (rng.standard_normal(geometry.out_shape) - 2).astype(dtype)
     exact = reference.conv_weight_gradient(g.astype("f8"), x.astype("f8"), (3, 3), padding=1)
     size = reference.conv_weight_gradient(abs(g), abs(x), (3, 3), padding=1)
-    error = abs(weight_gradient(kernel, geometry, g, x) - exact)
+    error = abs(run(WEIGHT_GRADIENTS[key], geometry, (g, x)) - exact)
     slack = 1 if dtype == np.float32 else 2  # the reference's own error
     assert (error <= slack * (4096 + 34) * np.finfo(dtype).eps * size).all()
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("key", WEIGHT_GRADIENTS)
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_what_is_not_finite_reaches_only_the_taps_that_read_it(kernel, value, dtype, isa):
+def test_what_is_not_finite_reaches_only_the_taps_that_read_it(key, value, dtype, isa):
+    kernel = WEIGHT_GRADIENTS[key]
     x, g = integers((1, 2, 9, 20), dtype), integers((1, 3, 3, 7), dtype, 1)
-    x[0, 1, 8, 19] = value  # in the unused tail: stride 3 leaves the last row and column out
     geometry = Geometry.from_shapes(x.shape, (3, 2, 2, 2), stride=3)
-    expected = integers(x.shape, dtype)
-    expected = reference.conv_weight_gradient(g, expected, (2, 2), stride=3)
-    np.testing.assert_array_equal(weight_gradient(kernel, geometry, g, x), expected)
-    x[0, 1, 8, 19], x[0, 0, 4, 4] = 0, value  # the second tap of both axes alone reads it
-    actual = weight_gradient(kernel, geometry, g, x)
+    expected = reference.conv_weight_gradient(g, x, (2, 2), stride=3)
+    x[0, 1, 8, 19] = value  # in the unused tail: stride 3 leaves the last row and column out
+    np.testing.assert_array_equal(run(kernel, geometry, (g, x)), expected)
+    x[0, 1, 8, 19] = 0
+    x[0, 0, 4, 4] = value  # only the second tap of both axes reads it
+    actual = run(kernel, geometry, (g, x))
     touched = np.zeros(actual.shape, bool)
     touched[:, 0, 1, 1] = True
     np.testing.assert_array_equal(actual[~touched], expected[~touched])

@@ -7,28 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from cases import CASES, Case, integer_weights, integers
+from cases import CASES, ZERO_PADDED_CASES, gradient_arrays_of, input_size, integer_weights, integers
+from drawn import DTYPES, PADDING_MODES, convolutions
 from hypothesis import given
 from hypothesis import strategies as st
-from test_kernels import ALL_CASES
-from test_properties import geometries
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
-from gemmconv.checks.geometry import Geometry
-
-
-def options_of(case: Case):
-    """Return the options that a geometry depends on."""
-    return {name: value for name, value in case.options.items() if name not in ("flip", "padding_mode")}
-
-
-def data_of(case: Case, dtype):
-    """Return x, weight and grad_output of a case: small integers with which every algorithm is exact."""
-    geometry = Geometry.from_shapes(case.x, case.weight, **options_of(case))
-    y_shape = geometry.out_shape if len(case.x) == len(case.weight) else geometry.out_shape[1:]
-    return integers(case.x, dtype, 1), integer_weights(case.weight, dtype, 2), integers(y_shape, dtype, 3)
-
+from gemmconv._gemmconv import select_isa
 
 # --- the functions -----------------------------------------------------------------------------------------------
 
@@ -36,8 +22,8 @@ def data_of(case: Case, dtype):
 @pytest.mark.parametrize("name", CASES)
 def test_equal_the_reference(name, dtype, isa):
     case = CASES[name]
-    x, weight, g = data_of(case, dtype)
-    size, kernel = x.shape[2 - weight.ndim :], weight.shape[2:]
+    x, weight, g = gradient_arrays_of(case, dtype)
+    size, kernel = input_size(case), weight.shape[2:]
     expected = reference.conv_input_gradient(g, weight, size, **case.options)
     out = np.full(x.shape, np.nan, dtype)
     assert conv_input_gradient(g, weight, size, **case.options, out=out) is out
@@ -52,33 +38,34 @@ def test_equal_the_reference(name, dtype, isa):
     np.testing.assert_array_equal(conv_bias_gradient(batched), reference.conv_bias_gradient(batched))
 
 
-@pytest.mark.parametrize("algorithm", ["gemm", "direct", "winograd", "winograd2"])
 @pytest.mark.parametrize("name", CASES)
-def test_algorithms(name, algorithm, dtype):
+def test_algorithms_and_plans(name, dtype):
     case = CASES[name]
-    x, weight, g = data_of(case, dtype)
-    plan = gemmconv.Plan(weight, input_size=x.shape[2 - weight.ndim :], **case.options)
-    for function, arguments in (
-        ("conv_input_gradient", (g, weight, x.shape[2 - weight.ndim :])),
-        ("conv_weight_gradient", (g, x, weight.shape[2:])),
+    x, weight, g = gradient_arrays_of(case, dtype)
+    plan = gemmconv.Plan(weight, input_size=input_size(case), **case.options)
+    for operation, arrays, size in (
+        ("input_gradient", (g, weight), input_size(case)),
+        ("weight_gradient", (g, x), None),
     ):
-        expected = getattr(reference, function)(*arguments, **case.options)
-        try:
-            actual = getattr(gemmconv, function)(*arguments, **case.options, algorithm=algorithm)
-        except ValueError as error:
-            assert "is not defined for this gradient (or transposed convolution), only 'gemm'" in str(error)  # noqa: PT017
-            assert algorithm != "gemm"
-        else:
-            np.testing.assert_array_equal(actual, expected)
-    np.testing.assert_array_equal(
-        plan.input_gradient(g), reference.conv_input_gradient(g, weight, x.shape[2 - weight.ndim :], **case.options)
-    )
-    np.testing.assert_array_equal(plan.weight_gradient(g, x), expected)
+        arguments = (*arrays, size or weight.shape[2:])
+        expected = getattr(reference, f"conv_{operation}")(*arguments, **case.options)
+        for algorithm in ("gemm", "direct", "winograd", "winograd2"):
+            try:
+                actual = getattr(gemmconv, f"conv_{operation}")(*arguments, **case.options, algorithm=algorithm)
+            except ValueError as error:
+                assert "is not defined for this gradient" in str(error)  # noqa: PT017
+                assert "only 'gemm'" in str(error)  # noqa: PT017
+                assert algorithm != "gemm"
+            else:
+                np.testing.assert_array_equal(actual, expected)
+        of_plan = plan.input_gradient(g) if operation == "input_gradient" else plan.weight_gradient(g, x)
+        np.testing.assert_array_equal(of_plan, expected)
 
 
-@given(geometries(), st.sampled_from(["float32", "float64"]), st.booleans())
-def test_adjoint_identity(geometry, dtype, flip):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(), DTYPES, st.booleans())
+def test_adjoint_identity(drawn, dtype, flip):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, dtype), integer_weights(weight_shape, dtype)
     y = gemmconv.conv(x, weight, **options, flip=flip, algorithm="gemm").astype(np.float64)
     g = integers(y.shape, dtype, 4)
@@ -90,9 +77,10 @@ def test_adjoint_identity(geometry, dtype, flip):
     np.testing.assert_array_equal(of_weight, expected)
 
 
-@given(geometries(max_rank=2), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
-def test_adjoint_identity_of_padding_modes(geometry, mode):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(max_rank=2), PADDING_MODES)
+def test_adjoint_identity_of_padding_modes(drawn, mode):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float64"), integer_weights(weight_shape, "float64")
     y = gemmconv.conv(x, weight, **options, padding_mode=mode)
     g = integers(y.shape, "float64", 4)
@@ -105,7 +93,7 @@ def test_adjoint_identity_of_padding_modes(geometry, mode):
 def test_weights_that_are_tied_share_the_sum_of_their_gradients(name):
     # as every weight stands in many places of M, dK is the sum of g x^T over its places
     case = CASES[name]
-    x, weight, g = data_of(case, np.dtype("float64"))
+    x, weight, g = gradient_arrays_of(case, np.dtype("float64"))
     tied = gemmconv.tied_weights(weight.shape, x.shape[2:], **case.options).tocoo()
     expected = np.zeros(weight.size)
     for image, gradient in zip(x, g):
@@ -132,12 +120,12 @@ def test_finite_differences(name):
             np.testing.assert_allclose(gradient[index], sums[0] - sums[1], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
+@pytest.mark.parametrize("name", ZERO_PADDED_CASES)
 def test_same_bits_on_any_number_of_threads(name, dtype):
-    case = ALL_CASES[name]
-    x, weight, g = data_of(case, dtype)
+    case = ZERO_PADDED_CASES[name]
+    x, weight, g = gradient_arrays_of(case, dtype)
     x, weight, g = (np.random.default_rng(9).standard_normal(a.shape).astype(dtype) for a in (x, weight, g))
-    size, kernel = x.shape[2 - weight.ndim :], weight.shape[2:]
+    size, kernel = input_size(case), weight.shape[2:]
     results = []
     for threads in (1, 2, 3, 8):
         with num_threads(threads):

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pytest
 from cases import integer_weights, integers
+from drawn import DTYPES, PADDING_MODES, convolutions
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import gemmconv
-from gemmconv import _gemmconv, reference
-
-ISAS = _gemmconv.supported_isas()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _keep_isa():
-    before = _gemmconv.isa()
-    yield
-    _gemmconv.select_isa(before)
+from gemmconv import reference
+from gemmconv._gemmconv import select_isa
 
 
-@st.composite
-def geometries(draw, max_rank: int = 3) -> tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]:
-    """Draw an instruction set, shapes of x and weight, and options that fit; one axis may make for several tiles."""
-    _gemmconv.select_isa(draw(st.sampled_from(ISAS)))
-    rank = draw(st.integers(1, max_rank))
-    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    channels = groups * draw(st.sampled_from([1, 1, 2, 3, 5, 16, 33]))
-    out_channels = groups * draw(st.sampled_from([1, 2, 3, 7, 16, 33]))
-    kernel, size, stride, dilation, padding = [], [], [], [], []
-    for axis in range(rank):
-        longest = 150 if axis == rank - 1 and rank < 3 else 20 // rank
-        kernel.append(draw(st.integers(1, 5 if rank < 3 else 3)))
-        stride.append(draw(st.integers(1, 4)))
-        dilation.append(draw(st.integers(1, 4)))
-        size.append(draw(st.integers(1, longest)))
-        padding.append((draw(st.integers(-2, 6)), draw(st.integers(-2, 6))))
-    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
-    assume(all(n + sum(pads) >= extent for n, pads, extent in zip(size, padding, extents)))
-    options = {"stride": tuple(stride), "dilation": tuple(dilation), "padding": tuple(padding), "groups": groups}
-    x_shape = (draw(st.integers(0, 3)), channels, *size)
-    return x_shape, (out_channels, channels // groups, *kernel), options
-
-
-@given(geometries(), st.sampled_from(["float32", "float64"]), st.booleans())
-def test_equals_reference(geometry, dtype, flip):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(), DTYPES, st.booleans())
+def test_equals_reference(drawn, dtype, flip):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight, bias = integers(x_shape, dtype), integer_weights(weight_shape, dtype), integers(weight_shape[:1], dtype)
     expected = reference.conv(x, weight, bias, **options, flip=flip)
     out = np.full(expected.shape, np.nan, dtype)
@@ -56,9 +24,10 @@ def test_equals_reference(geometry, dtype, flip):
     np.testing.assert_array_equal(out, expected)
 
 
-@given(geometries(), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
-def test_padding_modes_are_those_of_numpy(geometry, mode):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(), PADDING_MODES)
+def test_padding_modes_are_those_of_numpy(drawn, mode):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     options["padding"] = tuple((max(before, 0), max(after, 0)) for before, after in options["padding"])
     padded = np.pad(x, [(0, 0), (0, 0), *options["padding"]], mode=mode)
@@ -66,10 +35,11 @@ def test_padding_modes_are_those_of_numpy(geometry, mode):
     np.testing.assert_array_equal(gemmconv.conv(x, weight, **options, padding_mode=mode), expected)
 
 
-@given(geometries(), st.sampled_from(["reflect", "edge", "wrap", "symmetric"]))
-def test_crops_read_the_extended_original(geometry, mode):
+@given(convolutions(), PADDING_MODES)
+def test_crops_read_the_extended_original(drawn, mode):
     # output i reads the extended signal at i * stride - before + tap * dilation, whatever the sign of `before`
-    x_shape, weight_shape, options = geometry
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     far = 8
     extended = np.pad(x, [(0, 0), (0, 0)] + [(far, far)] * (x.ndim - 2), mode=mode)
@@ -78,9 +48,10 @@ def test_crops_read_the_extended_original(geometry, mode):
     np.testing.assert_array_equal(gemmconv.conv(x, weight, **options, padding_mode=mode), expected)
 
 
-@given(geometries())
-def test_linear_in_both_arguments(geometry):
-    x_shape, weight_shape, options = geometry
+@given(convolutions())
+def test_linear_in_both_arguments(drawn):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, other_x = integers(x_shape, "float64", 1), integers(x_shape, "float64", 2)
     weight, other_weight = integer_weights(weight_shape, "float64", 3), integer_weights(weight_shape, "float64", 4)
 
@@ -91,9 +62,10 @@ def test_linear_in_both_arguments(geometry):
     np.testing.assert_array_equal(conv(x, weight - other_weight), conv(x, weight) - conv(x, other_weight))
 
 
-@given(geometries())
-def test_groups_are_block_diagonal_weights(geometry):
-    x_shape, weight_shape, options = geometry
+@given(convolutions())
+def test_groups_are_block_diagonal_weights(drawn):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     groups = options.pop("groups")
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     dense = np.zeros((weight_shape[0], x_shape[1], *weight_shape[2:]), "float32")
@@ -106,19 +78,21 @@ def test_groups_are_block_diagonal_weights(geometry):
     )
 
 
-@given(geometries())
-def test_a_stride_takes_every_nth_output(geometry):
-    x_shape, weight_shape, options = geometry
+@given(convolutions())
+def test_a_stride_takes_every_nth_output(drawn):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     every = gemmconv.conv(x, weight, **{**options, "stride": 1})
     steps = tuple(slice(None, None, step) for step in options["stride"])
     np.testing.assert_array_equal(gemmconv.conv(x, weight, **options), every[(..., *steps)])
 
 
-@given(geometries(), st.data())
-def test_a_shifted_input_gives_a_shifted_output(geometry, data):
+@given(convolutions(), st.data())
+def test_a_shifted_input_gives_a_shifted_output(drawn, data):
     # zeros in front of the input, and as much padding less: every output reads the same numbers
-    x_shape, weight_shape, options = geometry
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     shifts = [data.draw(st.integers(0, 5)) for _ in x_shape[2:]]
     shifted = np.pad(x, [(0, 0), (0, 0), *((shift, 0) for shift in shifts)])
@@ -128,9 +102,10 @@ def test_a_shifted_input_gives_a_shifted_output(geometry, data):
     )
 
 
-@given(geometries())
-def test_dilation_is_a_kernel_with_holes(geometry):
-    x_shape, weight_shape, options = geometry
+@given(convolutions())
+def test_dilation_is_a_kernel_with_holes(drawn):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     x, weight = integers(x_shape, "float32"), integer_weights(weight_shape, "float32")
     extents = [(k - 1) * d + 1 for k, d in zip(weight_shape[2:], options["dilation"])]
     holed = np.zeros((*weight_shape[:2], *extents), "float32")
@@ -140,9 +115,10 @@ def test_dilation_is_a_kernel_with_holes(geometry):
     )
 
 
-@given(geometries(), st.integers(1, 3))
-def test_same_bits_in_any_batch(geometry, seed):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(), st.integers(1, 3))
+def test_same_bits_in_any_batch(drawn, seed):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((3, *x_shape[1:]), "float32")
     weight = rng.standard_normal(weight_shape, "float32")
@@ -151,18 +127,20 @@ def test_same_bits_in_any_batch(geometry, seed):
         np.testing.assert_array_equal(gemmconv.conv(x[n], weight, **options), together[n])
 
 
-@given(geometries())
-def test_output_size(geometry):
-    x_shape, weight_shape, options = geometry
+@given(convolutions())
+def test_output_size(drawn):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     groups = options.pop("groups")
     size = gemmconv.output_size(x_shape[2:], weight_shape[2:], **options)
     x, weight = np.zeros(x_shape, "float32"), np.zeros(weight_shape, "float32")
     assert gemmconv.conv(x, weight, **options, groups=groups).shape == (x_shape[0], weight_shape[0], *size)
 
 
-@given(geometries(), st.sampled_from(["float32", "float64"]), st.sampled_from(["zeros", "wrap", "reflect", "edge"]))
-def test_the_convolution_as_a_matrix(geometry, dtype, mode):
-    x_shape, weight_shape, options = geometry
+@given(convolutions(), DTYPES, st.sampled_from(["zeros", "wrap", "reflect", "edge"]))
+def test_the_convolution_as_a_matrix(drawn, dtype, mode):
+    x_shape, weight_shape, options, isa = drawn
+    select_isa(isa)
     options["padding_mode"] = mode
     size = x_shape[2:]
     told = gemmconv.convolution_matrix_size(weight_shape, size, **options, dtype=dtype)

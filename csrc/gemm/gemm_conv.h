@@ -1,7 +1,7 @@
 /* gemm_conv: the tile loop. Y = K @ P, a tile of P at a time.
  *
- * A task is one tile of output pixels and one block of output channels, of one group of one image. Tasks of the same
- * tile pack it again each:
+ * A task is one tile of output pixels and one block of output channels, of one group of one image. Each task packs its
+ * tile, even if tasks of other blocks pack the same one:
  *
  *                      pixels of the image
  *                   +------+------+------+--
@@ -14,8 +14,9 @@
  *      |        |   |      |      |      |   Y     BLAS writes the output itself, row by row
  *      +--------+   +------+------+------+--
  *
- * How an image is cut into calls depends on its geometry alone, and the sum over the rows of P is taken in one order:
- * so the bits of the result depend neither on the batch, nor on how many calls make a task, nor on who runs it.
+ * How an image is cut into calls of BLAS depends on its geometry alone, and the sum over the rows of P is taken in one
+ * order. So the bits of the result depend neither on the batch, nor on the number of calls in a task, nor on the thread
+ * that runs it.
  */
 #ifndef GEMMCONV_GEMM_CONV_H
 #define GEMMCONV_GEMM_CONV_H

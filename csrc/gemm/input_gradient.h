@@ -1,7 +1,7 @@
-/* input_gradient: the way back, from a gradient of y to that of x: the transpose of the convolution.
+/* input_gradient: the gradient of x from that of y, by the transpose of the convolution.
  *
- * For one image and group it is col2im(K^T @ G), with the gradient of y as the matrix G, a tile of it at a time. A task
- * is a block of input channels of one group of one image; no other task adds to them:
+ * For one image and group it is col2im(K^T @ G), a tile at a time, where G is the gradient of y as a matrix. A task is
+ * a block of input channels of one group of one image; no other task adds to these channels:
  *
  *                          pixels of the output
  *                       +------+------+------+--
@@ -15,11 +15,11 @@
  *                          v
  *         the block's channels of the image
  *
- * Where nothing is added to what is in the image, the tiles are tasks of their own. A bias, as transposed convolutions
- * have, is what the image begins with.
+ * A 1x1 convolution adds nothing to an element twice, so there each tile is a task. The image begins with the bias,
+ * which transposed convolutions have, or with zeros.
  *
- * How the work is cut into calls and tasks depends on the geometry of one image alone, and tiles are added in their
- * order: so the bits depend neither on the batch nor on the number of threads.
+ * How the work is cut into calls of BLAS and tasks depends on the geometry of one image alone, and tiles are added in
+ * order. So the bits depend neither on the batch nor on the number of threads.
  */
 #ifndef GEMMCONV_INPUT_GRADIENT_H
 #define GEMMCONV_INPUT_GRADIENT_H

@@ -1,7 +1,7 @@
 /* weight_gradient_gemm: the gradient of the weight by BLAS, for every geometry.
  *
- * A task is a block of dK, `block` rows and `panel` columns of it. For each tile of output positions it packs those
- * rows of P, and BLAS multiplies (a 1x1 convolution multiplies the image in place):
+ * A task is a block of dK, of `block` rows and `panel` columns. For each tile of output positions it packs the rows of
+ * P that belong to these columns, and BLAS multiplies (a 1x1 convolution multiplies the image in place):
  *
  *                     tile
  *                   +------+
@@ -18,7 +18,7 @@
 #include "gemm/gemm_conv.h"
 #include "parts.h"
 
-/* The blocks of dK of a group, by output channels and by rows of P. */
+/* The blocks next to each other along the columns of dK, which are the rows of P. */
 static inline ptrdiff_t weight_gradient_gemm_row_blocks(const struct conv_problem *problem)
 {
     return ceil_div(reduction_length(problem), problem->tiling.panel);

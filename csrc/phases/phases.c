@@ -1,11 +1,11 @@
-/* What phases need to know before they run; compiled once, with the baseline's flags. */
+/* What phases need to know before they run. It does not depend on the instruction set: it is compiled once. */
 #include "phases/phases.h"
 
-enum { SOME_BANDS = 64 };
+enum { SOME_BANDS = 64 /* four along each axis: see some_band */ };
 
 static enum phase_layout layout_of(const struct phase_class *class, const struct conv_problem *problem)
 {
-    if (class->kernel != DIRECT_CHANNELS)
+    if (class->kernel != KERNEL_direct_channels)
         return STACKED;
     if (phases_channels(class) % PHASES_CHANNELS == 0)
         return CHANNELS_OF_BLOCK;
@@ -19,18 +19,17 @@ static ptrdiff_t layout_task_count(const struct phase_class *class, const struct
 {
     if (class->layout_by == CHANNELS_OF_BLOCK)
         return before ? 0 : phases_stack_task_count(class);
-    return cuttings[class->kernel].layout_task_count(&class->problem);
+    return cuts[class->kernel].layout_task_count(&class->problem);
 }
 
-static void place_weights(struct phases *phases, const struct conv_problem *way_back, struct phase_class *classes,
+static void place_weights(struct phases *phases, const struct conv_problem *gradient, struct phase_class *classes,
                           ptrdiff_t number)
 {
     struct phase_class *class = classes + number;
     const struct conv_problem *problem = &class->problem;
-    const struct cutting *cutting = cuttings + class->kernel;
     const struct phase_class *before = NULL;
 
-    class->layout_by = layout_of(class, way_back);
+    class->layout_by = layout_of(class, gradient);
     phases->stacks |= class->layout_by == STACKED;
     for (ptrdiff_t i = number; i-- > 0 && classes[i].block == class->block;)
         if (classes[i].layout_by == CHANNELS_OF_BLOCK)
@@ -41,7 +40,7 @@ static void place_weights(struct phases *phases, const struct conv_problem *way_
     class->stack_task = phases->stack_tasks;
     class->layout_task = phases->layout_tasks;
     phases->stacked += problem->out_channels * reduction_length(problem);
-    phases->layout += phases_round_up(cutting->layout_size(problem));
+    phases->layout += round_up(cuts[class->kernel].layout_size(problem), LONGEST_VECTOR);
     phases->stack_tasks += phases_stack_task_count(class);
     phases->layout_tasks += layout_task_count(class, before);
 }
@@ -64,7 +63,7 @@ static int reads_alike(const struct phases *phases, const struct phase_block *bl
 
     for (ptrdiff_t i = 0; i < block->class_count; i++) {
         const struct phase_class *class = block->classes + i;
-        alike = alike && class->kernel == DIRECT_PIXELS && class->problem.kernel[0] == 1 && class->lead[0] == 0;
+        alike = alike && class->kernel == KERNEL_direct_pixels && class->problem.kernel[0] == 1 && class->lead[0] == 0;
     }
     return alike;
 }
@@ -72,24 +71,24 @@ static int reads_alike(const struct phases *phases, const struct phase_block *bl
 /* Make room for a band of a block. */
 static void measure_band(struct phases *phases, const struct phase_block *block, const struct interval band[AXES])
 {
-    struct conv_problem part;
+    struct conv_problem problem;
     ptrdiff_t results = 0;
 
     if (block->shared)
         phases->scratch = max_size(phases->scratch, shared_scratch(block, band));
     for (ptrdiff_t i = 0; i < block->class_count; i++) {
         const struct phase_class *class = block->classes + i;
-        if (!phases_cut(class, band, &part))
+        if (!phases_find_problem(class, band, &problem))
             continue;
-        results += phases_results_size(&part);
+        results += phases_results_size(&problem);
         if (!block->shared)
-            phases->scratch = max_size(phases->scratch, cuttings[class->kernel].scratch_size(&part));
+            phases->scratch = max_size(phases->scratch, cuts[class->kernel].scratch_size(&problem));
     }
     phases->results = max_size(phases->results, results);
 }
 
-/* The first and the last bands along an axis are smaller than the others, and may be empty: of these four, or fewer,
- * one is like any other. */
+/* The first and the last bands along an axis may be smaller than the others, or empty. So the first two and the last
+ * two bands along each axis represent all. */
 static struct interval some_band(const struct phases *phases, int axis, int which)
 {
     const ptrdiff_t last = phases_bands(phases, axis) - 1;
@@ -104,7 +103,7 @@ static void find_some_band(const struct phases *phases, int which, struct interv
     band[2] = some_band(phases, 2, which % 4);
 }
 
-/* Planes are shared if they have no more elements than direct_pixels likes. */
+/* Classes share planes if these have no more elements than direct_pixels takes itself. */
 static void find_shared(const struct phases *phases, struct phase_block *block)
 {
     struct interval band[AXES];

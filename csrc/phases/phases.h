@@ -10,16 +10,16 @@
  *     phase 0 has the taps 2 and 0:   dx[2n - 1] = w[2] dy[n - 1] + w[0] dy[n]
  *     phase 1 has tap 1:              dx[2n]     = w[1] dy[n]
  *
- * In general dx[residue + n * stride - pad_before] is such a sum, where n counts from minus something on. Residues that
- * no phase belongs to are zero. Phases of as many taps that read dy at the same places are a class: its convolution has
- * them all as output channels:
+ * In general dx[residue + n * stride - pad_before] is such a sum; the position n may be negative. Residues that no
+ * phase belongs to are zero. Phases with the same number of taps, which read dy at the same places, are a class. Its
+ * convolution has all of them as output channels:
  *
  *     weight of x -> y  (out_channels, in_channels / groups, kernel)
  *     stacked           (groups, phases, in_channels / groups, out_channels / groups, taps in reverse)
  *
  * A task is a band: some positions n of a block of the channels (or groups) of one image, with all residues of the
- * height and all or some of the width. It computes each class of the block by a kernel of the forward convolution, and
- * then weaves their results, which are in the cache, into dx:
+ * height and all or some of the width. It computes each class of the block by a kernel of the forward convolution. Then
+ * it weaves the results, which are in the cache, into dx:
  *
  *     scratch     phase 1   a b c d          phase 0   A B C D
  *     row of dx   a A b B c C d D
@@ -29,34 +29,35 @@
 #ifndef GEMMCONV_PHASES_H
 #define GEMMCONV_PHASES_H
 
-#include "depthwise/depthwise.h"
 #include "channels/direct_channels.h"
-#include "pixels/direct_pixels.h"
 #include "kernels.h"
+#include "pixels/direct_pixels.h"
 
 enum {
-    PHASES_LINE = 16,    /* the parts of scratch and of the layout are multiples of so many elements */
-    PHASES_CHANNELS = 16 /* weights are stacked for so many channels at a time */
+    PHASES_CHANNELS = LONGEST_VECTOR /* input channels whose weights a task stacks or lays out: whole vectors of them */
 };
 
-/* How the weights of a class come to their layout: stacked first; or that of direct_channels at once, for whole vectors
- * of channels, with those of the other classes of the block; or at once, if the lanes are phases of the width that
- * follow each other in the weights. */
-enum phase_layout { STACKED, CHANNELS_OF_BLOCK, PHASES_OF_ROW };
+/* How the weights of a class get into their layout. */
+enum phase_layout {
+    STACKED,           /* they are stacked first, then laid out by the kernel of the class */
+    CHANNELS_OF_BLOCK, /* written at once into the layout of direct_channels, with those of all classes of the block:
+                          for whole vectors of channels */
+    PHASES_OF_ROW      /* written at once into the layout of direct_channels: the lanes are phases of the width, which
+                          follow each other in the weights */
+};
 
-/* A class of a block: `problem` is its convolution for one image, of which a band has an out_size and a pad_before of
- * its own. */
+/* A class of a block: `problem` is its convolution for one image. Each band has its own out_size and pad_before. */
 struct phase_class {
     struct conv_problem problem;
-    enum conv_kernel kernel;
+    enum kernel kernel;
     enum phase_layout layout_by;
     ptrdiff_t block;
     ptrdiff_t first_group, first_channel;      /* those of its block */
-    ptrdiff_t first_phase[AXES], phases[AXES]; /* along an axis its phases follow each other */
+    ptrdiff_t first_phase[AXES], phases[AXES]; /* its phases along each axis, which follow each other */
     ptrdiff_t lead[AXES];                      /* pad_before, if the first position is 0 */
-    struct interval inside[AXES];              /* positions that belong to an element of x for any of its phases */
+    struct interval inside[AXES];              /* the positions that belong to an element of x for any of its phases */
     ptrdiff_t stacked, layout;                 /* where its weights begin */
-    ptrdiff_t stack_task, layout_task;         /* the first of its tasks */
+    ptrdiff_t stack_task, layout_task;         /* the first task that stacks them, and that lays them out */
 };
 
 struct phase_block {
@@ -76,7 +77,7 @@ struct phases {
     ptrdiff_t band[AXES];       /* positions of a task */
     ptrdiff_t results, scratch; /* elements of scratch for the results of all classes, and for a kernel */
     ptrdiff_t stacked, layout;  /* elements of all weights */
-    int stacks;                 /* whether any of them are stacked on the way to their layout */
+    int stacks;                 /* whether the weights of any class are stacked */
     ptrdiff_t stack_tasks, layout_tasks;
 };
 
@@ -86,19 +87,23 @@ struct phases_task {
     struct interval band[AXES];
 };
 
-/* Where the results of one residue of the width are: those of a channel for a row of positions. */
+/* Where the results of one residue of the width are: the row of the first group, channel, depth and height begins at
+ * `from`, and the others follow in these steps. */
 struct phase_source {
     ptrdiff_t from, group_step, channel_step, depth_step, row_step;
 };
 
-/* The parts of scratch, in elements from its beginning. */
+/* Where the sections of scratch begin, in elements:
+ *
+ *     zeros | sources | rows | results of all classes | scratch of their kernels */
 struct phases_places {
     ptrdiff_t sources, rows, results, scratch, size;
 };
 
-static inline ptrdiff_t phases_round_up(ptrdiff_t size)
+/* Only what Python has cut into phases can be computed. */
+static inline int phases_fits(const struct conv_problem *problem)
 {
-    return ceil_div(size, PHASES_LINE) * PHASES_LINE;
+    return problem->phases != NULL;
 }
 
 static inline ptrdiff_t phases_bands(const struct phases *phases, int axis)
@@ -119,50 +124,47 @@ static inline struct interval phases_band_at(const struct phases *phases, int ax
     return (struct interval){first, min_size(first + phases->band[axis], phases->positions[axis].end)};
 }
 
-/* Bands of the same block follow each other: they share its weights. */
+/* Bands of the same block follow each other, because they share its weights. */
 static inline struct phases_task phases_task_at(const struct conv_problem *problem, ptrdiff_t number)
 {
     const struct phases *phases = problem->phases;
     struct phases_task task;
-    for (int axis = AXES - 1; axis >= 0; axis--) {
-        const ptrdiff_t bands = phases_bands(phases, axis);
-        task.band[axis] = phases_band_at(phases, axis, number % bands);
-        number /= bands;
-    }
-    task.block = phases->blocks + number % phases->block_count;
-    task.image = number / phases->block_count;
+    for (int axis = AXES - 1; axis >= 0; axis--)
+        task.band[axis] = phases_band_at(phases, axis, take(&number, phases_bands(phases, axis)));
+    task.block = phases->blocks + take(&number, phases->block_count);
+    task.image = number;
     return task;
 }
 
-/* The convolution of a class for a band; returns 0 if none of its elements are there. */
-static inline int phases_cut(const struct phase_class *class, const struct interval band[AXES],
-                             struct conv_problem *part)
+/* Find the convolution of a class for a band; returns 0 if the band has none of its elements. */
+static inline int phases_find_problem(const struct phase_class *class, const struct interval band[AXES],
+                                      struct conv_problem *problem)
 {
-    *part = class->problem;
+    *problem = class->problem;
     for (int axis = 0; axis < AXES; axis++) {
         const ptrdiff_t first = max_size(band[axis].first, class->inside[axis].first);
-        part->out_size[axis] = min_size(band[axis].end, class->inside[axis].end) - first;
-        part->pad_before[axis] = class->lead[axis] - first;
-        if (part->out_size[axis] <= 0)
+        problem->out_size[axis] = min_size(band[axis].end, class->inside[axis].end) - first;
+        problem->pad_before[axis] = class->lead[axis] - first;
+        if (problem->out_size[axis] <= 0)
             return 0;
     }
     return 1;
 }
 
-/* The planes of direct_pixels for a band of a block, of which its classes read the whole or a part: they are large
- * enough for all of them, and begin at an element of dy that may be outside. */
+/* The planes of direct_pixels for a band of a block. They are large enough for all its classes, and begin at an element
+ * of dy that may be outside. */
 static inline struct pixels_task phases_planes(const struct phase_block *block, const struct interval band[AXES],
                                                ptrdiff_t begin[AXES])
 {
     const ptrdiff_t nowhere = PTRDIFF_MAX / 2; /* until a class has been found */
     struct interval read[AXES] = {band[0], {nowhere, -nowhere}, {nowhere, -nowhere}};
     const ptrdiff_t *dilation = block->classes->problem.dilation;
-    struct conv_problem part;
+    struct conv_problem problem;
 
     for (ptrdiff_t i = 0; i < block->class_count; i++)
-        for (int axis = 1; phases_cut(block->classes + i, band, &part) && axis < AXES; axis++) {
-            const ptrdiff_t first = -part.pad_before[axis];
-            const ptrdiff_t end = first + part.out_size[axis] + (part.kernel[axis] - 1) * dilation[axis];
+        for (int axis = 1; phases_find_problem(block->classes + i, band, &problem) && axis < AXES; axis++) {
+            const ptrdiff_t first = -problem.pad_before[axis];
+            const ptrdiff_t end = first + problem.out_size[axis] + (problem.kernel[axis] - 1) * dilation[axis];
             read[axis] = (struct interval){min_size(read[axis].first, first), max_size(read[axis].end, end)};
         }
     struct pixels_task planes = {
@@ -175,16 +177,16 @@ static inline struct pixels_task phases_planes(const struct phase_block *block, 
     return planes;
 }
 
-/* The elements of scratch that the results of a class for a band take. */
-static inline ptrdiff_t phases_results_size(const struct conv_problem *part)
+/* The elements of scratch for the results of one of these convolutions. */
+static inline ptrdiff_t phases_results_size(const struct conv_problem *problem)
 {
-    return phases_round_up(part->out_channels * volume(part->out_size));
+    return round_up(problem->out_channels * volume(problem->out_size), LONGEST_VECTOR);
 }
 
-/* How a band is woven into rows of x: its first column would be that of its first position and residue. If a block has
- * all residues, those before the row are left out: its groups of residues begin with another, the `shift` of them that
- * come first are woven as the last ones, a position later. `middle` are the positions of which all residues are in the
- * row, before column `end`. */
+/* How a band is woven into rows of x. Position n begins at column n * stride + origin, and all columns are before
+ * `end`. In a block of all residues, those of the first position that lie before the row are left out: every position
+ * then begins with residue `shift`, and has the first `shift` residues of the next position as its last ones. `middle`
+ * are the positions of which all residues are in the row. */
 struct phases_columns {
     ptrdiff_t shift, origin, end;
     struct interval middle;
@@ -223,7 +225,7 @@ static inline ptrdiff_t phases_place(const struct conv_problem *problem, const s
     return -1;
 }
 
-/* The class to which a task of laying out or stacking belongs: the last that begins at it or before. */
+/* The class of a task that stacks weights, or that lays them out: the last class whose tasks begin there or before. */
 static inline const struct phase_class *phases_class_of(const struct phases *phases, ptrdiff_t stack_task,
                                                         ptrdiff_t layout_task)
 {
@@ -239,19 +241,15 @@ static inline void phases_tap_offsets(const struct conv_problem *problem, const 
 {
     const ptrdiff_t *kernel = class->problem.kernel, *phases = class->phases;
     const ptrdiff_t taps = volume(kernel), count = volume(phases) * taps;
-    ptrdiff_t step[AXES];
+    ptrdiff_t phase[AXES], tap[AXES];
 
-    for (int axis = 0; axis < AXES; axis++)
-        step[axis] = problem->stride[axis] / greatest_common_divisor(problem->stride[axis], problem->dilation[axis]);
     for (ptrdiff_t i = 0; i < count; i++) {
-        const ptrdiff_t phase = i / taps, tap = taps - 1 - i % taps;
-        const ptrdiff_t phase_at[AXES] = {phase / (phases[1] * phases[2]), phase / phases[2] % phases[1],
-                                          phase % phases[2]};
-        const ptrdiff_t tap_at[AXES] = {tap / (kernel[1] * kernel[2]), tap / kernel[2] % kernel[1], tap % kernel[2]};
+        tap_at(phases, i / taps, phase);
+        tap_at(kernel, taps - 1 - i % taps, tap);
         offsets[i] = 0;
         for (int axis = 0; axis < AXES; axis++)
-            offsets[i] = offsets[i] * problem->kernel[axis] + class->first_phase[axis] + phase_at[axis] +
-                         tap_at[axis] * step[axis];
+            offsets[i] = offsets[i] * problem->kernel[axis] + class->first_phase[axis] + phase[axis] +
+                         tap[axis] * tap_period(problem, axis);
     }
 }
 
@@ -260,10 +258,11 @@ static inline struct phases_places phases_places(const struct conv_problem *prob
     const struct phases *phases = problem->phases;
     const ptrdiff_t pointer = sizeof(ptrdiff_t) / sizeof(float), source = sizeof(struct phase_source) / sizeof(float);
     struct phases_places places;
-    places.sources = phases_round_up(phases->band[2] + PHASES_LINE); /* zeros come first */
-    places.rows = places.sources + phases_round_up(problem->stride[2] * source);
-    places.results = places.rows + phases_round_up(problem->stride[2] * pointer);
-    places.scratch = places.results + phases->results + PHASES_LINE; /* rows are read beyond their end */
+    /* the zeros are a row of results; vectors read beyond the end of a row */
+    places.sources = round_up(phases->band[2] + LONGEST_VECTOR, LONGEST_VECTOR);
+    places.rows = places.sources + round_up(problem->stride[2] * source, LONGEST_VECTOR);
+    places.results = places.rows + round_up(problem->stride[2] * pointer, LONGEST_VECTOR);
+    places.scratch = places.results + phases->results + LONGEST_VECTOR;
     places.size = places.scratch + phases->scratch;
     return places;
 }
@@ -274,19 +273,19 @@ static inline ptrdiff_t phases_channels(const struct phase_class *class)
     return group_out_channels(&class->problem) / volume(class->phases);
 }
 
-/* One for some channels of each group. */
+/* The tasks that stack the weights of a class: some channels of a group each. */
 static inline ptrdiff_t phases_stack_task_count(const struct phase_class *class)
 {
     return class->problem.groups * ceil_div(phases_channels(class), PHASES_CHANNELS);
 }
 
-/* Where the weights of a tap of one channel are laid out: for the first output channel, and their distance, or 0 if
- * this is not the place. */
+/* Where the weights of a tap of one channel are laid out: that of output channel o at first + o * step. A step of 0
+ * says that the tap is laid out elsewhere. */
 struct tap_layout {
     ptrdiff_t first, step;
 };
 
-/* A table of taps, and one of where they go. */
+/* Tasks that stack or lay out weights have a table of taps, and one of their places in the layout. */
 static inline ptrdiff_t phases_stack_scratch_size(const struct conv_problem *problem)
 {
     return volume(problem->kernel) * (ptrdiff_t)((sizeof(ptrdiff_t) + sizeof(struct tap_layout)) / sizeof(float));
@@ -297,7 +296,17 @@ static inline ptrdiff_t phases_scratch_size(const struct conv_problem *problem)
     return phases_places(problem).size;
 }
 
-/* Set what follows from blocks and classes: where weights are, and how much scratch is needed. */
+static inline ptrdiff_t phases_layout_size(const struct conv_problem *problem)
+{
+    return problem->phases->layout;
+}
+
+static inline ptrdiff_t phases_layout_task_count(const struct conv_problem *problem)
+{
+    return problem->phases->layout_tasks;
+}
+
+/* Complete `phases`, whose blocks and classes are known: where weights are, and how much scratch is needed. */
 void phases_prepare(const struct conv_problem *problem, struct phases *phases, struct phase_class *classes);
 
 #endif

@@ -1,10 +1,6 @@
-"""Fast convolutions of NumPy arrays on the CPU.
+"""Convolutions of NumPy arrays as matrix multiplications.
 
-Here a convolution is what neural networks call one: a cross-correlation. With ``flip=True`` it is the convolution of
-mathematics.
-
-This file only collects the public names. A new public function needs a line among the imports (or in `_LAZY`) and one
-in `__all__`.
+A convolution here is the one of neural networks, a cross-correlation, unless ``flip=True`` is given.
 """
 
 from importlib import import_module
@@ -26,8 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = version("gemmconv")
 
-# The names that need scipy.sparse, and their modules. Importing scipy.sparse takes longer than all the rest, so these
-# modules are imported when one of their names is first used.
+# What needs scipy.sparse, whose import takes longer than all the rest, comes when it is first asked for.
 _LAZY = {
     "ConvolutionOperator": "linear_operator",
     "convolution_matrix": "matrices",

@@ -21,7 +21,13 @@ cdef extern from "<unistd.h>" nogil:
     int pause()
 
 
+cdef extern from "channels/direct_channels.h" nogil:
+    int CHANNEL_BLOCK_IN_C "CHANNEL_BLOCK"
+
+
 cdef extern from "problem.h" nogil:
+    int LARGEST_SCRATCH_IN_C "LARGEST_SCRATCH"
+    int LONGEST_VECTOR_IN_C "LONGEST_VECTOR"
     ctypedef void gemm_int32
     ctypedef void gemm_int64
 
@@ -77,9 +83,8 @@ cdef extern from "gemm/gemm_conv.h" nogil:
     bint reads_image_in_place(const conv_problem *problem)
 
 
-cdef extern from "gemm/input_gradient.h" nogil:
-    ptrdiff_t input_gradient_task_count(const conv_problem *problem)
-    ptrdiff_t input_gradient_scratch_size(const conv_problem *problem)
+cdef extern from "phases/turn.h" nogil:
+    ptrdiff_t turn_task_count(const conv_problem *problem)
 
 
 cdef extern from "parts.h" nogil:
@@ -89,48 +94,40 @@ cdef extern from "parts.h" nogil:
 cdef extern from "dispatch.h" nogil:
     ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
 
-    int CONV_KERNELS
+    int CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT
+    int KERNEL_COUNT
 
-    struct cutting:
+    struct cut:
         const char *name
+        int operation
+        ptrdiff_t (*parts)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*layout_size)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*layout_task_count)(const conv_problem *problem) noexcept nogil
-
-    const cutting *cuttings
-
-    int WEIGHT_GRADIENTS
-
-    struct weight_gradient_cutting:
-        const char *name
-        ptrdiff_t (*parts)(const conv_problem *problem) noexcept nogil
-        ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
-        ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil
         bint (*fits)(const conv_problem *problem) noexcept nogil
 
-    const weight_gradient_cutting *weight_gradient_cuttings
+    const cut *cuts
 
-    struct conv_kernels:
+    struct kernel_functions:
         task_kernel *run
         task_kernel *lay_out
 
     struct typed_kernels:
-        conv_kernels *conv
-        conv_kernels phases
-        task_kernel *phases_stack
-        task_kernel **weight_gradient_run
-        task_kernel *input_gradient_run
-        task_kernel *sum_parts_run
-        task_kernel *im2col_run
-        task_kernel *col2im_run
+        kernel_functions *kernels
+        task_kernel *turn
+        task_kernel *stack
+        task_kernel *sum_parts
+        task_kernel *im2col
+        task_kernel *col2im
         void (*pack_panel)(const conv_problem *, const panel *, const void *image, void *rows) noexcept nogil
         void (*add_panel)(const conv_problem *, const panel *, const void *rows, void *image) noexcept nogil
         double (*fma_burst)(ptrdiff_t rounds) noexcept nogil
 
     struct kernels:
         const char *isa
-        typed_kernels float32, float64
+        const typed_kernels *float32
+        const typed_kernels *float64
 
     const kernels *supported_kernels(int index)
     const kernels *active_kernels()
@@ -159,11 +156,9 @@ cdef extern from "phases/phases.h" nogil:
         ptrdiff_t block_count, class_count
         interval positions[3]
         ptrdiff_t band[3]
-        ptrdiff_t stacked, layout, stack_tasks, layout_tasks
+        ptrdiff_t stacked, layout, stack_tasks
         int stacks
 
-    ptrdiff_t phases_task_count(const conv_problem *problem)
-    ptrdiff_t phases_scratch_size(const conv_problem *problem)
     ptrdiff_t phases_stack_scratch_size(const conv_problem *problem)
     void phases_prepare(const conv_problem *problem, phases *phases, phase_class *classes)
 
@@ -191,14 +186,3 @@ cdef extern from "Python.h":
     ptrdiff_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals()
     unsigned long PyThread_get_thread_ident()
-
-cdef extern from "channels/direct_channels.h" nogil:
-    bint direct_channels_fits(const conv_problem *problem)
-cdef extern from "pixels/direct_pixels.h" nogil:
-    bint direct_pixels_fits(const conv_problem *problem)
-cdef extern from "depthwise/depthwise.h" nogil:
-    bint depthwise_fits(const conv_problem *problem)
-cdef extern from "winograd/winograd.h" nogil:
-    bint winograd_fits(const conv_problem *problem)
-cdef extern from "pixels/weight_gradient_pixels.h" nogil:
-    bint weight_gradient_pixels_fits(const conv_problem *problem)

@@ -1,6 +1,6 @@
 # cython: language_level=3
-"""Hands arrays to the C kernels: memory in, C out, the GIL released. Nothing is decided and nothing is checked here
-that a user could get wrong; the Python layer has done both.
+"""Hands arrays to the C kernels and releases the GIL. Nothing is decided here, and nothing that a user could get wrong
+is checked here; the Python layer has done both.
 
 The arrays come through the buffer protocol as contiguous bytes of a known length, so that one function serves every
 rank and both types, without the headers of NumPy.
@@ -40,39 +40,32 @@ def fma_burst(Py_ssize_t itemsize, ptrdiff_t rounds):
 
 
 cdef inline const typed_kernels *kernels_of(Py_ssize_t itemsize) noexcept nogil:
-    return &active_kernels().float32 if itemsize == 4 else &active_kernels().float64
+    return active_kernels().float32 if itemsize == 4 else active_kernels().float64
 
 
 include "_blas.pxi"
 include "_memory.pxi"
 include "_tasks.pxi"
+include "_kernels.pxi"
 include "_problem.pxi"
 include "_gradients.pxi"
 include "_phases.pxi"
 
 
+# Limits of the C layer that Python needs.
 MAX_THREADS = MAX_THREADS_IN_C
-LARGEST_SCRATCH = 2 << 20
-
-
-def fitting_kernels(geometry):
-    cdef conv_problem problem = problem_of(geometry, None)
-    names = ["gemm_conv","weight_gradient_gemm","weight_gradient_channels"]
-    if direct_channels_fits(&problem): names.append("direct_channels")
-    if direct_pixels_fits(&problem): names.append("direct_pixels")
-    if depthwise_fits(&problem): names.append("depthwise")
-    if winograd_fits(&problem): names.append("winograd")
-    if weight_gradient_pixels_fits(&problem): names.append("weight_gradient_pixels")
-    return names
+LARGEST_SCRATCH = LARGEST_SCRATCH_IN_C
+LONGEST_VECTOR = LONGEST_VECTOR_IN_C
+CHANNEL_BLOCK = CHANNEL_BLOCK_IN_C
 
 
 def get_num_threads():
-    """Return the number of threads of calls that do not say otherwise."""
+    """Return the default number of threads."""
     return gemmconv_get_num_threads()
 
 
 def set_num_threads(int threads):
-    """Set the number of threads of calls that do not say otherwise."""
+    """Set the default number of threads."""
     gemmconv_set_num_threads(threads)
 
 

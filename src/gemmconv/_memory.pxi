@@ -1,4 +1,4 @@
-"""Memory that C reads and writes: that of arrays, held while a call needs it, and our own."""
+"""Memory that C reads and writes: that of arrays, held while it is needed, and our own."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
@@ -18,12 +18,12 @@ cdef class Memory:
 
 @cython.final
 cdef class Layout:
-    """Weights as a kernel of one instruction set reads them, in memory on a cache line; and as they came."""
+    """A weight as a kernel of one instruction set reads it, in memory on a cache line; perhaps also as it came."""
 
     cdef void *data
     cdef Py_ssize_t size
     cdef Memory weight
-    cdef const conv_kernels *kernels
+    cdef const kernel_functions *functions
 
     def __cinit__(self, Py_ssize_t size, Memory weight):
         self.data = allocate(size)
@@ -48,6 +48,16 @@ cdef Memory target_of(array, Py_ssize_t size):
     if memory.view.readonly:
         raise ValueError("an array to be written was expected, but a read-only one came")
     return memory
+
+
+cdef Memory bias_of(array, Py_ssize_t size):
+    """Hold a bias, which may be None."""
+    return None if array is None else memory_of(array, size)
+
+
+cdef const void *address_of(Memory memory):
+    """Return where held memory begins, or NULL for None."""
+    return NULL if memory is None else memory.view.buf
 
 
 cdef void *allocate(size_t size) except? NULL:

@@ -2,18 +2,15 @@
 
 
 @cython.final
-cdef class Phases:
+cdef class Phases(Computation):
     """The gradient of the input of one convolution of arrays of one type: `cut` comes from phases.py."""
 
-    cdef conv_problem problem
     cdef phases phases
     cdef phase_block *blocks
     cdef phase_class *classes
-    cdef readonly Py_ssize_t itemsize
 
     def __cinit__(self, geometry, Py_ssize_t itemsize, cut):
-        self.itemsize = itemsize
-        self.problem = problem_of(geometry, None)
+        self.prepare(geometry, None, itemsize, "phases", INPUT_GRADIENT)
         self.problem.phases = &self.phases
         self.phases.block_count = len(cut.blocks)
         self.phases.class_count = sum([len(block.classes) for block in cut.blocks])
@@ -39,82 +36,51 @@ cdef class Phases:
         free(self.blocks)
         free(self.classes)
 
-    @property
-    def task_count(self):
-        """The number of tasks of one call."""
-        return phases_task_count(&self.problem)
-
-    @property
-    def scratch_bytes(self):
-        """The memory that a thread needs beside the arrays."""
-        return phases_scratch_size(&self.problem) * self.itemsize
-
-    @property
-    def layout_bytes(self):
-        """The size of the laid-out weights."""
-        return self.phases.layout * self.itemsize
-
-    def stack(self, weight, out, int threads=1):
-        """Write the weights of all classes to `out`: the channels exchanged, the taps in reverse."""
-        cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
-        cdef Memory target = target_of(out, self.phases.stacked * self.itemsize)
-        self.stack_into(memory, target.view.buf, threads)
-
-    def lay_out(self, weight, int threads=1):
-        """Return the weights as `run` reads them. They serve any batch."""
+    cpdef lay_out(self, weight, int threads=1):
+        """Return the weight as `run` reads it. It serves any batch."""
         cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
         cdef Layout layout = Layout(self.layout_bytes, None)
-        layout.kernels = &kernels_of(self.itemsize).phases
+        layout.functions = self.functions()
         cdef conv_problem problem = self.problem
-        cdef operation lay_out = operation(
-            layout.kernels.lay_out, self.phases.layout_tasks, phases_stack_scratch_size(&problem)
-        )
-        if self.layout_bytes < BYTES_WORTH_THREADS:
-            threads = 1
+        problem.weight, problem.output = memory.view.buf, layout.data
+        cdef ptrdiff_t scratch_size = phases_stack_scratch_size(&problem)
         cdef void *stacked = allocate(self.phases.stacked * self.itemsize if self.phases.stacks else 0)
         try:
-            if self.phases.stacks:
-                self.stack_into(memory, stacked, threads)
-            problem.input, problem.weight = stacked, memory.view.buf
-            problem.output = layout.data
-            run_tasks(&problem, &lay_out, self.itemsize, threads)
+            if stacked != NULL:
+                self.stack(memory, stacked, threads)
+            problem.input = stacked
+            run_tasks(
+                &problem,
+                layout.functions.lay_out,
+                self.cut.layout_task_count(&problem),
+                scratch_size,
+                self.itemsize,
+                threads_for(layout.size, threads),
+            )
         finally:
             free_lines(stacked)
         return layout
 
+    cdef int stack(self, Memory weight, void *stacked, int threads) except -1:
+        """Write the weights of all classes that are stacked, as csrc/phases/phases.h says."""
+        cdef conv_problem problem = self.problem
+        problem.weight, problem.output = weight.view.buf, stacked
+        return run_tasks(
+            &problem,
+            kernels_of(self.itemsize).stack,
+            self.phases.stack_tasks,
+            phases_stack_scratch_size(&problem),
+            self.itemsize,
+            threads_for(weight.view.len, threads),
+        )
+
     def run(self, grad_output, weight, bias, out, int threads=1):
-        """Compute the gradient of the input, plus `bias`, one for each of its channels, which may be None.
+        """Compute the gradient of the input from that of the output, plus a bias per channel or None.
 
         All of `out` is written; `weight` may be laid out already.
         """
-        cdef conv_problem problem = self.problem
-        cdef Memory grad_memory = memory_of(grad_output, y_bytes(&self.problem, self.itemsize))
-        cdef Memory out_memory = target_of(out, x_bytes(&self.problem, self.itemsize))
-        cdef Memory bias_memory = None
-        if bias is not None:
-            bias_memory = memory_of(bias, problem.in_channels * self.itemsize)
-            problem.bias = bias_memory.view.buf
-        cdef Layout layout = weight if isinstance(weight, Layout) else self.lay_out(weight, threads)
-        if layout.size != self.layout_bytes:
-            raise ValueError(f"a layout of {self.layout_bytes} bytes was expected, but one of {layout.size} came")
-        problem.gradient = grad_memory.view.buf
-        problem.weight = layout.data
-        problem.output = out_memory.view.buf
-        cdef operation phases = operation(
-            layout.kernels.run, phases_task_count(&problem), phases_scratch_size(&problem)
-        )
-        run_tasks(&problem, &phases, self.itemsize, threads)
-
-    cdef int stack_into(self, Memory weight, void *stacked, int threads) except -1:
-        cdef conv_problem problem = self.problem
-        problem.weight = weight.view.buf
-        problem.output = stacked
-        cdef operation stack = operation(
-            kernels_of(self.itemsize).phases_stack, self.phases.stack_tasks, phases_stack_scratch_size(&problem)
-        )
-        if weight.view.len < BYTES_WORTH_THREADS:
-            threads = 1
-        return run_tasks(&problem, &stack, self.itemsize, threads)
+        laid_out = weight if isinstance(weight, Layout) else self.lay_out(weight, threads)
+        self.compute_input_gradient(grad_output, laid_out, bias, out, threads)
 
 
 cdef int set_block(phase_block *block, made) except -1:
@@ -125,13 +91,13 @@ cdef int set_block(phase_block *block, made) except -1:
     return 0
 
 
-cdef int set_class(phase_class *number, block, made) except -1:
-    number.problem = problem_of(made.geometry, made.tiling)
-    number.kernel = <int>(cutting_of(made.kernel.name) - cuttings)
-    number.first_group, number.first_channel = block.first_group, block.first_channel
+cdef int set_class(phase_class *target, block, made) except -1:
+    target.problem = problem_of(made.geometry, made.tiling)
+    target.kernel = <int>(cut_of(made.kernel.name, CONVOLUTION) - cuts)
+    target.first_group, target.first_channel = block.first_group, block.first_channel
     for axis in range(3):
-        number.first_phase[axis] = made.first_phase[axis]
-        number.phases[axis] = made.phases[axis]
-        number.lead[axis] = made.lead[axis]
-        number.inside[axis].first, number.inside[axis].end = made.inside[axis]
+        target.first_phase[axis] = made.first_phase[axis]
+        target.phases[axis] = made.phases[axis]
+        target.lead[axis] = made.lead[axis]
+        target.inside[axis].first, target.inside[axis].end = made.inside[axis]
     return 0

@@ -1,4 +1,4 @@
-"""Running the tasks of an operation on the thread pool, with an eye on the signals."""
+"""Running tasks on the thread pool, and looking at signals meanwhile."""
 
 import atexit
 import os
@@ -19,39 +19,35 @@ os.register_at_fork(after_in_child=_after_fork)
 # The caller looks at the signals after about this many of its own operations: 5 to 50 ms.
 cdef double OPERATIONS_BETWEEN_SIGNALS = 5e8
 
-
-cdef struct operation:
-    # What is computed: a kernel, its number of tasks, and the elements of scratch of each.
-    task_kernel *run
-    ptrdiff_t task_count
-    ptrdiff_t scratch_size
+# Weights smaller than this are laid out by the caller alone.
+cdef Py_ssize_t BYTES_WORTH_THREADS = 1 << 18
 
 
-cdef struct call:
-    # What the tasks of one call share; scratch_size is in bytes.
+cdef struct shared_by_tasks:
+    # What all tasks of a job read; each thread has `scratch_bytes` of the scratch.
     const conv_problem *problem
     task_kernel *run
     char *scratch
-    size_t scratch_size
+    size_t scratch_bytes
 
 
-cdef struct attention:
-    # To signals: after how many of its tasks the caller looks at them, and how many are left until then.
+cdef struct signal_watch:
+    # The caller looks at the signals after `period` of its tasks, next after `tasks_left`.
     ptrdiff_t period, tasks_left
 
 
 cdef void run_task(const void *context, ptrdiff_t task, int thread) noexcept nogil:
-    cdef const call *shared = <const call *>context
-    shared.run(shared.problem, task, shared.scratch + thread * shared.scratch_size)
+    cdef const shared_by_tasks *shared = <const shared_by_tasks *>context
+    shared.run(shared.problem, task, shared.scratch + thread * shared.scratch_bytes)
 
 
 cdef int keep_going(void *state) noexcept nogil:
     """Ctrl-C ends a long call: when a signal's handler has raised, no more tasks are begun."""
-    cdef attention *signals = <attention *>state
-    signals.tasks_left -= 1
-    if signals.tasks_left:
+    cdef signal_watch *watch = <signal_watch *>state
+    watch.tasks_left -= 1
+    if watch.tasks_left:
         return 1
-    signals.tasks_left = signals.period
+    watch.tasks_left = watch.period
     with gil:
         return PyErr_CheckSignals() == 0
 
@@ -67,22 +63,33 @@ cdef ptrdiff_t tasks_between_signals(ptrdiff_t task_count, double operations, bi
     return 1 + <ptrdiff_t>(OPERATIONS_BETWEEN_SIGNALS * task_count / operations)
 
 
-cdef int run_tasks(const conv_problem *problem, const operation *operation, Py_ssize_t itemsize, int threads) except -1:
-    """Run every task of an operation on at most `threads` threads."""
+cdef int threads_for(Py_ssize_t weight_bytes, int threads):
+    """Return how many threads lay out a weight of this size."""
+    return 1 if weight_bytes < BYTES_WORTH_THREADS else threads
+
+
+cdef int run_tasks(
+    const conv_problem *problem,
+    task_kernel *run,
+    ptrdiff_t task_count,
+    ptrdiff_t scratch_size,
+    Py_ssize_t itemsize,
+    int threads,
+) except -1:
+    """Run all tasks of a problem on at most `threads` threads; each task needs `scratch_size` elements of scratch."""
     cdef double operations = 2.0 * problem.batch * problem.out_channels * volume(problem.out_size)
     operations *= reduction_length(problem)
-    cdef ptrdiff_t task_count = operation.task_count
     threads = max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
-    cdef size_t scratch_size = operation.scratch_size * itemsize
-    scratch_size = (scratch_size + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
-    cdef call shared = call(problem, operation.run, NULL, scratch_size)
+    cdef size_t scratch_bytes = scratch_size * itemsize
+    scratch_bytes = (scratch_bytes + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
+    cdef shared_by_tasks shared = shared_by_tasks(problem, run, NULL, scratch_bytes)
     cdef bint in_main_thread = PyThread_get_thread_ident() == main_thread
-    cdef attention signals
-    signals.period = signals.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
+    cdef signal_watch watch
+    watch.period = watch.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
     cdef job tasks
     tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
-    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &signals, in_main_thread
-    shared.scratch = <char *>allocate(threads * scratch_size)
+    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &watch, in_main_thread
+    shared.scratch = <char *>allocate(threads * scratch_bytes)
     cdef int finished
     with nogil:
         finished = thread_pool_run(&tasks, threads)

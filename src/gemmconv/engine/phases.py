@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import gcd, prod
 from typing import NamedTuple
 
-from .._gemmconv import LARGEST_SCRATCH, Phases
+from .._gemmconv import CHANNEL_BLOCK, LARGEST_SCRATCH, Phases
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
 from .costs import Counts
@@ -39,8 +39,6 @@ LEAST_POSITIONS = 128
 # The fewest products, for each element of the gradient of the output, of a block of channels that is made smaller to
 # get more tasks. Each block reads the gradient of the output.
 LEAST_PRODUCTS = 288
-# The channels of a block are a multiple of this, if there is room: direct_channels takes this number at a time.
-CHANNEL_BLOCK = 64
 # Factors on the estimated time of a kernel. direct_pixels is slower in bands, because it reads all weights again for
 # every few vectors of positions.
 PREFERENCE = {"direct_pixels": 1.15}

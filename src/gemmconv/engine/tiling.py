@@ -13,6 +13,7 @@ from __future__ import annotations
 from math import inf, prod
 from typing import NamedTuple
 
+from .._gemmconv import CHANNEL_BLOCK
 from ..checks.geometry import Geometry
 from .blas import gemm_path
 
@@ -114,8 +115,6 @@ SUMS = 16
 LEAST_SUMMED = 64
 # Direct convolution: about the number of output positions of a task.
 BAND_PIXELS = 256
-# Direct convolution: the output channels of a task are a multiple of this.
-CHANNEL_BLOCK = 64
 # Winograd: an image with fewer tiles than this is estimated as if it had this number of tiles. Reading the weights then
 # takes most of the time.
 FEW_TILES = 6
