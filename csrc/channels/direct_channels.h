@@ -4,12 +4,12 @@
  * are laid out beforehand, so that a row of vectors belongs to one tap of one channel. Of the input, a slice of the
  * channels at a time is packed into rows with their padding:
  *
- *     layout  [group][block][part][channel, kd, kh, kw][lane]     a part: the channels whose sums fit the registers
- *     packed  [channel][slot][column]                             a slot: one row of the input, see struct band
- *     tiles   [part][pixel][lane]                                 the sums
+ *     layout  [group][block][strip][channel, kd, kh, kw][lane]    a strip: the channels whose sums fit the registers
+ *     packed  [channel][slot][column]                             a slot: one row of the input
+ *     tiles   [strip][pixel][lane]                                the sums
  *
  *                                   one tap of one channel
- *                     part of the layout   w w w w | w w w w | ...      lanes: output channels
+ *                    strip of the layout   w w w w | w w w w | ...      lanes: output channels
  *                                          -----------------
  *          packed[pixel 0]   x             + + + +   + + + +
  *          packed[pixel 1]   x             + + + +   + + + +            sums, in registers for a whole slice
@@ -25,23 +25,24 @@
 #define GEMMCONV_DIRECT_CHANNELS_H
 
 #include "problem.h"
+#include "rows.h"
 
+/* The tile, what is packed and the weights of a slice share the second-level cache. */
 enum {
-    CHANNEL_BLOCK = 64, /* a multiple of every part */
-    MOST_LANES = 16,
-    BAND_PIXELS = 256,        /* about so many share what is read of the layout */
-    TILE_ELEMENTS = 96 << 10, /* tile, packed and the weights of a slice share the second-level cache */
-    PACKED_ELEMENTS = 64 << 10,
-    SLICE_TAPS = 576,
-    MOST_CHANNELS = 6144, /* output channels of a group */
-    MOST_TAPS = 4096,     /* of a kernel */
-    PLACE_ELEMENTS = 2 * sizeof(ptrdiff_t) / sizeof(float),
+    CHANNEL_BLOCK = 64,         /* output channels of a block of the layout: a multiple of every strip */
+    CHANNELS_BAND = 256,        /* output positions of a band, about: they share what is read of the layout */
+    CHANNELS_TILES = 96 << 10,  /* elements of the tiles of all channels, at most */
+    CHANNELS_PACKED = 64 << 10, /* elements that are packed of a slice, at most */
+    CHANNELS_SLICE_TAPS = 576,  /* taps of all channels of a slice, at most, unless it has one channel */
+    CHANNELS_MOST = 6144,       /* output channels of a group, at most */
+    CHANNELS_TAPS = 4096,       /* taps of a kernel, at most */
+    CHANNELS_PLACE = 2 * sizeof(ptrdiff_t) / sizeof(float), /* elements that a struct channels_place takes, at most */
 };
 
 /* How much of the output a band is, and where the rows of the input that it reads lie in packed: output row r reads for
  * tap (kd, kh) the slot kd * depth_step + kh * tap_step + r * row_step. Rows that several taps read are packed once,
  * unless the taps are so far apart that the rows between them would be more. */
-struct band {
+struct channels_band {
     ptrdiff_t rows, columns;
     ptrdiff_t depth_step, tap_step, row_step;
     ptrdiff_t slots, pitch;
@@ -49,18 +50,18 @@ struct band {
 };
 
 /* Output positions of a row that are computed together, and the taps along the row that they need. */
-struct pixels {
+struct channels_pixels {
     ptrdiff_t first, end;
     struct interval taps;
 };
 
 /* The taps of the kernel that some pixels need. */
-struct taps {
+struct channels_taps {
     struct interval axis[AXES];
 };
 
 /* Where one of them is, in packed and in the layout. */
-struct tap_place {
+struct channels_place {
     ptrdiff_t packed, layout;
 };
 
@@ -69,12 +70,13 @@ static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
     return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
 }
 
-/* A band of so many rows and columns, and its slices. */
-static inline struct band band_of_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
+/* A band of `rows` and `columns`, and its slices. */
+static inline struct channels_band channels_band_of_size(const struct conv_problem *problem, ptrdiff_t rows,
+                                                         ptrdiff_t columns)
 {
     const ptrdiff_t *stride = problem->stride, *dilation = problem->dilation, *kernel = problem->kernel;
     const ptrdiff_t shared = (rows - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1, separate = rows * kernel[1];
-    struct band band = {
+    struct channels_band band = {
         .rows = rows,
         .columns = columns,
         .depth_step = min_size(shared, separate),
@@ -83,24 +85,25 @@ static inline struct band band_of_size(const struct conv_problem *problem, ptrdi
         .slots = kernel[0] * min_size(shared, separate),
         .pitch = (columns - 1) * stride[2] + (kernel[2] - 1) * dilation[2] + 1,
     };
-    const ptrdiff_t channels = min_size(PACKED_ELEMENTS / (band.slots * band.pitch), SLICE_TAPS / volume(kernel));
+    const ptrdiff_t channels =
+        min_size(CHANNELS_PACKED / (band.slots * band.pitch), CHANNELS_SLICE_TAPS / volume(kernel));
     band.channels = equal_part(group_in_channels(problem), channels);
     return band;
 }
 
-/* Two rows at least, so that those of a kernel are not all packed again for the next one; but no more than fit, and
- * only what a row takes of one channel may be more than is packed at a time. */
-static inline struct band band_of(const struct conv_problem *problem)
+/* A band has at least two rows, so that those of a kernel are not all packed again for the next one; but only as many
+ * as fit. Where one row of one channel is more than CHANNELS_PACKED, the band is that row. */
+static inline struct channels_band channels_band_of(const struct conv_problem *problem)
 {
-    const ptrdiff_t pixels = min_size(BAND_PIXELS, TILE_ELEMENTS / CHANNEL_BLOCK / channel_blocks(problem));
+    const ptrdiff_t pixels = min_size(CHANNELS_BAND, CHANNELS_TILES / CHANNEL_BLOCK / channel_blocks(problem));
     const ptrdiff_t columns = equal_part(problem->out_size[2], pixels);
-    const ptrdiff_t least = 2 * columns * channel_blocks(problem) * CHANNEL_BLOCK <= TILE_ELEMENTS ? 2 : 1;
+    const ptrdiff_t least = 2 * columns * channel_blocks(problem) * CHANNEL_BLOCK <= CHANNELS_TILES ? 2 : 1;
     ptrdiff_t rows = equal_part(problem->out_size[1], max_size(pixels / columns, least));
-    struct band band = band_of_size(problem, rows, columns);
+    struct channels_band band = channels_band_of_size(problem, rows, columns);
 
-    while (rows > 1 && band.slots * band.pitch > PACKED_ELEMENTS) {
+    while (rows > 1 && band.slots * band.pitch > CHANNELS_PACKED) {
         rows = (rows + 1) / 2;
-        band = band_of_size(problem, rows, columns);
+        band = channels_band_of_size(problem, rows, columns);
     }
     return band;
 }
@@ -110,46 +113,47 @@ static inline struct band band_of(const struct conv_problem *problem)
 static inline int direct_channels_fits(const struct conv_problem *problem)
 {
     const ptrdiff_t columns =
-        min_size(problem->out_size[2], BAND_PIXELS) * problem->stride[2] + problem->kernel[2] * problem->dilation[2];
-    return problem->kernel[0] * problem->kernel[1] * columns <= PACKED_ELEMENTS &&
-           group_out_channels(problem) <= MOST_CHANNELS && volume(problem->kernel) <= MOST_TAPS;
+        min_size(problem->out_size[2], CHANNELS_BAND) * problem->stride[2] + problem->kernel[2] * problem->dilation[2];
+    return problem->kernel[0] * problem->kernel[1] * columns <= CHANNELS_PACKED &&
+           group_out_channels(problem) <= CHANNELS_MOST && volume(problem->kernel) <= CHANNELS_TAPS;
 }
 
 /* The blocks of channels that tasks of the same band share. */
-static inline ptrdiff_t blocks_per_task(const struct conv_problem *problem)
+static inline ptrdiff_t channels_blocks_per_task(const struct conv_problem *problem)
 {
     return ceil_div(problem->tiling.block, CHANNEL_BLOCK);
 }
 
 static inline ptrdiff_t direct_channels_task_count(const struct conv_problem *problem)
 {
-    const struct band band = band_of(problem);
+    const struct channels_band band = channels_band_of(problem);
     return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], band.rows) *
-           ceil_div(problem->out_size[2], band.columns) * ceil_div(channel_blocks(problem), blocks_per_task(problem));
+           ceil_div(problem->out_size[2], band.columns) *
+           ceil_div(channel_blocks(problem), channels_blocks_per_task(problem));
 }
 
-static inline ptrdiff_t packed_size(const struct band *band)
+static inline ptrdiff_t channels_packed_size(const struct channels_band *band)
 {
-    return ceil_div(band->channels * band->slots * band->pitch, CHANNEL_BLOCK) * CHANNEL_BLOCK;
+    return round_up(band->channels * band->slots * band->pitch, CHANNEL_BLOCK);
 }
 
 /* The rows of a tile: of the last square that is transposed, all but one may lie beyond the last pixel. */
-static inline ptrdiff_t tile_rows(const struct band *band)
+static inline ptrdiff_t channels_tile_rows(const struct channels_band *band)
 {
-    return (ceil_div(band->rows * band->columns, MOST_LANES) + 1) * MOST_LANES;
+    return round_up(band->rows * band->columns, LONGEST_VECTOR) + LONGEST_VECTOR;
 }
 
-/* Sums that are complete after one slice need the tile of no more than one part at a time. */
-static inline ptrdiff_t tiles_size(const struct conv_problem *problem, const struct band *band)
+/* Sums that are complete after one slice need the tile of only one strip at a time. */
+static inline ptrdiff_t channels_tiles_size(const struct conv_problem *problem, const struct channels_band *band)
 {
-    const ptrdiff_t blocks = band->channels < group_in_channels(problem) ? blocks_per_task(problem) : 1;
-    return tile_rows(band) * blocks * CHANNEL_BLOCK;
+    const ptrdiff_t blocks = band->channels < group_in_channels(problem) ? channels_blocks_per_task(problem) : 1;
+    return channels_tile_rows(band) * blocks * CHANNEL_BLOCK;
 }
 
 static inline ptrdiff_t direct_channels_scratch_size(const struct conv_problem *problem)
 {
-    const struct band band = band_of(problem);
-    return packed_size(&band) + tiles_size(problem, &band) + PLACE_ELEMENTS * volume(problem->kernel);
+    const struct channels_band band = channels_band_of(problem);
+    return channels_packed_size(&band) + channels_tiles_size(problem, &band) + CHANNELS_PLACE * volume(problem->kernel);
 }
 
 static inline ptrdiff_t direct_channels_layout_size(const struct conv_problem *problem)
@@ -163,18 +167,18 @@ static inline ptrdiff_t direct_channels_layout_task_count(const struct conv_prob
     return problem->groups * channel_blocks(problem);
 }
 
-/* The taps along an axis that find an element of the input for any output position in [first, last]; at least one,
- * which may find padding. */
-static inline struct interval taps_inside(const struct conv_problem *problem, int axis, ptrdiff_t first, ptrdiff_t last)
+/* The taps along an axis that find an element of the input for some output position from `first` to `last`; or tap 0,
+ * which finds padding, if there are none. */
+static inline struct interval channels_taps_inside(const struct conv_problem *problem, int axis, ptrdiff_t first,
+                                                   ptrdiff_t last)
 {
-    const ptrdiff_t stride = problem->stride[axis], dilation = problem->dilation[axis];
-    const ptrdiff_t before = problem->pad_before[axis], kernel = problem->kernel[axis];
-    const ptrdiff_t begin = max_size(ceil_div(before - last * stride, dilation), 0);
-    const ptrdiff_t end = min_size(ceil_div(problem->in_size[axis] + before - first * stride, dilation), kernel);
+    const ptrdiff_t size = problem->in_size[axis], dilation = problem->dilation[axis], taps = problem->kernel[axis];
+    const ptrdiff_t begin = positions_inside(size, dilation, input_position(problem, axis, last, 0), taps).first;
+    const ptrdiff_t end = positions_inside(size, dilation, input_position(problem, axis, first, 0), taps).end;
     return begin < end ? (struct interval){begin, end} : (struct interval){0, 1};
 }
 
-static inline int same_taps(const struct taps *a, const struct taps *b)
+static inline int channels_same_taps(const struct channels_taps *a, const struct channels_taps *b)
 {
     int same = 1;
     for (int axis = 0; axis < AXES; axis++)
@@ -183,7 +187,7 @@ static inline int same_taps(const struct taps *a, const struct taps *b)
 }
 
 /* The first output position after `at` along the width at which other taps lie inside the input; or out_size. */
-static inline ptrdiff_t end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
+static inline ptrdiff_t channels_end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
 {
     const ptrdiff_t stride = problem->stride[2], dilation = problem->dilation[2], before = problem->pad_before[2];
     const ptrdiff_t first = ceil_div(before - at * stride, dilation);
@@ -197,10 +201,10 @@ static inline ptrdiff_t end_of_same_taps(const struct conv_problem *problem, ptr
     return max_size(change, at + 1);
 }
 
-/* Cut the positions of a row that a band covers into pixels: at most `most` at a time, all of which need the same taps,
- * but where these change every few positions. Returns their number. */
-static inline ptrdiff_t find_pixels(const struct conv_problem *problem, ptrdiff_t first, ptrdiff_t end, ptrdiff_t most,
-                                    struct pixels pixels[BAND_PIXELS])
+/* Cut the positions of a row that a band covers into pixels, at most `most` at a time. They need the same taps, unless
+ * these change after every few positions. Returns their number. */
+static inline ptrdiff_t channels_find_pixels(const struct conv_problem *problem, ptrdiff_t first, ptrdiff_t end,
+                                             ptrdiff_t most, struct channels_pixels pixels[CHANNELS_BAND])
 {
     const ptrdiff_t few = 4;
     ptrdiff_t count = 0;
@@ -208,12 +212,12 @@ static inline ptrdiff_t find_pixels(const struct conv_problem *problem, ptrdiff_
     for (; first < end; first = pixels[count++].end) {
         ptrdiff_t same = first;
         while (same < end && same - first < few)
-            same = end_of_same_taps(problem, same);
+            same = channels_end_of_same_taps(problem, same);
         if (end - same < few)
             same = end;
         pixels[count].first = first;
         pixels[count].end = first + equal_part(same - first, most);
-        pixels[count].taps = taps_inside(problem, 2, first, pixels[count].end - 1);
+        pixels[count].taps = channels_taps_inside(problem, 2, first, pixels[count].end - 1);
     }
     return count;
 }

@@ -3,7 +3,7 @@
  *     dK[o, c, tap] = sum over positions p of gradient[o, p] * x[c, where tap reads for p]
  *
  * A task computes a block of dK, some input channels and taps for a block of output channels of one group, for one part
- * of the sum (see weight_gradient.h). It goes through the output positions a tile at a time, and transposes the
+ * of the sum (see parts.h). It goes through the output positions a tile at a time, and transposes the
  * gradient there, so that the channels of a position are a row of vectors; x is read where it is:
  *
  *     tile      [position][lane]                  the gradient, for the channels whose sums fit the registers
@@ -38,16 +38,16 @@
 #include "parts.h"
 
 enum {
-    CHANNEL_GRADIENT_TILE = 512,     /* positions of a tile, at most */
-    CHANNEL_GRADIENT_ROWS = 6,       /* of a register block */
-    CHANNEL_GRADIENT_GROUP = 24,     /* rows of a group of taps, at most, unless it is one tap */
-    CHANNEL_GRADIENT_LEAST = 128,    /* rows of a task: with fewer, transposing the gradient would not pay; */
-    CHANNEL_GRADIENT_MOST = 512,     /* with more, they would leave the second-level cache */
-    CHANNEL_GRADIENT_WORK = 1 << 21, /* multiplications that a task should have */
+    GRADIENT_CHANNELS_TILE = 512,     /* positions of a tile, at most */
+    GRADIENT_CHANNELS_BUNDLE = 24,    /* rows of a bundle of taps, at most, unless it is one tap */
+    GRADIENT_CHANNELS_LEAST = 128,    /* rows of a task, at least: fewer would not pay for transposing the gradient */
+    GRADIENT_CHANNELS_MOST = 512,     /* rows of a task, at most: more would leave the second-level cache */
+    GRADIENT_CHANNELS_LITTLE = 6,     /* channels of a task, at least: the rows of a register block */
+    GRADIENT_CHANNELS_WORK = 1 << 21, /* multiplications that a task should have */
 };
 
 /* How dK and the output positions are cut. */
-struct channel_gradient_cut {
+struct gradient_channels_cut {
     ptrdiff_t channels, taps;         /* of a task, */
     ptrdiff_t slices, tap_slices;     /* and the number of such slices */
     ptrdiff_t lines, columns, pieces; /* of a tile, and the pieces of a line */
@@ -55,46 +55,46 @@ struct channel_gradient_cut {
 };
 
 /* `count` positions of a tile, from `position` on, for which a tap reads x from `from` on. */
-struct channel_gradient_span {
+struct gradient_channels_span {
     ptrdiff_t from, position, count;
 };
 
 /* The lines of the output: the rows of all images. */
-static inline ptrdiff_t channel_gradient_lines(const struct conv_problem *problem)
+static inline ptrdiff_t gradient_channels_lines(const struct conv_problem *problem)
 {
     return problem->batch * problem->out_size[0] * problem->out_size[1];
 }
 
-/* The tasks that there should be. */
-static inline ptrdiff_t channel_gradient_wanted(const struct conv_problem *problem)
+/* The number of tasks that there should be. */
+static inline ptrdiff_t gradient_channels_wanted(const struct conv_problem *problem)
 {
     const double work =
-        (double)channel_gradient_lines(problem) * (double)problem->out_size[2] * (double)weight_size(problem);
-    const double tasks = work / CHANNEL_GRADIENT_WORK;
+        (double)gradient_channels_lines(problem) * (double)problem->out_size[2] * (double)weight_size(problem);
+    const double tasks = work / GRADIENT_CHANNELS_WORK;
     return tasks < GRADIENT_TASKS ? (ptrdiff_t)tasks + 1 : GRADIENT_TASKS;
 }
 
-/* Both dK and the positions are cut: the positions as far as there may be parts; dK for the rest, as long as its
- * blocks have enough rows. */
-static inline struct channel_gradient_cut channel_gradient_cut_of(const struct conv_problem *problem)
+/* Both dK and the positions are cut, to make tasks. The positions are cut into as many parts as are allowed, and dK for
+ * the rest, as long as its blocks have enough rows. */
+static inline struct gradient_channels_cut gradient_channels_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t taps = volume(problem->kernel), channels = group_in_channels(problem);
-    const ptrdiff_t lines = max_size(channel_gradient_lines(problem), 1), wanted = channel_gradient_wanted(problem);
-    struct channel_gradient_cut cut = {
-        .taps = equal_part(taps, CHANNEL_GRADIENT_LEAST),
-        .columns = equal_part(problem->out_size[2], CHANNEL_GRADIENT_TILE),
+    const ptrdiff_t lines = max_size(gradient_channels_lines(problem), 1), wanted = gradient_channels_wanted(problem);
+    struct gradient_channels_cut cut = {
+        .taps = equal_part(taps, GRADIENT_CHANNELS_LEAST),
+        .columns = equal_part(problem->out_size[2], GRADIENT_CHANNELS_TILE),
     };
     cut.tap_slices = ceil_div(taps, cut.taps);
     cut.pieces = ceil_div(problem->out_size[2], cut.columns);
-    cut.lines = cut.pieces > 1 ? 1 : equal_part(lines, CHANNEL_GRADIENT_TILE / cut.columns);
+    cut.lines = cut.pieces > 1 ? 1 : equal_part(lines, GRADIENT_CHANNELS_TILE / cut.columns);
     cut.tiles = ceil_div(lines, cut.lines) * cut.pieces;
 
     const ptrdiff_t blocks = problem->groups * channel_blocks(problem) * cut.tap_slices;
     const ptrdiff_t parts = max_size(min_size(PARTS_ELEMENTS / weight_size(problem), cut.tiles), 1);
-    const ptrdiff_t least = max_size(ceil_div(CHANNEL_GRADIENT_LEAST, cut.taps), CHANNEL_GRADIENT_ROWS);
-    const ptrdiff_t most = max_size(CHANNEL_GRADIENT_MOST / cut.taps, CHANNEL_GRADIENT_ROWS);
-    const ptrdiff_t share = ceil_div(channels, ceil_div(wanted, blocks * parts));
-    cut.channels = equal_part(channels, min_size(max_size(share, least), most));
+    const ptrdiff_t least = max_size(ceil_div(GRADIENT_CHANNELS_LEAST, cut.taps), GRADIENT_CHANNELS_LITTLE);
+    const ptrdiff_t most = max_size(GRADIENT_CHANNELS_MOST / cut.taps, GRADIENT_CHANNELS_LITTLE);
+    const ptrdiff_t enough = ceil_div(channels, ceil_div(wanted, blocks * parts));
+    cut.channels = equal_part(channels, min_size(max_size(enough, least), most));
     cut.slices = ceil_div(channels, cut.channels);
     cut.parts = min_size(ceil_div(wanted, blocks * cut.slices), parts);
     return cut;
@@ -102,46 +102,46 @@ static inline struct channel_gradient_cut channel_gradient_cut_of(const struct c
 
 static inline ptrdiff_t weight_gradient_channels_parts(const struct conv_problem *problem)
 {
-    return channel_gradient_cut_of(problem).parts;
+    return gradient_channels_cut_of(problem).parts;
 }
 
 static inline ptrdiff_t weight_gradient_channels_task_count(const struct conv_problem *problem)
 {
-    const struct channel_gradient_cut cut = channel_gradient_cut_of(problem);
+    const struct gradient_channels_cut cut = gradient_channels_cut_of(problem);
     return problem->parts * problem->groups * channel_blocks(problem) * cut.tap_slices * cut.slices;
 }
 
-static inline ptrdiff_t channel_gradient_rows_size(const struct channel_gradient_cut *cut)
+static inline ptrdiff_t gradient_channels_rows_size(const struct gradient_channels_cut *cut)
 {
     return cut->channels * cut->taps * CHANNEL_BLOCK;
 }
 
 static inline ptrdiff_t weight_gradient_channels_scratch_size(const struct conv_problem *problem)
 {
-    const struct channel_gradient_cut cut = channel_gradient_cut_of(problem);
-    return channel_gradient_rows_size(&cut) + cut.lines * cut.columns * CHANNEL_BLOCK;
+    const struct gradient_channels_cut cut = gradient_channels_cut_of(problem);
+    return gradient_channels_rows_size(&cut) + cut.lines * cut.columns * CHANNEL_BLOCK;
 }
 
-/* The positions first <= i < end of a piece of a line for which tap kw finds an element of x. */
-static inline struct interval channel_gradient_columns(const struct conv_problem *problem, ptrdiff_t kw,
-                                                       struct interval piece)
+/* The positions of a piece of a line for which tap kw finds an element of x. */
+static inline struct interval gradient_channels_columns(const struct conv_problem *problem, ptrdiff_t kw,
+                                                        struct interval piece)
 {
-    const ptrdiff_t stride = problem->stride[2], first = problem->pad_before[2] - kw * problem->dilation[2];
-    return (struct interval){max_size(ceil_div(first, stride), piece.first),
-                             min_size(ceil_div(problem->in_size[2] + first, stride), piece.end)};
+    const struct interval inside = positions_inside(
+        problem->in_size[2], problem->stride[2], input_position(problem, 2, piece.first, kw), interval_length(&piece));
+    return (struct interval){piece.first + inside.first, piece.first + inside.end};
 }
 
 /* Whether they are the same for all taps of a row of the kernel. */
-static inline int channel_gradient_same_columns(const struct conv_problem *problem, struct interval piece)
+static inline int gradient_channels_same_columns(const struct conv_problem *problem, struct interval piece)
 {
-    const struct interval first = channel_gradient_columns(problem, 0, piece);
-    const struct interval last = channel_gradient_columns(problem, problem->kernel[2] - 1, piece);
+    const struct interval first = gradient_channels_columns(problem, 0, piece);
+    const struct interval last = gradient_channels_columns(problem, problem->kernel[2] - 1, piece);
     return first.first == last.first && first.end == last.end;
 }
 
-/* Whether the spans of two taps are the same but for where they read x, and there all are as far apart. */
-static inline int channel_gradient_same_spans(const struct channel_gradient_span *a,
-                                              const struct channel_gradient_span *b, ptrdiff_t count)
+/* Whether the spans of two taps have the same positions, and read x at the same distance from each other everywhere. */
+static inline int gradient_channels_same_spans(const struct gradient_channels_span *a,
+                                               const struct gradient_channels_span *b, ptrdiff_t count)
 {
     int same = 1;
     for (ptrdiff_t i = 0; i < count; i++)

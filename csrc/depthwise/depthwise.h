@@ -1,35 +1,38 @@
-/* depthwise: convolutions with one input channel per group, where there is nothing to multiply matrices of.
+/* depthwise: convolutions with one input channel per group, which leave no matrices to multiply.
  *
- * A task is a band of output rows, cut into segments of columns if they are long, of one output depth, of a few groups
- * of one image. Rows are read where they are, and a block of outputs stays in registers during the walk over the taps:
+ * A task is a band of output rows, cut into segments of columns if they are long, of one output depth, for a few groups
+ * of one image. Rows are read in place, and a block of outputs stays in registers during the walk over the taps:
  *
  *     table of rows (kernel 3x3)                      block: up to 8 output rows x 1 vector
  *
  *     row 0 -> 0 0 0 0 0 0 0 0 0 0   zeros, above the image
  *     row 1 -> x x x x x x x x x x                    the vector at row j and kernel column kw is loaded once, and
- *     row 2 -> x x[x x x x]x x x x                    multiplied into each output row that reads it:
+ *     row 2 -> x x[x x x x]x x x x                    multiplied for each output row that reads it:
  *     row 3 -> x x x x x x x x x x                        y[r] += weight[j - r, kw] * [x x x x]
  *
  * Rows. With stride sh and dilation dh, whose greatest common divisor is g, the output rows i, i + dh/g, i + 2 dh/g ...
- * read input rows that are dh apart: they are a band together, whose table has the input rows that are dh apart. In the
- * table output rows are `step` = sh/g entries apart and kernel rows 1. If the code has no such step, kernel rows share
- * nothing: the table has the rows of the first kernel row, then those of the second and so on.
+ * read input rows that are dh apart. They are computed together, from a table of input rows that are dh apart: an
+ * output row begins `step` = sh/g entries after the one before, a kernel row reads the entry after the one before. If
+ * there is no code for a step, the kernel rows share no entries: the table has the input rows that the first kernel row
+ * reads, then those of the second and so on.
  *
- *     step 1, 3 output rows    0 1 2 3 4        shared nothing    0 3 6 | 1 4 7 | 2 5 8
+ *     3 output rows and kernel rows      step 1, shared    0 1 2 3 4      step 3, nothing shared    0 3 6 | 1 4 7 | 2 5
+ * 8
  *
- * Columns. The first and last vectors of a row lie partly outside the image: lanes there are masked. With stride 2 the
- * lanes are every second one of two vectors. With a larger stride the rows are copied into scratch, as sw planes one
- * after the other of every sw-th column each, so that the loads of one tap are contiguous; or one plane for every
- * kernel column, if that takes less room (few taps far apart).
+ * Columns. The first and last vectors of a row lie partly outside the image: a mask leaves these lanes out. With stride
+ * 2 the lanes are every second one of two vectors. With a larger stride sw the rows are copied into scratch, split into
+ * sw planes. Plane p holds every sw-th column from p on, so that the loads of one tap are contiguous. If it takes less
+ * room (few taps far apart) there is one plane for each kernel column instead.
  *
- *     sw = 3    | 0 x3 x6 .. | x1 x4 x7 .. | x2 x5 x8 .. |     kernel column 0 reads plane 0, 3 plane 0 at 1
+ *     sw = 3    | x0 x3 x6 .. | x1 x4 x7 .. | x2 x5 x8 .. |     kernel column 0 reads plane 0, column 3 plane 0 from x3
  *
- * Without instructions for masked loads (baseline), narrow rows are copied too, with their zeros.
+ * Without instructions for masked loads (baseline) narrow rows are copied too, with zeros around them.
  *
- * Depth. There is a table of rows for each kernel slice.
+ * Depth. Each kernel slice has a table of rows of its own.
  *
- * The laid-out weights have the taps of each output channel in the order in which they are used; where they are depends
- * on the width of a vector, their number does not. How the work is cut depends on the geometry of one image alone.
+ * The laid-out weights have the taps of each output channel in the order in which they are used. This order depends on
+ * the width of a vector, the number of weights does not. How the work is cut depends on the geometry of one image
+ * alone.
  *
  *     scratch    | columns, passes | addresses of rows | their advance | zeros | copied rows |
  */
@@ -38,61 +41,37 @@
 
 #include <stdint.h>
 
-#include "problem.h"
+#include "rows.h"
 
 enum {
-    DEPTHWISE_LINE = 16,        /* planes are a multiple of so many elements: of a vector of any width */
-    DEPTHWISE_BLOCK = 8,        /* the most output rows, or vectors of one, in registers at a time */
-    DEPTHWISE_SLACK = 512,      /* elements after the copied rows, which may be read and do not matter */
-    DEPTHWISE_SEGMENT = 2048,   /* output columns of a task */
-    DEPTHWISE_COPIED = 256,     /* output columns of a task that copies rows; elements of a narrow row */
-    DEPTHWISE_COPIES = 1 << 16, /* elements of all rows that a task copies, roughly */
-    DEPTHWISE_WAY = 512,        /* elements: half of the addresses after which the sets of the first cache repeat */
-    DEPTHWISE_NEAR = 24,
-    DEPTHWISE_SCRATCH = 1 << 18, /* elements: 2 MiB of double */
-    DEPTHWISE_WORK = 1 << 20,    /* multiplications that are worth a task */
-    DEPTHWISE_TASKS = 8,         /* a task has at most one in so many of the groups */
-    DEPTHWISE_WEIGHTS = 1 << 14, /* weights that a task lays out */
+    DEPTHWISE_BLOCK = 8,           /* the most output rows, or vectors of one row, of a block */
+    DEPTHWISE_SLACK = 512,         /* elements after the copied rows that loads may read, without effect */
+    DEPTHWISE_SEGMENT = 2048,      /* the most output columns of a task that reads rows in place */
+    DEPTHWISE_SPLIT_SEGMENT = 256, /* the most output columns of a task that splits rows into planes */
+    DEPTHWISE_NARROW = 256,        /* the most elements of a row that is copied if there are no masked loads */
+    DEPTHWISE_COPIES = 1 << 16,    /* elements of all rows that a task copies, about */
+    DEPTHWISE_REPEAT = 512,        /* elements (2 KiB of float) after which addresses share sets of the first cache */
+    DEPTHWISE_NEAR = 24,         /* elements by which a distance may miss a multiple of DEPTHWISE_REPEAT and collide */
+    DEPTHWISE_WORK = 1 << 20,    /* multiplications of a task, about */
+    DEPTHWISE_TASKS = 8,         /* the least number of tasks that many groups of an image are cut into */
+    DEPTHWISE_WEIGHTS = 1 << 14, /* weights that a task lays out, about */
 };
-
-/* The even lanes of two vectors. */
-#define DEPTHWISE_EVEN_2 0, 2
-#define DEPTHWISE_EVEN_4 0, 2, 4, 6
-#define DEPTHWISE_EVEN_8 0, 2, 4, 6, 8, 10, 12, 14
-#define DEPTHWISE_EVEN_16 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define DEPTHWISE_ODD_2 1, 3
-#define DEPTHWISE_ODD_4 1, 3, 5, 7
-#define DEPTHWISE_ODD_8 1, 3, 5, 7, 9, 11, 13, 15
-#define DEPTHWISE_ODD_16 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-/* A vector without its first lane, and the first lane of another. */
-#define DEPTHWISE_NEXT_2 1, 2
-#define DEPTHWISE_NEXT_4 1, 2, 3, 4
-#define DEPTHWISE_NEXT_8 1, 2, 3, 4, 5, 6, 7, 8
-#define DEPTHWISE_NEXT_16 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
-#define DEPTHWISE_LANES(which, lanes) DEPTHWISE_##which##_##lanes
-#define DEPTHWISE_EVEN(lanes) DEPTHWISE_LANES(EVEN, lanes)
-#define DEPTHWISE_ODD(lanes) DEPTHWISE_LANES(ODD, lanes)
-#define DEPTHWISE_NEXT(lanes) DEPTHWISE_LANES(NEXT, lanes)
 
 struct depthwise_cut {
-    ptrdiff_t groups, group_blocks; /* groups of a task, tasks that share one piece of all groups */
-    ptrdiff_t columns, segments;
-    ptrdiff_t rows, bands;                         /* rows of a band, bands of a phase */
-    ptrdiff_t phases, spacing, step, row_dilation; /* of the rows */
-    int shared;                                    /* whether kernel rows share entries of the table */
-    ptrdiff_t entries;                             /* of the table for one kernel slice */
-    ptrdiff_t load_stride;                         /* columns between the lanes of a vector as it is loaded */
-    ptrdiff_t planes, plane_step, plane;           /* of a copied row: number, columns between them, elements */
-    ptrdiff_t pitch;                               /* elements between copied rows */
-    int copied, narrow;                            /* whether rows are copied, or where loads have no masks */
+    ptrdiff_t groups, group_blocks; /* groups of a task, tasks for all groups */
+    ptrdiff_t columns, segments;    /* output columns of a task, tasks for all columns */
+    ptrdiff_t rows, bands;          /* output rows of a task, tasks for the rows of a phase */
+    ptrdiff_t phases, spacing;      /* phases of output rows; the rows of a phase are `spacing` apart */
+    ptrdiff_t step, row_dilation;   /* entries between output rows, input rows between entries (see above) */
+    int shared;                     /* whether kernel rows share entries of the table */
+    ptrdiff_t entries;              /* of the table for one kernel slice */
+    ptrdiff_t load_stride;          /* columns between the lanes of a vector as it is loaded */
+    ptrdiff_t planes, plane_step;   /* planes of a copied row, columns between their beginnings */
+    ptrdiff_t plane, pitch;         /* elements of a plane, elements from one copied row to the next */
+    int copied, narrow;             /* whether rows are copied always, or only where there are no masked loads */
 };
 
-static inline ptrdiff_t depthwise_round_up(ptrdiff_t size, ptrdiff_t multiple)
-{
-    return ceil_div(size, multiple) * multiple;
-}
-
-/* The distance of the kernel's columns in input columns, which means nothing if there is but one. */
+/* The distance of the kernel's columns in input columns; it means nothing if there is only one. */
 static inline ptrdiff_t depthwise_column_dilation(const struct conv_problem *problem)
 {
     return problem->kernel[2] == 1 ? 1 : problem->dilation[2];
@@ -104,17 +83,17 @@ static inline ptrdiff_t depthwise_extent(const struct conv_problem *problem)
     return (problem->kernel[2] - 1) * depthwise_column_dilation(problem);
 }
 
-/* Whether rows are taken apart into planes: the smaller strides have code. */
+/* Whether rows are split into planes: there is code for the smaller strides. */
 static inline int depthwise_splits(const struct conv_problem *problem)
 {
     return problem->stride[2] > 2;
 }
 
-/* Whether the rows' distance is so close to a multiple of 2 KiB (of float) that many share one set of the cache. */
+/* Whether rows are so nearly a multiple of 2 KiB (of float) apart that many of them share a set of the cache. */
 static inline int depthwise_collides(const struct conv_problem *problem)
 {
     const ptrdiff_t width = problem->in_size[2];
-    return width >= DEPTHWISE_WAY / 2 && (width + DEPTHWISE_NEAR) % DEPTHWISE_WAY <= 2 * DEPTHWISE_NEAR;
+    return width >= DEPTHWISE_REPEAT / 2 && (width + DEPTHWISE_NEAR) % DEPTHWISE_REPEAT <= 2 * DEPTHWISE_NEAR;
 }
 
 static inline int depthwise_one_row(const struct conv_problem *problem)
@@ -128,30 +107,29 @@ static inline void depthwise_cut_columns(const struct conv_problem *problem, str
     const int splits = depthwise_splits(problem);
 
     cut->copied = splits || (depthwise_collides(problem) && problem->kernel[1] > 1);
-    cut->columns = equal_part(problem->out_size[2], splits ? DEPTHWISE_COPIED : DEPTHWISE_SEGMENT);
-    cut->columns = min_size(depthwise_round_up(cut->columns, DEPTHWISE_LINE), problem->out_size[2]);
+    cut->columns = equal_part(problem->out_size[2], splits ? DEPTHWISE_SPLIT_SEGMENT : DEPTHWISE_SEGMENT);
+    cut->columns = min_size(round_up(cut->columns, LONGEST_VECTOR), problem->out_size[2]);
     cut->segments = ceil_div(problem->out_size[2], cut->columns);
     cut->load_stride = splits ? 1 : stride;
     cut->planes = splits ? stride : 1;
     cut->plane_step = 1;
-    cut->plane = depthwise_round_up(cut->columns, DEPTHWISE_LINE) * cut->load_stride + extent / cut->planes;
-    cut->narrow = !splits && cut->plane <= DEPTHWISE_COPIED;
+    cut->plane = round_up(cut->columns, LONGEST_VECTOR) * cut->load_stride + extent / cut->planes;
+    cut->narrow = !splits && cut->plane <= DEPTHWISE_NARROW;
     if (splits && taps * cut->columns < stride * cut->plane) {
         cut->planes = taps;
         cut->plane_step = depthwise_column_dilation(problem);
         cut->plane = cut->columns;
     }
-    cut->plane = depthwise_round_up(cut->plane, DEPTHWISE_LINE);
-    cut->pitch = cut->planes * cut->plane + (splits ? 0 : DEPTHWISE_LINE); /* to align the image's part */
+    cut->plane = round_up(cut->plane, LONGEST_VECTOR);
+    cut->pitch = cut->planes * cut->plane + (splits ? 0 : LONGEST_VECTOR); /* room to align what comes from the image */
 }
 
 static inline void depthwise_cut_rows(const struct conv_problem *problem, struct depthwise_cut *cut)
 {
     const ptrdiff_t taps = problem->kernel[1], stride = problem->stride[1];
     cut->row_dilation = taps == 1 ? stride : problem->dilation[1];
-    const ptrdiff_t divisor = greatest_common_divisor(stride, cut->row_dilation);
-    cut->spacing = cut->row_dilation / divisor;
-    cut->step = stride / divisor;
+    cut->step = taps == 1 ? 1 : tap_period(problem, 1);
+    cut->spacing = cut->row_dilation * cut->step / stride;
     cut->shared = taps > 1 && cut->step == cut->load_stride;
     cut->phases = min_size(cut->spacing, problem->out_size[1]);
 
@@ -159,8 +137,8 @@ static inline void depthwise_cut_rows(const struct conv_problem *problem, struct
     ptrdiff_t rows = DEPTHWISE_WORK / (cut->columns * volume(problem->kernel) * group_out_channels(problem));
     if (cut->copied || cut->narrow)
         rows = min_size(rows, DEPTHWISE_COPIES / (cut->pitch * problem->kernel[0] * (cut->shared ? cut->step : taps)));
-    cut->rows = min_size(depthwise_round_up(max_size(rows, 1), DEPTHWISE_BLOCK), phase_rows);
-    cut->rows = min_size(depthwise_round_up(equal_part(phase_rows, cut->rows), DEPTHWISE_BLOCK), phase_rows);
+    cut->rows = min_size(round_up(max_size(rows, 1), DEPTHWISE_BLOCK), phase_rows);
+    cut->rows = min_size(round_up(equal_part(phase_rows, cut->rows), DEPTHWISE_BLOCK), phase_rows);
     cut->bands = ceil_div(phase_rows, cut->rows);
     const ptrdiff_t most_rows = cut->rows + DEPTHWISE_BLOCK - 1; /* the last block may be partly outside the band */
     cut->entries = cut->shared ? (most_rows - 1) * cut->step + taps : most_rows * taps;
@@ -178,38 +156,33 @@ static inline struct depthwise_cut depthwise_cut(const struct conv_problem *prob
 }
 
 /* The outputs of a task. */
-struct depthwise_piece {
-    ptrdiff_t image, first_group, end_group;
-    ptrdiff_t depth;
+struct depthwise_task {
+    ptrdiff_t image, depth;
+    struct interval groups;
     ptrdiff_t first_row, rows; /* the rows are cut.spacing apart */
     ptrdiff_t first_column, columns;
 };
 
-static inline struct depthwise_piece depthwise_piece_at(const struct conv_problem *problem,
-                                                        const struct depthwise_cut *cut, ptrdiff_t task)
+static inline struct depthwise_task depthwise_task_at(const struct conv_problem *problem,
+                                                      const struct depthwise_cut *cut, ptrdiff_t number)
 {
-    struct depthwise_piece piece;
-    piece.first_column = task % cut->segments * cut->columns;
-    piece.columns = min_size(cut->columns, problem->out_size[2] - piece.first_column);
-    task /= cut->segments;
-    const ptrdiff_t first = task % cut->bands * cut->rows;
-    task /= cut->bands;
-    const ptrdiff_t phase = task % cut->phases;
-    piece.first_row = phase + first * cut->spacing;
-    piece.rows = min_size(cut->rows, ceil_div(problem->out_size[1] - phase, cut->spacing) - first);
-    task /= cut->phases;
-    piece.depth = task % problem->out_size[0];
-    task /= problem->out_size[0];
-    piece.first_group = task % cut->group_blocks * cut->groups;
-    piece.end_group = min_size(piece.first_group + cut->groups, problem->groups);
-    piece.image = task / cut->group_blocks;
-    return piece;
+    struct depthwise_task task;
+    task.first_column = take(&number, cut->segments) * cut->columns;
+    task.columns = min_size(cut->columns, problem->out_size[2] - task.first_column);
+    const ptrdiff_t first = take(&number, cut->bands) * cut->rows, phase = take(&number, cut->phases);
+    task.first_row = phase + first * cut->spacing;
+    task.rows = min_size(cut->rows, ceil_div(problem->out_size[1] - phase, cut->spacing) - first);
+    task.depth = take(&number, problem->out_size[0]);
+    task.groups.first = take(&number, cut->group_blocks) * cut->groups;
+    task.groups.end = min_size(task.groups.first + cut->groups, problem->groups);
+    task.image = number;
+    return task;
 }
 
-/* The input column that kernel column 0 reads for the first output column of a piece. */
-static inline ptrdiff_t depthwise_first_input(const struct conv_problem *problem, const struct depthwise_piece *piece)
+/* The input column that kernel column 0 reads for the first output column of a task. */
+static inline ptrdiff_t depthwise_first_input(const struct conv_problem *problem, const struct depthwise_task *task)
 {
-    return piece->first_column * problem->stride[2] - problem->pad_before[2];
+    return input_position(problem, 2, task->first_column, 0);
 }
 
 static inline int depthwise_plane_per_column(const struct conv_problem *problem, const struct depthwise_cut *cut)
@@ -233,58 +206,59 @@ static inline ptrdiff_t depthwise_task_count(const struct conv_problem *problem)
     return problem->batch * cut.group_blocks * problem->out_size[0] * cut.phases * cut.bands * cut.segments;
 }
 
-/* A kernel column of a kernel slice: where its table begins, and its offset in a row. */
+/* A kernel column of a kernel slice. */
 struct depthwise_column {
-    ptrdiff_t rows, offset;
+    ptrdiff_t rows;   /* where the slice's table of rows begins */
+    ptrdiff_t offset; /* where the column reads in a row */
 };
 
-/* Part of the taps (see depthwise.inc), of which there are at most as many as kernel rows and columns together. */
+/* The taps that one call of code multiplies (see plan.inc). A kernel has at most one pass for each of its rows, columns
+ * and slices. */
 struct depthwise_pass {
     void (*code)(void);
     const struct depthwise_column *columns;
     ptrdiff_t column_count, rows;
-    ptrdiff_t row;    /* where in the table its first row is */
-    ptrdiff_t weight; /* where its first weight is */
-    int first, last;
-    int tail; /* whether the next pass goes with it: of the same rows but for the last */
+    ptrdiff_t row;    /* the entry of the table that its first kernel row reads */
+    ptrdiff_t weight; /* where its weights begin */
+    int first, last;  /* whether sums begin with the bias, whether they end as outputs */
+    int tail;         /* whether the same call does the next pass too, of the same rows without the last */
 };
 
-/* The parts of scratch, in elements from its beginning. */
-struct depthwise_places {
+/* Where scratch holds what (see above), in elements from its beginning. */
+struct depthwise_scratch {
     ptrdiff_t passes, rows, advance, zeros, copies, size;
 };
 
-/* Room for `count` things of so many bytes, enough even if elements are float. */
+/* The elements that hold `count` things of `bytes` each, even if the elements are float. */
 static inline ptrdiff_t depthwise_room(ptrdiff_t count, size_t bytes)
 {
-    return depthwise_round_up(count * (ptrdiff_t)(bytes / sizeof(float)), DEPTHWISE_LINE);
+    return round_up(count * (ptrdiff_t)(bytes / sizeof(float)), LONGEST_VECTOR);
 }
 
-static inline struct depthwise_places depthwise_places(const struct conv_problem *problem,
-                                                       const struct depthwise_cut *cut)
+static inline struct depthwise_scratch depthwise_scratch_of(const struct conv_problem *problem,
+                                                            const struct depthwise_cut *cut)
 {
-    const ptrdiff_t taps = problem->kernel[0] * problem->kernel[2], extent = depthwise_extent(problem);
-    const ptrdiff_t entries = max_size(problem->kernel[0] * cut->entries, DEPTHWISE_BLOCK + problem->kernel[2]);
-    const ptrdiff_t reach = depthwise_round_up(cut->columns, DEPTHWISE_LINE) * problem->stride[2] + extent;
+    const ptrdiff_t *kernel = problem->kernel, extent = depthwise_extent(problem);
+    const ptrdiff_t entries = max_size(kernel[0] * cut->entries, DEPTHWISE_BLOCK + kernel[2]);
+    const ptrdiff_t reach = round_up(cut->columns, LONGEST_VECTOR) * problem->stride[2] + extent;
+    const ptrdiff_t line = (DEPTHWISE_BLOCK + kernel[2]) * LONGEST_VECTOR * problem->stride[2] + extent;
     const int copies = cut->copied || cut->narrow;
-    const ptrdiff_t line = (DEPTHWISE_BLOCK + problem->kernel[2]) * DEPTHWISE_LINE * problem->stride[2] + extent;
-    struct depthwise_places places;
-    places.passes = depthwise_room(taps, sizeof(struct depthwise_column));
-    places.rows = places.passes + depthwise_room(problem->kernel[1] + problem->kernel[2] + problem->kernel[0],
-                                                 sizeof(struct depthwise_pass));
-    places.advance = places.rows + depthwise_room(entries, sizeof(uintptr_t));
-    places.zeros = places.advance + depthwise_room(entries, sizeof(uintptr_t));
-    places.copies = places.zeros + depthwise_round_up(min_size(reach, problem->in_size[2]), DEPTHWISE_LINE);
-    places.size = places.copies + max_size(copies ? problem->kernel[0] * cut->entries * cut->pitch : 0,
-                                           depthwise_one_row(problem) ? max_size(line, cut->pitch) : 0);
-    places.size += DEPTHWISE_SLACK;
-    return places;
+    struct depthwise_scratch scratch;
+    scratch.passes = depthwise_room(kernel[0] * kernel[2], sizeof(struct depthwise_column));
+    scratch.rows = scratch.passes + depthwise_room(kernel[0] + kernel[1] + kernel[2], sizeof(struct depthwise_pass));
+    scratch.advance = scratch.rows + depthwise_room(entries, sizeof(uintptr_t));
+    scratch.zeros = scratch.advance + depthwise_room(entries, sizeof(uintptr_t));
+    scratch.copies = scratch.zeros + round_up(min_size(reach, problem->in_size[2]), LONGEST_VECTOR);
+    scratch.size = scratch.copies + max_size(copies ? kernel[0] * cut->entries * cut->pitch : 0,
+                                             depthwise_one_row(problem) ? max_size(line, cut->pitch) : 0);
+    scratch.size += DEPTHWISE_SLACK;
+    return scratch;
 }
 
 static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *problem)
 {
     const struct depthwise_cut cut = depthwise_cut(problem);
-    return depthwise_places(problem, &cut).size;
+    return depthwise_scratch_of(problem, &cut).size;
 }
 
 /* One input channel per group, and scratch that suffices for float64. */

@@ -22,6 +22,7 @@
 #define GEMMCONV_IM2COL_H
 
 #include "problem.h"
+#include "rows.h"
 
 /* Rows first_tap <= k < end_tap and columns first_pixel <= p < end_pixel of P, stored with `ld` elements from row to
  * row. */
@@ -43,17 +44,17 @@ struct run {
     ptrdiff_t od, oh, ow, column, count;
 };
 
-/* What one tap reads for a run: `count` positions from `to` of the panel on are `lead` zeros, then `inside` elements
- * from `from` of the image on, then zeros. This is for the first of the channels whose row lies in the panel. */
-struct span {
-    ptrdiff_t to, count, lead, inside, from;
+enum {
+    SPANS = 128,             /* spans that are worked out at a time */
+    IM2COL_CHANNELS = 32,    /* channels in a task of im2col */
+    COL2IM_CHANNELS = 8,     /* channels in a task of col2im, unless the image has few */
+    COL2IM_FEW_CHANNELS = 16 /* an image of fewer channels has one in each task of col2im */
 };
 
-/* As many spans are worked out at a time, of one tap after the other, and packed for one channel after the other: so
- * that the image and the panel are walked through in order. (Channels innermost would be a trap: where their distance
- * is a multiple of 4 KiB, all share one set of the cache.) */
-enum { SPANS = 128 };
-
+/* What a tap reads for some runs: each span in the first of the channels whose row of P lies in the panel. They are of
+ * one tap after the other, and are packed for one channel after the other: so the image and the panel are walked
+ * through in order. (Channels innermost would be a trap: where their distance is a multiple of 4 KiB, all share one set
+ * of the cache.) */
 struct spans {
     int count;
     int vectors; /* whether they are packed by masks, and none is longer than a vector */
@@ -69,22 +70,25 @@ struct place {
 
 static inline struct tap tap_of_panel(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t t)
 {
-    const ptrdiff_t height = problem->kernel[1], width = problem->kernel[2], taps = volume(problem->kernel);
+    const ptrdiff_t taps = volume(problem->kernel);
     const ptrdiff_t first_channel = max_size(ceil_div(panel->first_tap - t, taps), 0);
-    const struct tap tap = {
-        .at = {t / (height * width), t / width % height, t % width},
+    struct tap tap = {
         .channels = max_size(ceil_div(panel->end_tap - t, taps), 0) - first_channel,
         .image = first_channel * volume(problem->in_size),
         .row = (first_channel * taps + t - panel->first_tap) * panel->ld,
     };
+    tap_at(problem->kernel, t, tap.at);
     return tap;
 }
 
 /* The empty run at the first pixel of the panel. */
 static inline struct run first_run(const struct conv_problem *problem, const struct panel *panel)
 {
-    const ptrdiff_t height = problem->out_size[1], width = problem->out_size[2], pixel = panel->first_pixel;
-    return (struct run){pixel / (height * width), pixel / width % height, pixel % width, 0, 0};
+    ptrdiff_t pixel = panel->first_pixel;
+    struct run run = {.ow = take(&pixel, problem->out_size[2])};
+    run.oh = take(&pixel, problem->out_size[1]);
+    run.od = pixel;
+    return run;
 }
 
 /* The run of at most `longest` positions after another; it is empty at the end of the panel. */
@@ -106,22 +110,20 @@ static inline struct run run_after(const struct conv_problem *problem, const str
     return run;
 }
 
+/* What a tap reads for a run. */
 static inline struct span span_of(const struct conv_problem *problem, const struct run *run, const struct tap *tap)
 {
-    const ptrdiff_t *in = problem->in_size, *stride = problem->stride, *before = problem->pad_before;
-    const ptrdiff_t *dilation = problem->dilation;
-    const ptrdiff_t id = run->od * stride[0] - before[0] + tap->at[0] * dilation[0];
-    const ptrdiff_t ih = run->oh * stride[1] - before[1] + tap->at[1] * dilation[1];
-    const ptrdiff_t iw = run->ow * stride[2] - before[2] + tap->at[2] * dilation[2];
-    struct span span = {tap->row + run->column, run->count, run->count, 0, tap->image};
+    const ptrdiff_t id = input_position(problem, 0, run->od, tap->at[0]);
+    const ptrdiff_t ih = input_position(problem, 1, run->oh, tap->at[1]);
+    const ptrdiff_t iw = input_position(problem, 2, run->ow, tap->at[2]);
+    struct span span = {.count = run->count, .lead = run->count};
 
-    if (id < 0 || id >= in[0] || ih < 0 || ih >= in[1])
-        return span;
-    const ptrdiff_t first = iw >= 0 ? 0 : ceil_div(-iw, stride[2]);
-    const ptrdiff_t end = iw >= in[2] ? 0 : ceil_div(in[2] - iw, stride[2]);
-    span.lead = min_size(first, run->count);
-    span.inside = max_size(min_size(end, run->count) - span.lead, 0);
-    span.from += (id * in[1] + ih) * in[2] + iw + span.lead * stride[2];
+    if (row_is_inside(problem, id, ih)) {
+        span = span_inside(problem->in_size[2], problem->stride[2], iw, run->count);
+        span.from += row_offset(problem, id, ih);
+    }
+    span.from += tap->image;
+    span.to = tap->row + run->column;
     return span;
 }
 
@@ -130,8 +132,8 @@ static inline struct place first_place(const struct conv_problem *problem, const
     return (struct place){0, first_run(problem, panel)};
 }
 
-/* Whether to cut runs into vectors of so many lanes: making their masks pays where many channels share them and runs
- * are short. Kernels without masks have no lanes. */
+/* Whether to cut runs into vectors of `lanes`: making their masks pays where many channels share them and runs are
+ * short. */
 static inline int packs_vectors(const struct conv_problem *problem, const struct panel *panel, const struct tap *tap,
                                 ptrdiff_t lanes)
 {
@@ -149,7 +151,8 @@ static inline ptrdiff_t longest_run(const struct conv_problem *problem, ptrdiff_
     return goes_on ? lanes - column % lanes : lanes;
 }
 
-/* Work out the next spans, which all are of as many channels; returns their number, 0 at the end. */
+/* Work out the next spans, all of the same number of channels; returns how many there are, 0 at the end. `lanes` is 0
+ * where vectors are not to be packed by masks. */
 static inline int find_spans(const struct conv_problem *problem, const struct panel *panel, ptrdiff_t lanes,
                              struct place *next, struct spans *spans)
 {
@@ -181,11 +184,9 @@ static inline int find_spans(const struct conv_problem *problem, const struct pa
 /* im2col and col2im as operations of their own, on the whole of P, of problems of one group. Tasks write whole rows,
  * so that they do not meet in lines of the cache: those of im2col the rows of one tap for a block of channels, and
  * those of col2im a block of channels of the image. */
-enum { IM2COL_CHANNELS = 32 };
-
 static inline ptrdiff_t col2im_channels(const struct conv_problem *problem)
 {
-    return problem->in_channels < 16 ? 1 : 8;
+    return problem->in_channels < COL2IM_FEW_CHANNELS ? 1 : COL2IM_CHANNELS;
 }
 
 static inline ptrdiff_t im2col_task_count(const struct conv_problem *problem)
@@ -198,12 +199,13 @@ static inline ptrdiff_t col2im_task_count(const struct conv_problem *problem)
     return problem->batch * ceil_div(problem->in_channels, col2im_channels(problem));
 }
 
-/* The convolution that has tap t alone: its P is every so manieth row of the whole. */
+/* The convolution that has tap `t` alone: its P has the rows of that tap, one for each channel. */
 static inline struct conv_problem one_tap_of(const struct conv_problem *problem, ptrdiff_t t)
 {
-    const ptrdiff_t height = problem->kernel[1], width = problem->kernel[2];
-    const ptrdiff_t at[AXES] = {t / (height * width), t / width % height, t % width};
     struct conv_problem one_tap = *problem;
+    ptrdiff_t at[AXES];
+
+    tap_at(problem->kernel, t, at);
     for (int axis = 0; axis < AXES; axis++) {
         one_tap.kernel[axis] = 1;
         one_tap.pad_before[axis] -= at[axis] * problem->dilation[axis];

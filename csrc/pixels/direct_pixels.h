@@ -30,22 +30,21 @@
 #ifndef GEMMCONV_DIRECT_PIXELS_H
 #define GEMMCONV_DIRECT_PIXELS_H
 
-#include "gemm/im2col.h"
 #include "problem.h"
+#include "rows.h"
 
 enum {
-    PIXELS_LINE = 16,         /* elements of the longest vector, which may reach beyond the end of a plane */
-    PIXELS_CHANNELS = 8,      /* output channels of the largest register block */
+    PIXELS_CHANNELS = 8,      /* output channels of a register block, at most */
     PIXELS_TAPS = 4096,       /* terms of a sum, at most */
-    PIXELS_VECTORS = 96,      /* the vectors of a task are listed so many at a time */
-    PIXELS_PLANES = 1 << 16,  /* elements that the planes of a task should have at most */
-    PIXELS_LITTLE = 1 << 20,  /* multiplications that a task should have: this, or a share of the image's, */
-    PIXELS_SHARES = 16,       /* which is cut into so many, */
-    PIXELS_MUCH = 1 << 22,    /* but not more than this; */
-    PIXELS_ROWS = 4,          /* but at least so many rows, which share what they read, */
-    PIXELS_OUTPUTS = 192,     /* and so many outputs, or too many lanes are wasted */
-    PIXELS_PIECE = 1920,      /* the longest piece of a row, */
-    PIXELS_LONG_PIECE = 8192, /* and where there is one row only */
+    PIXELS_VECTORS = 96,      /* vectors of a task that are listed at a time */
+    PIXELS_PLANES = 1 << 16,  /* elements of the planes of a task, at most, unless it has one row */
+    PIXELS_TASKS = 16,        /* tasks that an image should make, if each has enough to do */
+    PIXELS_LITTLE = 1 << 20,  /* multiplications that are enough for a task */
+    PIXELS_MUCH = 1 << 22,    /* multiplications that are too many for a task */
+    PIXELS_ROWS = 4,          /* rows of a task, at least, if they fit: they share what they read */
+    PIXELS_OUTPUTS = 192,     /* outputs of a task, at least: with fewer, too many lanes are wasted */
+    PIXELS_PIECE = 1920,      /* columns of a task, at most */
+    PIXELS_LONG_PIECE = 8192, /* columns of a task, at most, where the output has one row */
 };
 
 /* What `count` outputs read along an axis: `planes`, each `length` elements. Plane i begins at what tap i reads and
@@ -54,15 +53,15 @@ struct pixels_axis {
     ptrdiff_t period, shift, planes, length;
 };
 
-/* How the output of an image and group is cut: `rows` and `columns` of a task, and parts of the channels. */
+/* How the output of an image and group is cut: `rows` and `columns` of a task, and `shares` of the channels. */
 struct pixels_cut {
-    ptrdiff_t rows, columns, parts;
+    ptrdiff_t rows, columns, shares;
     ptrdiff_t row_period, column_period;
 };
 
-/* The part of the output that a task computes, and the planes it reads. */
+/* What a task computes of the output, and the planes it reads. */
 struct pixels_task {
-    ptrdiff_t image, group, part;
+    ptrdiff_t image, group, share;
     ptrdiff_t depth, row, column; /* of the first output */
     ptrdiff_t rows, columns;
     struct pixels_axis height, width;
@@ -94,12 +93,11 @@ static inline struct pixels_axis pixels_axis_of(const struct conv_problem *probl
     return (struct pixels_axis){period, shift, min_size(taps, period), count + (taps - 1) / period * shift};
 }
 
-/* After so many taps the planes repeat. Where dilation makes planes much longer than their outputs, one for each tap
- * takes less room than shared ones. */
+/* The number of taps after which the planes repeat. Where dilation makes planes much longer than their outputs, one for
+ * each tap takes less room than shared ones. */
 static inline ptrdiff_t pixels_period(const struct conv_problem *problem, int axis, ptrdiff_t count)
 {
-    const ptrdiff_t taps = problem->kernel[axis], stride = problem->stride[axis];
-    const ptrdiff_t period = stride / greatest_common_divisor(stride, problem->dilation[axis]);
+    const ptrdiff_t taps = problem->kernel[axis], period = tap_period(problem, axis);
     const struct pixels_axis shared = pixels_axis_of(problem, axis, period, count);
     return shared.planes * shared.length <= taps * count ? period : taps;
 }
@@ -108,10 +106,10 @@ static inline ptrdiff_t pixels_period(const struct conv_problem *problem, int ax
  * cache, so that planes do not share its sets. */
 static inline ptrdiff_t pixels_plane_size(const struct pixels_axis *height, const struct pixels_axis *width)
 {
-    return ceil_div(height->length * width->length + PIXELS_LINE - 1, PIXELS_LINE) * PIXELS_LINE | PIXELS_LINE;
+    return round_up(height->length * width->length + LONGEST_VECTOR - 1, LONGEST_VECTOR) | LONGEST_VECTOR;
 }
 
-/* The elements of all planes of a task of so many outputs. */
+/* The elements of all planes of a task of `rows` times `columns` outputs. */
 static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     const struct pixels_axis height = pixels_axis_of(problem, 1, pixels_period(problem, 1, rows), rows);
@@ -120,8 +118,8 @@ static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, p
            pixels_plane_size(&height, &width);
 }
 
-/* The rows of which the planes have about PIXELS_PLANES elements; at least one. More rows take that much more room, but
- * where planes of distant taps are shared once there are rows enough: there rows are halved until they fit. */
+/* The rows of which the planes have about PIXELS_PLANES elements; at least one. The room grows with the rows, except
+ * where distant taps share planes only if there are rows enough: there the rows are halved until they fit. */
 static inline ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem, ptrdiff_t columns)
 {
     const ptrdiff_t one = pixels_planes_size(problem, 1, columns);
@@ -139,18 +137,20 @@ static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem
 {
     const ptrdiff_t *out = problem->out_size, channels = group_out_channels(problem);
     const ptrdiff_t work = reduction_length(problem) * channels; /* for one output */
-    const ptrdiff_t share = problem->groups * volume(out) * work / PIXELS_SHARES;
-    const ptrdiff_t outputs = max_size(min_size(max_size(share, PIXELS_LITTLE), PIXELS_MUCH) / work, PIXELS_OUTPUTS);
+    const ptrdiff_t even = problem->groups * volume(out) * work / PIXELS_TASKS;
+    const ptrdiff_t outputs = max_size(min_size(max_size(even, PIXELS_LITTLE), PIXELS_MUCH) / work, PIXELS_OUTPUTS);
     const ptrdiff_t longest =
         out[1] > 1 ? PIXELS_PIECE : min_size(max_size(outputs, PIXELS_PIECE / 2), PIXELS_LONG_PIECE);
-    struct pixels_cut cut = {.columns = equal_part(out[2], longest), .parts = 1};
+    struct pixels_cut cut = {.columns = equal_part(out[2], longest), .shares = 1};
 
-    while (cut.columns > PIXELS_LINE && pixels_planes_size(problem, min_size(2, out[1]), cut.columns) > PIXELS_PLANES)
+    while (cut.columns > LONGEST_VECTOR &&
+           pixels_planes_size(problem, min_size(2, out[1]), cut.columns) > PIXELS_PLANES)
         cut.columns = equal_part(out[2], cut.columns / 2);
     cut.rows = equal_part(out[1], min_size(max_size(ceil_div(outputs, cut.columns), PIXELS_ROWS),
                                            pixels_rows_that_fit(problem, cut.columns)));
-    if (problem->groups * out[0] * ceil_div(out[1], cut.rows) * ceil_div(out[2], cut.columns) < PIXELS_SHARES)
-        cut.parts = min_size(ceil_div(cut.rows * cut.columns * work, PIXELS_MUCH), ceil_div(channels, PIXELS_CHANNELS));
+    if (problem->groups * out[0] * ceil_div(out[1], cut.rows) * ceil_div(out[2], cut.columns) < PIXELS_TASKS)
+        cut.shares =
+            min_size(ceil_div(cut.rows * cut.columns * work, PIXELS_MUCH), ceil_div(channels, PIXELS_CHANNELS));
     cut.row_period = pixels_period(problem, 1, cut.rows);
     cut.column_period = pixels_period(problem, 2, cut.columns);
     return cut;
@@ -165,7 +165,7 @@ static inline ptrdiff_t direct_pixels_task_count(const struct conv_problem *prob
 {
     const struct pixels_cut cut = pixels_cut_of(problem);
     return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], cut.rows) *
-           ceil_div(problem->out_size[2], cut.columns) * cut.parts;
+           ceil_div(problem->out_size[2], cut.columns) * cut.shares;
 }
 
 /* The elements of scratch that a task needs: its planes and the table of offsets. */
@@ -180,32 +180,28 @@ static inline ptrdiff_t direct_pixels_layout_size(const struct conv_problem *pro
     return problem->out_channels * reduction_length(problem);
 }
 
-/* The parts of a group's weights that are laid out independently of each other. */
-static inline ptrdiff_t pixels_layout_parts(const struct conv_problem *problem)
+/* The shares of a group's channels whose weights are laid out independently of each other. */
+static inline ptrdiff_t pixels_layout_shares(const struct conv_problem *problem)
 {
     return ceil_div(group_out_channels(problem), PIXELS_CHANNELS);
 }
 
 static inline ptrdiff_t direct_pixels_layout_task_count(const struct conv_problem *problem)
 {
-    return problem->groups * pixels_layout_parts(problem);
+    return problem->groups * pixels_layout_shares(problem);
 }
 
 static inline struct pixels_task pixels_task_at(const struct conv_problem *problem, const struct pixels_cut *cut,
                                                 ptrdiff_t number)
 {
     const ptrdiff_t *out = problem->out_size;
-    const ptrdiff_t pieces = ceil_div(out[2], cut->columns), bands = ceil_div(out[1], cut->rows);
-    const ptrdiff_t piece = number / cut->parts, band = piece / pieces, depth = band / bands, group = depth / out[0];
-    struct pixels_task task = {
-        .image = group / problem->groups,
-        .group = group % problem->groups,
-        .part = number % cut->parts,
-        .depth = depth % out[0],
-        .row = band % bands * cut->rows,
-        .column = piece % pieces * cut->columns,
-    };
+    struct pixels_task task = {.share = take(&number, cut->shares)};
 
+    task.column = take(&number, ceil_div(out[2], cut->columns)) * cut->columns;
+    task.row = take(&number, ceil_div(out[1], cut->rows)) * cut->rows;
+    task.depth = take(&number, out[0]);
+    task.group = take(&number, problem->groups);
+    task.image = number;
     task.rows = min_size(cut->rows, out[1] - task.row);
     task.columns = min_size(cut->columns, out[2] - task.column);
     task.height = pixels_axis_of(problem, 1, cut->row_period, task.rows);
@@ -214,11 +210,12 @@ static inline struct pixels_task pixels_task_at(const struct conv_problem *probl
     return task;
 }
 
-/* The blocks of one of several parts of the channels, where a block has `most` channels at most. */
-static inline struct pixels_blocks pixels_blocks_of(ptrdiff_t channels, ptrdiff_t most, ptrdiff_t part, ptrdiff_t parts)
+/* The blocks of one of `shares` of the channels, where a block has at most `most` channels. */
+static inline struct pixels_blocks pixels_blocks_of(ptrdiff_t channels, ptrdiff_t most, ptrdiff_t share,
+                                                    ptrdiff_t shares)
 {
     const ptrdiff_t count = ceil_div(channels, most);
-    return (struct pixels_blocks){count * part / parts, count * (part + 1) / parts, count};
+    return (struct pixels_blocks){count * share / shares, count * (share + 1) / shares, count};
 }
 
 /* The planes are stored as (column planes, channels, depth taps, row planes). */
@@ -234,18 +231,6 @@ static inline void pixels_offsets(const struct conv_problem *problem, const stru
                 const ptrdiff_t row = kh / height->period * height->shift, column = kw / width->period * width->shift;
                 *offsets++ = (int)(plane * task->plane_size + row * width->length + column);
             }
-}
-
-/* What a row of a plane, `count` elements, reads of a row of the image, from `start` of it (or before it) on. */
-static inline struct span pixels_span(const struct conv_problem *problem, ptrdiff_t start, ptrdiff_t count)
-{
-    const ptrdiff_t stride = problem->stride[2], width = problem->in_size[2];
-    const ptrdiff_t lead = start >= 0 ? 0 : ceil_div(-start, stride);
-    const ptrdiff_t end = start >= width ? 0 : min_size(ceil_div(width - start, stride), count);
-
-    if (lead >= end)
-        return (struct span){.count = count, .lead = count};
-    return (struct span){.count = count, .lead = lead, .inside = end - lead, .from = start + lead * stride};
 }
 
 /* List the next vectors of a task; returns their number, 0 at the end. Each begins at an output and has what its lanes

@@ -4,28 +4,30 @@
  *
  *     y = A^T ((G g G^T) * (B^T d B)) A           * is elementwise, g the kernel
  *
- * takes (m + 2)^2 products, the frequencies, where the definition takes 9 m^2: 36 for 144, or 16 for 36. Summed over
- * the channels, each frequency f is a matrix product of its own over the tiles t of a task: M[f] = V[f] @ U[f].
+ * The elementwise product has (m + 2)^2 terms, the frequencies: 36 products where the definition takes 144 (m = 4), or
+ * 16 where it takes 36 (m = 2). Summed over the channels, each frequency f is a matrix product over the tiles t of a
+ * task: M[f] = V[f] @ U[f].
  *
  *     padded  [row][column][c]                                 x of one row of tiles or more     pack_rows
  *     V       [f][c / lanes][t][c % lanes]                     B^T d B                           transform_input
- *     U       [group][o / width][chunk][f][c][o % width]       G g G^T, the laid-out weights     lay_out
- *     M       [f][o / width][t][o % width]                     the sum over c of V U             multiply_frequencies
+ *     U       [group][o / pair][chunk][f][c][o % pair]         G g G^T, the laid-out weights     lay_out
+ *     M       [f][o / pair][t][o % pair]                       the sum over c of V U             multiply_frequencies
  *     y                                                        A^T M A + bias, clamped           transform_output
  *
- * where `lanes` is the number of elements of a vector and `width` two vectors. Vectors hold channels, so that images of
- * few tiles are no special case. Where channels do not fill the last vector, its other lanes hold zeros (of c, they are
- * not read), and those of o are never written to y. BLAS has no part in this: its products of few tiles would be slow,
- * and so would be those of instruction sets without its path for small matrices.
+ * where `lanes` is the number of elements of a vector and `pair` is that of two vectors. A vector holds channels, so
+ * images of few tiles need no special case. Where the input channels do not fill the last vector, its other lanes hold
+ * zeros and are not read; where the output channels do not, its other lanes are never written to y. BLAS is not used:
+ * it is slow for products of few tiles, and on some instruction sets for all small matrices.
  *
- * A task computes a block of tiles for a block of output channels, from the input on: tasks of the same tiles transform
- * their input again each. Tasks of the same output channels follow each other and find their part of U in the cache.
+ * A task computes a block of tiles for a block of output channels, starting from the input: tasks of the same tiles
+ * transform the same input again. Tasks of the same output channels follow each other and find their U in the cache.
  * The sum over c is cut into chunks whose V fits the cache; M collects their sums.
  *
- * Results that are not finite, because of what x holds or because the transform overflowed, are noted for each image:
- * its convolution is then computed anew, so that they are where the definition has them.
+ * A result may be not finite because x is not, or because the transform overflowed. Each image with such a result is
+ * marked and its convolution is computed again by direct_channels, so that infinities and NaNs are where the definition
+ * has them.
  *
- * A 1x3 kernel is the same with one axis left alone: its tiles are 1 x m, and its m + 2 frequencies do the work of 3 m.
+ * A 1x3 kernel is transformed along one axis only: its tiles are 1 x m, and m + 2 products do the work of 3 m.
  */
 #ifndef GEMMCONV_WINOGRAD_H
 #define GEMMCONV_WINOGRAD_H
@@ -34,15 +36,14 @@
 #include "problem.h"
 
 enum {
-    WINOGRAD_TILES = 14,        /* the tiles of a task that has several rows of them: as many as the registers hold */
-    WINOGRAD_COLUMNS = 28,      /* the tiles of a task that has one row of them */
-    WINOGRAD_BLOCK = 128,       /* the output channels of a task */
-    WINOGRAD_TASKS = 4,         /* the tasks of an image, for which blocks are made smaller */
-    WINOGRAD_ELEMENTS = 240000, /* the elements of V and M: about 1 MB, or 2 MB in double */
-    WINOGRAD_PARTIAL = 32,      /* the channels that are summed up before they are added to M, for less rounding */
-    WINOGRAD_LANES = 16,        /* the most lanes of a vector */
-    WINOGRAD_WIDTH = 32,        /* the most lanes of two vectors */
-    WINOGRAD_SIDE = 6,          /* the longest m + 2 */
+    WINOGRAD_TILES = 14,        /* the most tiles of a task of several rows of tiles: their sums fit the registers */
+    WINOGRAD_COLUMNS = 28,      /* the most tiles of a task of one row of tiles */
+    WINOGRAD_BLOCK = 128,       /* the most output channels of a task */
+    WINOGRAD_TASKS = 4,         /* blocks of output channels are made smaller until an image has this many tasks */
+    WINOGRAD_ELEMENTS = 240000, /* the most elements of V and M together: about 1 MB, or 2 MB in double */
+    WINOGRAD_PARTIAL = 32,      /* the channels that are summed before the sum is added to M, for less rounding */
+    WINOGRAD_PAIR = 2 * LONGEST_VECTOR, /* the most lanes of two vectors: the unit of blocks of output channels */
+    WINOGRAD_SIDE = 6,                  /* the longest m + 2 */
 };
 
 /* The output positions of a tile along its axes: m, or 1 along an axis where the kernel is 1. */
@@ -50,24 +51,26 @@ struct winograd_tile {
     int height, width;
 };
 
-/* The size of the kernel along an axis, what a tile depends on, and the factor that makes G a matrix of integers. */
+/* The size of the kernel along an axis where a tile has m output positions. */
 static inline int winograd_kernel_size(int m)
 {
     return m == 1 ? 1 : 3;
 }
 
+/* The input positions that a tile depends on, along an axis. */
 static inline int winograd_tile_side(int m)
 {
     return m + winograd_kernel_size(m) - 1;
 }
 
+/* The smallest factor that makes G a matrix of integers. */
 static inline double winograd_weight_scale(int m)
 {
     return m == 4 ? 24 : m;
 }
 
-/* A kernel of 3x3 or 1x3, with stride and dilation 1; and direct_channels must fit, which computes images anew that are
- * not finite. */
+/* A kernel of 3x3 or 1x3, with stride and dilation 1. direct_channels must fit too: it computes again the images
+ * whose results are not finite. */
 static inline int winograd_fits(const struct conv_problem *problem)
 {
     const ptrdiff_t *kernel = problem->kernel, *stride = problem->stride, *dilation = problem->dilation;
@@ -94,14 +97,13 @@ struct winograd_cut {
     ptrdiff_t rows, columns;           /* tiles of the image */
     ptrdiff_t task_rows, task_columns; /* tiles of a task */
     ptrdiff_t block;                   /* output channels of a task */
-    ptrdiff_t chunk;                   /* input channels transformed at a time */
+    ptrdiff_t chunk;                   /* input channels that are transformed and multiplied at a time */
 };
 
-/* The size of all parts but the last when `total` is cut evenly into parts of at most `most`, a multiple of `unit`. */
-static inline ptrdiff_t even_part(ptrdiff_t total, ptrdiff_t most, ptrdiff_t unit)
+/* The size of the pieces, a multiple of `unit`, when `total` is cut evenly into pieces of at most `most`. */
+static inline ptrdiff_t winograd_even(ptrdiff_t total, ptrdiff_t most, ptrdiff_t unit)
 {
-    const ptrdiff_t parts = ceil_div(total, most);
-    return ceil_div(ceil_div(total, parts), unit) * unit;
+    return round_up(equal_part(total, most), unit);
 }
 
 static inline ptrdiff_t winograd_tile_blocks(const struct winograd_cut *cut)
@@ -115,17 +117,17 @@ static inline struct winograd_cut winograd_cut_of(const struct conv_problem *pro
     struct winograd_cut cut = {
         .rows = ceil_div(problem->out_size[1], winograd_tile_size(problem, 1)),
         .columns = ceil_div(problem->out_size[2], winograd_tile_size(problem, 2)),
-        .block = even_part(channels, WINOGRAD_BLOCK, WINOGRAD_WIDTH),
+        .block = winograd_even(channels, WINOGRAD_BLOCK, WINOGRAD_PAIR),
     };
-    cut.task_columns = even_part(cut.columns, WINOGRAD_COLUMNS, 1);
-    cut.task_rows = even_part(cut.rows, max_size(WINOGRAD_TILES / cut.task_columns, 1), 1);
-    while (cut.block > WINOGRAD_WIDTH && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
-        cut.block = even_part(channels, cut.block - WINOGRAD_WIDTH, WINOGRAD_WIDTH);
+    cut.task_columns = equal_part(cut.columns, WINOGRAD_COLUMNS);
+    cut.task_rows = equal_part(cut.rows, WINOGRAD_TILES / cut.task_columns);
+    while (cut.block > WINOGRAD_PAIR && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
+        cut.block = winograd_even(channels, cut.block - WINOGRAD_PAIR, WINOGRAD_PAIR);
 
     const ptrdiff_t tiles = cut.task_rows * cut.task_columns;
     const ptrdiff_t fit = WINOGRAD_ELEMENTS / (winograd_frequencies(problem) * tiles) - cut.block;
-    const ptrdiff_t most = fit / WINOGRAD_LANES * WINOGRAD_LANES;
-    cut.chunk = even_part(group_in_channels(problem), most, WINOGRAD_LANES);
+    const ptrdiff_t most = fit / LONGEST_VECTOR * LONGEST_VECTOR;
+    cut.chunk = winograd_even(group_in_channels(problem), most, LONGEST_VECTOR);
     return cut;
 }
 
@@ -136,18 +138,19 @@ static inline ptrdiff_t winograd_task_count(const struct conv_problem *problem)
            ceil_div(group_out_channels(problem), cut.block);
 }
 
-/* The elements of the padded rows of a task, where one vector of columns may end too late; and of one frequency of V or
- * M for so many channels: an odd number of cache lines, lest all frequencies of a tile share a set of the cache. */
+/* The elements of the padded rows of a task. The last vector of columns may be stored beyond their end. */
 static inline ptrdiff_t winograd_rows_size(const struct conv_problem *problem, const struct winograd_cut *cut)
 {
     const ptrdiff_t rows = cut->task_rows * winograd_tile_size(problem, 1) + problem->kernel[1] - 1;
     const ptrdiff_t columns = cut->task_columns * winograd_tile_size(problem, 2) + problem->kernel[2] - 1;
-    return (rows * columns + WINOGRAD_LANES) * WINOGRAD_LANES;
+    return (rows * columns + LONGEST_VECTOR) * LONGEST_VECTOR;
 }
 
+/* The elements from one frequency of V or M to the next, for this number of channels: an odd number of vectors, because
+ * with a power of two all frequencies of a tile would share a set of the cache. */
 static inline ptrdiff_t winograd_frequency_size(const struct winograd_cut *cut, ptrdiff_t channels)
 {
-    return (cut->task_rows * cut->task_columns * channels / WINOGRAD_LANES | 1) * WINOGRAD_LANES;
+    return (cut->task_rows * cut->task_columns * channels / LONGEST_VECTOR | 1) * LONGEST_VECTOR;
 }
 
 static inline ptrdiff_t winograd_scratch_size(const struct conv_problem *problem)
@@ -158,14 +161,14 @@ static inline ptrdiff_t winograd_scratch_size(const struct conv_problem *problem
                (winograd_frequency_size(&cut, cut.chunk) + winograd_frequency_size(&cut, cut.block));
 }
 
-/* The elements of U for one group, and for all. Each frequency and chunk of two vectors of output channels is one
- * vector longer than needed, again so that frequencies do not share a set of the cache. */
+/* The elements of U for one group. Each frequency and chunk of a pair of vectors is one vector longer than needed,
+ * again so that frequencies do not share a set of the cache. */
 static inline ptrdiff_t winograd_group_layout_size(const struct conv_problem *problem)
 {
     const struct winograd_cut cut = winograd_cut_of(problem);
     const ptrdiff_t in = group_in_channels(problem);
-    const ptrdiff_t blocks = ceil_div(group_out_channels(problem), WINOGRAD_WIDTH), chunks = ceil_div(in, cut.chunk);
-    return blocks * winograd_frequencies(problem) * (in * WINOGRAD_WIDTH + chunks * WINOGRAD_WIDTH / 2);
+    const ptrdiff_t blocks = ceil_div(group_out_channels(problem), WINOGRAD_PAIR), chunks = ceil_div(in, cut.chunk);
+    return blocks * winograd_frequencies(problem) * (in * WINOGRAD_PAIR + chunks * WINOGRAD_PAIR / 2);
 }
 
 static inline ptrdiff_t winograd_layout_size(const struct conv_problem *problem)
@@ -175,7 +178,7 @@ static inline ptrdiff_t winograd_layout_size(const struct conv_problem *problem)
 
 static inline ptrdiff_t winograd_layout_task_count(const struct conv_problem *problem)
 {
-    return problem->groups * ceil_div(group_out_channels(problem), WINOGRAD_WIDTH);
+    return problem->groups * ceil_div(group_out_channels(problem), WINOGRAD_PAIR);
 }
 
 #endif
