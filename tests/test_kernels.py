@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 from cases import ZERO_PADDED_CASES, geometry_of, integer_weights, integers
-from drawn import DTYPES, convolutions, large_convolutions
+from drawn import DTYPES, Drawn, convolutions, large_convolutions
 from guarded import guarded
-from hypothesis import given
+from hypothesis import example, given
 from kernels_under_test import (
     ALGORITHMS,
     ALL_CASES,
@@ -205,6 +205,8 @@ def test_scratch_is_bounded(key):
                     assert problem.parts_bytes <= 2**18 * itemsize, name
 
 
+# padding and dilation so wide that planes of one row do not fit
+@example(Drawn((1, 3, 1, 1), (1, 3, 31, 7), {"padding": (480, 96), "dilation": 16}, "baseline"))
 @given(large_convolutions())
 def test_scratch_is_bounded_for_large_geometries(drawn):
     select_isa(drawn.isa)

@@ -156,11 +156,6 @@ static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem
     return cut;
 }
 
-static inline int direct_pixels_fits(const struct conv_problem *problem)
-{
-    return reduction_length(problem) <= PIXELS_TAPS;
-}
-
 static inline ptrdiff_t direct_pixels_task_count(const struct conv_problem *problem)
 {
     const struct pixels_cut cut = pixels_cut_of(problem);
@@ -173,6 +168,13 @@ static inline ptrdiff_t direct_pixels_scratch_size(const struct conv_problem *pr
 {
     const struct pixels_cut cut = pixels_cut_of(problem);
     return pixels_planes_size(problem, cut.rows, cut.columns) + reduction_length(problem);
+}
+
+/* Not too many terms, and scratch that suffices for float64. */
+static inline int direct_pixels_fits(const struct conv_problem *problem)
+{
+    return reduction_length(problem) <= PIXELS_TAPS &&
+           direct_pixels_scratch_size(problem) * (ptrdiff_t)sizeof(double) <= LARGEST_SCRATCH;
 }
 
 static inline ptrdiff_t direct_pixels_layout_size(const struct conv_problem *problem)

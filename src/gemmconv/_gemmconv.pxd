@@ -23,6 +23,7 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef extern from "channels/direct_channels.h" nogil:
     int CHANNEL_BLOCK_IN_C "CHANNEL_BLOCK"
+    int CHANNELS_MOST, CHANNELS_TAPS
 
 
 cdef extern from "problem.h" nogil:

@@ -11,6 +11,8 @@ MAX_THREADS: int
 LARGEST_SCRATCH: int
 LONGEST_VECTOR: int
 CHANNEL_BLOCK: int
+MOST_CHANNELS: int
+MOST_TAPS: int
 
 def supported_isas() -> tuple[str, ...]: ...
 def isa() -> str: ...

@@ -11,6 +11,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from .._gemmconv import MOST_CHANNELS, MOST_TAPS
+
 # The padding (before, after) along one axis.
 Pair = tuple[int, int]
 # One number per axis, or a shape.
@@ -50,7 +52,10 @@ ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
 # What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry.
 _WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
 ALGORITHM_NEEDS = {
-    "direct": "at most 4096 taps in a kernel, which span no more than some 10000 positions of a row",
+    "direct": (
+        f"at most {MOST_TAPS} taps in a kernel, which span no more than some 10000 positions of a row, and at most "
+        f"{MOST_CHANNELS} output channels in a group"
+    ),
     "winograd": _WINOGRAD_NEEDS,
     "winograd2": _WINOGRAD_NEEDS,
 }

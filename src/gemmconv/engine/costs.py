@@ -16,6 +16,7 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
+from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR
 from ..checks.geometry import Geometry
 from .blas import gemm_path
 from .tiling import winograd_tiles
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from .phases import Block, Cut
 
 # The lanes of the longest vector: float32 with AVX-512.
-LANES = 16
+LANES = LONGEST_VECTOR
 # The output channels for which direct_channels reads a pixel once.
-BLOCK = 64
+BLOCK = CHANNEL_BLOCK
 # The neighbouring pixels of a row that direct_channels computes together; the rows of sums that
 # weight_gradient_channels computes together.
 PIXELS = 6
