@@ -1,6 +1,6 @@
 """Winograd's algorithm: how its matrices are derived, a convolution by it, and a bound of its error.
 
-The matrices must be those of ``csrc/winograd/winograd_transform.inc``, and the bound must count the roundings there. A
+The matrices must be those of ``csrc/winograd/transform.inc``, and the bound must count the roundings there. A
 change of one needs a change of the other.
 """
 
@@ -33,7 +33,7 @@ def winograd_transforms(side: int) -> tuple[Array, Array, Array]:
     Returns
     -------
     A, B, G : ndarray of shapes (n, m), (n, n), (n, taps)
-        The matrices of ``csrc/winograd/winograd_transform.inc``. A and B hold integers, G quotients.
+        The matrices of ``csrc/winograd/transform.inc``. A and B hold integers, G quotients.
 
     Notes
     -----
