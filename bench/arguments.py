@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; `fill_in` sets those that depend on ``--quick``."""
     add = parser.add_argument
     add("--suite", choices=[*SUITES, ALL], default=ALL, help="network or collection (default all)")
-    what = "what of each problem to compute: the convolution (default), one of its two gradients, or the transposed"
-    what += " convolution that makes its input's shape out of its output's"
+    what = "the operation to time: the convolution (default), one of its two gradients, or the transposed convolution"
+    what += " from its output's shape to its input's"
     add("--op", choices=list(OPERATIONS), default=FORWARD, help=what)
     add("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
     add("--dtype", choices=list(DTYPE_SIZES), default="float32")

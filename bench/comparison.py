@@ -1,6 +1,6 @@
 """A run beside an earlier one: which of our own layers have become slower or faster.
 
-Machines drift and differ: what is compared is the part of the peak, which every run measures at its start.
+Machines drift and differ: what is compared is the share of the peak, which every run measures at its start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMER = {"op": FORWARD}
 
 
 class Change(NamedTuple):
-    """The part of the peak of a layer, earlier and now."""
+    """The share of the peak of a layer, earlier and now."""
 
     layer: str
     library: str
@@ -99,4 +99,4 @@ def make_table(op: str, found: list[Change]) -> Table:
         rows.append([Cell(change.layer), Cell(change.library), *parts, ratio])
     mean = [Cell("geometric mean"), Cell(""), Cell(""), Cell(""), Cell(f"{mean_ratio(found):.2f}x")]
     headers = ["layer", "", "earlier", "now", "speed"]
-    return Table(f"{op}: part of the peak, earlier and now", headers, rows, [mean])
+    return Table(f"{op}: share of the peak, earlier and now", headers, rows, [mean])

@@ -77,7 +77,7 @@ def _title(op: str, total: Total) -> str:
 
 
 def _speed_cells(gflops: float | None, name: str, peak: float) -> list[Cell]:
-    """Speed and the part of the peak, for our own library."""
+    """Speed and the share of the peak, for our own library."""
     if name not in OURS.values():
         return []
     return [NOTHING, NOTHING] if gflops is None else [Cell(f"{gflops:.1f}"), Cell(f"{100 * gflops / peak:.0f}%")]

@@ -1,4 +1,4 @@
-"""Gradients of convolutions as the C layer takes them, but those by phases."""
+"""Gradients of convolutions as the C layer takes them, except the input gradient by phases (_phases.pxi)."""
 
 
 @cython.final

@@ -36,6 +36,7 @@ def compute_weight_gradient(
     """Return the gradient of a weight; where the weight was reversed (`flip`), the gradient is reversed too."""
     if not check_flip(flip):
         return call.into(out, dtype, grad_output, x)
+    # no C kernel writes a reversed array
     if out is not None:
         check_out(out, call.out_shape, dtype)
     gradient = flipped(call.into(None, dtype, grad_output, x), True)

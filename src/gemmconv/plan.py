@@ -344,7 +344,7 @@ class Plan:
         call = self._calls.get(key)
         if call is None:
             check_plan_input(x_shape, self.input_shape)
-            with num_threads(key[2]):
+            with num_threads(key[2]):  # another thread may change the default meanwhile
                 call = prepare_convolution(x_shape, self._weight_shape, dtype.itemsize, self._options)
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()

@@ -154,7 +154,7 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     check_array_shape("out", out.shape, shape, "the result")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if not np.can_cast(dtype, out.dtype, "same_kind"):
+    if out.dtype.kind not in "fcO" or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)")
 
 
@@ -173,5 +173,6 @@ def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> 
 def deliver(result: Array, out: Array) -> Array:
     """Copy the result into `out`, if it is not there already, and return `out`."""
     if out is not result:
-        np.copyto(out, result, casting="same_kind")
+        # converted first: if that raises (numpy.errstate), nothing has been written
+        out[...] = result.astype(out.dtype, casting="same_kind", copy=False)
     return out

@@ -2,6 +2,6 @@
 
 The files, from the front doors down: calls.py (prepared calls), algorithms.py (the ways of an operation, and the
 choice), kernels.py (the table of the C kernels), costs.py (their estimated times), tiling.py and phases.py (how work is
-cut), normal_form.py (geometries), blas.py (SciPy's BLAS), weights.py (the weight of a plan). Arguments have been
-checked before (checks/). All arithmetic on arrays is done in C (csrc/).
+cut), normal_form.py (geometries), blas.py (SciPy's BLAS), weights.py (the weight of a plan). calls.py has
+the arguments checked (checks/); the other files get checked geometries. All arithmetic on arrays is done in C (csrc/).
 """

@@ -59,20 +59,23 @@ class Way(NamedTuple):
         return f"{self.algorithm}-{self.kernel}"
 
 
+def way_of(kernel: Kernel, counts: costs.Counts, build: Callable[..., Built]) -> Way:
+    """Return the way that consists of one C kernel."""
+    return Way(
+        kernel.algorithm,
+        kernel.name,
+        kernel.why,
+        kernel.nanoseconds(counts),
+        kernel.layout_nanoseconds(counts),
+        build,
+    )
+
+
 def ways_of_convolution(geometry: Geometry) -> list[Way]:
     """Return all ways to compute a convolution."""
     counts = costs.Counts(geometry)
-    return [
-        Way(
-            kernel.algorithm,
-            kernel.name,
-            kernel.why,
-            kernel.nanoseconds(counts),
-            kernel.layout_nanoseconds(counts),
-            partial(build_convolution, kernel),
-        )
-        for kernel in that_fit(CONVOLUTION, geometry)
-    ]
+    kernels = that_fit(CONVOLUTION, geometry)
+    return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in kernels]
 
 
 def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
@@ -83,9 +86,7 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
     is defined.
     """
     one = replace(geometry, batch=1)
-    kernel = INPUT_GRADIENT
-    nanoseconds = kernel.nanoseconds(costs.Counts(one))
-    ways = [Way(kernel.algorithm, kernel.name, kernel.why, nanoseconds, 0.0, build_input_gradient)]
+    ways = [way_of(INPUT_GRADIENT, costs.Counts(one), build_input_gradient)]
     if geometry.stride == (1, 1, 1):
         turned = one.turned()
         turning = costs.turning(costs.Counts(turned))
@@ -110,19 +111,10 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
 
 
 def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
-    """Return all ways to compute the weight gradient of a convolution."""
+    """Return all ways to compute the gradient of the weight of a convolution."""
     counts = costs.Counts(geometry)
-    return [
-        Way(
-            kernel.algorithm,
-            kernel.name,
-            kernel.why,
-            kernel.nanoseconds(counts),
-            0.0,
-            partial(build_weight_gradient, kernel),
-        )
-        for kernel in that_fit(WEIGHT_GRADIENT, geometry)
-    ]
+    kernels = that_fit(WEIGHT_GRADIENT, geometry)
+    return [way_of(kernel, counts, partial(build_weight_gradient, kernel)) for kernel in kernels]
 
 
 WAYS: dict[str, Callable[[Geometry], list[Way]]] = {

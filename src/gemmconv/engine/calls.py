@@ -4,7 +4,7 @@ Each function ``prepare_...`` checks the shapes and options of one operation, an
 sizes and options are kept. Convolutions and gradients go the same way through this file. A public function ends with
 `Call.into`, which checks `out`, computes, and returns the result.
 
-Small convolutions spend much of their time here. So new checks belong into the cached functions (``_prepare_...``).
+Small convolutions spend much of their time here. So new checks belong in the cached functions (``_prepare_...``).
 """
 
 from __future__ import annotations
@@ -262,16 +262,17 @@ def _prepare_input_gradient(
 
 def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions) -> Call:
     """Validate a transposed convolution and prepare it."""
-    size = options.output_size
-    frozen = options._replace(
-        stride=freeze("stride", options.stride),
-        padding=freeze("padding", options.padding),
-        output_padding=freeze("output_padding", options.output_padding),
-        output_size=None if size is None else freeze("output_size", size),
-        dilation=freeze("dilation", options.dilation),
-        groups=check_group_count(options.groups),
-        algorithm=check_algorithm(options.algorithm),
-    )
+    size, frozen = options.output_size, options
+    if not _PLAIN_TYPES.issuperset(map(type, options)):
+        frozen = options._replace(
+            stride=freeze("stride", options.stride),
+            padding=freeze("padding", options.padding),
+            output_padding=freeze("output_padding", options.output_padding),
+            output_size=None if size is None else freeze("output_size", size),
+            dilation=freeze("dilation", options.dilation),
+            groups=check_group_count(options.groups),
+            algorithm=check_algorithm(options.algorithm),
+        )
     return _prepare_transposed(x_shape, weight_shape, itemsize, frozen, get_num_threads())
 
 

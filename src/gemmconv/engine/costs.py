@@ -24,13 +24,10 @@ from .tiling import winograd_tiles
 if TYPE_CHECKING:
     from .phases import Block, Cut
 
-# The lanes of the longest vector: float32 with AVX-512.
-LANES = LONGEST_VECTOR
-# The output channels for which direct_channels reads a pixel once.
-BLOCK = CHANNEL_BLOCK
-# The neighbouring pixels of a row that direct_channels computes together; the rows of sums that
-# weight_gradient_channels computes together.
+# The neighbouring pixels of a row that direct_channels computes together.
 PIXELS = 6
+# The rows of sums that weight_gradient_channels computes together.
+ROWS_OF_SUMS = 6
 # The output positions of the largest tile of weight_gradient_pixels.
 PIXELS_OF_TILE = 8192
 # About the number of taps along an axis from which the share of products with padding is estimated.
@@ -50,7 +47,7 @@ NANOSECONDS_PER_WEIGHT = 0.3
 # Phases: the time to copy one element into a plane of direct_pixels.
 NANOSECONDS_PER_COPY = 0.25
 # Phases: the time to begin one class of a band.
-NANOSECONDS_PER_CALL = 150
+NANOSECONDS_PER_CLASS = 150
 # Phases: the time to begin one group of a class of a band.
 NANOSECONDS_PER_GROUP = 80
 # Phases: the time to read one element of the gradient of y for a class.
@@ -97,6 +94,11 @@ class Counts:
         self.operations = 2 * geometry.out_channels * self.pixels * self.reduction
 
 
+def grown(count: int, unit: int) -> float:
+    """Return the factor by which a count grows when it is rounded up to a multiple of a unit, such as lanes."""
+    return ceil(count / unit) * unit / count
+
+
 def inside(geometry: Geometry) -> float:
     """Return the share of all products that read the input and not the padding; a little padding is ignored."""
     share = 1.0
@@ -117,8 +119,8 @@ def inside(geometry: Geometry) -> float:
 
 def gemm_conv(n: Counts) -> float:
     """Return the time of the product of K and packed tiles of P."""
-    cost = ceil(n.outputs / 4) * 4 / n.outputs / 112  # BLAS takes four channels at a time
-    cost += ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240  # BLAS reads P in steps of 64 pixels
+    cost = grown(n.outputs, 4) / 112  # BLAS takes four channels at a time
+    cost += grown(n.pixels, 64) / n.outputs / 240  # BLAS reads P in steps of 64 pixels
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 34
     cost += 1 / (n.reduction * n.outputs) / 4.3
     if gemm_path() == "packing":  # BLAS packs both matrices for every tile; fitted with AVX2
@@ -130,7 +132,7 @@ def gemm_conv(n: Counts) -> float:
 
 def input_gradient(n: Counts) -> float:
     """Return the time of the products of K^T and tiles of the gradient of y, which col2im adds up."""
-    cost = ceil(n.pixels / 64) * 64 / n.pixels / n.outputs / 240 + 1 / 112
+    cost = grown(n.pixels, 64) / n.outputs / 240 + 1 / 112
     cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
     if not n.in_place:
         cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
@@ -155,8 +157,8 @@ def weight_gradient_gemm(n: Counts) -> float:
 
 def weight_gradient_channels(n: Counts) -> float:
     """Return the time of sums over output positions, with output channels in the lanes."""
-    lanes = ceil(n.outputs / LANES) * LANES / n.outputs
-    rows = ceil(n.reduction / PIXELS) * PIXELS / n.reduction
+    lanes = grown(n.outputs, LONGEST_VECTOR)
+    rows = grown(n.reduction, ROWS_OF_SUMS)
     cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
     cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 21  # writing the gradient of the weight
     cost += (1 + n.taps / 6) / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
@@ -165,8 +167,8 @@ def weight_gradient_channels(n: Counts) -> float:
 
 def weight_gradient_pixels(n: Counts) -> float:
     """Return the time of sums over output positions, with output positions in the lanes."""
-    folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LANES
-    lanes = 1.0 if folded else ceil(n.width / LANES) * LANES / n.width
+    folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LONGEST_VECTOR
+    lanes = 1.0 if folded else grown(n.width, LONGEST_VECTOR)
     in_channels = n.reduction // n.taps
     cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading x and dy
     cost += ((n.stride > 1) / 27 + (n.stride > 2) / 3.8) * n.inputs / (n.taps * n.outputs)  # copying the input
@@ -183,9 +185,9 @@ def reading_gradient(n: Counts) -> float:
 
 def direct_channels(n: Counts) -> float:
     """Return the time of sums in registers, with output channels in the lanes."""
-    row = ceil(n.width / PIXELS) * PIXELS / n.width if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
-    cost = ceil(n.outputs / LANES) * LANES / n.outputs * inside(n.geometry) / 111  # the sums; lanes may be unused
-    cost += row * ceil(n.outputs / BLOCK) / n.outputs / 48  # reading pixels for a block of channels
+    row = grown(n.width, PIXELS) if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
+    cost = grown(n.outputs, LONGEST_VECTOR) * inside(n.geometry) / 111  # the sums; lanes may be unused
+    cost += row * ceil(n.outputs / CHANNEL_BLOCK) / n.outputs / 48  # reading pixels for a block of channels
     cost += 1 / n.reduction / 7.6  # transposing the sums
     cost += n.inputs / (n.taps * n.outputs) / 10  # packing the input
     cost += 1 / n.pixels / 28  # reading the weights
@@ -197,7 +199,7 @@ def direct_pixels(n: Counts) -> float:
     """Return the time of sums in registers, with output positions in the lanes."""
     span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
     pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between two rows are not used
-    cost = pitch * ceil(n.pixels / LANES) * LANES / n.pixels / 110
+    cost = pitch * grown(n.pixels, LONGEST_VECTOR) / 110
     cost += 1 / n.reduction / 38 + 1 / (n.reduction * n.outputs) / 5.3  # writing the sums
     cost += pitch / n.outputs / 234
     packing = ((n.stride > 1) / 12 + (n.stride > 2) / 17) * n.inputs + n.geometry.kernel[0] / 11
@@ -209,7 +211,7 @@ def direct_pixels(n: Counts) -> float:
 
 def depthwise(n: Counts) -> float:
     """Return the time of sums in registers, with one input channel per group."""
-    lanes = ceil(n.width / LANES) * LANES / n.width
+    lanes = grown(n.width, LONGEST_VECTOR)
     cost = lanes / 97 + lanes / n.taps / 14.7  # the sums; writing the outputs
     cost += 1 / (n.taps * n.pixels) / 0.44
     if n.stride == 2:
@@ -226,10 +228,16 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
     cut = winograd_tiles(n.geometry, sides)
     share = cut.frequencies * cut.tiles / (n.taps * n.pixels)  # its products, relative to those of the definition
     in_channels = n.reduction // n.taps
-    cost = share * ceil(n.outputs / 32) * 32 / n.outputs / 116  # the products
-    cost += share * ceil(n.outputs / LANES) * LANES / n.outputs / in_channels / 7.6  # transforming the sums
+    cost = share * grown(n.outputs, 32) / 116  # the products
+    cost += share * grown(n.outputs, LONGEST_VECTOR) / in_channels / 7.6  # transforming the sums
     cost += (
-        share * ceil(n.outputs / 128) / n.outputs * ceil(in_channels / LANES) * LANES / in_channels / 23
+        share
+        * ceil(n.outputs / 128)
+        / n.outputs
+        * ceil(in_channels / LONGEST_VECTOR)
+        * LONGEST_VECTOR
+        / in_channels
+        / 23
     )  # transforming the input
     cost += cut.frequencies / n.taps / n.pixels / 51  # reading the weights
     return cost * n.operations
@@ -257,7 +265,7 @@ def phases(geometry: Geometry, cut: Cut, bands: int) -> float:
     classes = [made for block in cut.blocks for made in block.classes]
     products = sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes)
     products -= sum(shared_planes(block) for block in cut.blocks)
-    begun = bands * sum(NANOSECONDS_PER_CALL + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
+    begun = bands * sum(NANOSECONDS_PER_CLASS + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
     elements = geometry.in_channels * prod(geometry.in_size)
     columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
     rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]

@@ -1,8 +1,8 @@
 """The normal form of a geometry: the same convolution with as few and as long axes as possible.
 
 An axis is *bare* if it has one tap, stride 1 and no padding. Along two neighbouring bare axes, positions are read in
-the order in which they are in memory. So the two can be taken as one longer axis. An axis of size 1 can be left out.
-The arrays are not touched::
+the order in which they are in memory. So the two can be taken as one longer axis. An axis with one input, one output,
+one tap and no padding can be left out, whatever its stride. The arrays are not touched::
 
     1x1 on 7 x 7                       ->  1 on 49
     3x1x1 on 8 x 5 x 6                 ->  3x1 on 8 x 30
@@ -44,7 +44,7 @@ def bare(size: int) -> Axis:
 
 def normal_form(geometry: Geometry) -> Geometry:
     """Return the geometry with neighbouring bare axes folded into one, and with axes of size 1 left out."""
-    if geometry.kernel[1] > 1 and geometry.kernel[2] > 1:
+    if geometry.kernel[1] > 1 and geometry.kernel[2] > 1 and geometry.stride[0] == 1:
         return geometry  # the usual case: no two neighbouring axes are bare
     axes: list[Axis] = []
     for axis in axes_of(geometry):

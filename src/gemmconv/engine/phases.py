@@ -125,7 +125,7 @@ class Cut(NamedTuple):
     """The positions of a task along each axis."""
 
 
-class _Parts(NamedTuple):
+class _Sizes(NamedTuple):
     """The sizes of blocks and bands."""
 
     groups: int
@@ -257,7 +257,7 @@ def count_bands(cut: Cut) -> int:
     return bands_of(cut.positions, cut.band)
 
 
-def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: int) -> _Parts:
+def choose_sizes(geometry: Geometry, positions: tuple[Interval, ...], halvings: int) -> _Sizes:
     """Return the sizes of blocks and bands.
 
     To get enough tasks, bands are made smaller first, and blocks after that. Bands are also halved `halvings` times, so
@@ -278,7 +278,7 @@ def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
     room = max((RESULTS >> halvings) // (phases * prod(band)), 1)
     if groups > 1 and channels <= room:
         most = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
-        return _Parts(equal_part(groups, most), channels, stride, band)
+        return _Sizes(equal_part(groups, most), channels, stride, band)
     block = max(-(-channels // blocks), LEAST_PRODUCTS * phases // prod(geometry.kernel))
     block = equal_part(channels, min(block, room), CHANNEL_BLOCK if room >= CHANNEL_BLOCK else 1)
     residues = stride
@@ -286,7 +286,7 @@ def choose_parts(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
         blocks = -(-blocks // -(-channels // block))
         residues = max(-(-stride // blocks), min(-(-CHANNEL_BLOCK // block), stride))
         residues = min(residues, max(room * stride // block, 1))
-    return _Parts(1, block, residues, band)
+    return _Sizes(1, block, residues, band)
 
 
 def make_block(geometry: Geometry, groups: Interval, channels: Interval, residues: Interval) -> Block | None:
@@ -322,7 +322,7 @@ def make_cut(geometry: Geometry, halvings: int) -> Cut | None:
     positions = tuple(
         [union([positions_inside(geometry, axis, r) for r in (0, geometry.stride[axis] - 1)]) for axis in range(3)]
     )
-    sizes = choose_parts(geometry, positions, halvings)
+    sizes = choose_sizes(geometry, positions, halvings)
     blocks = []
     for groups in intervals(geometry.groups, sizes.groups):
         for channels in intervals(geometry.in_channels // geometry.groups, sizes.channels):

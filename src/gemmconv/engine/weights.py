@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._gemmconv import Layout, Memory
-from ..checks.arrays import Array, contiguous
+from ..checks.arrays import Array, computing_dtype, contiguous
 from .calls import Call
 
 
@@ -32,7 +32,8 @@ class Weights:
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
         self.weight, self.bias = weight, bias
-        self.dtype = weight.dtype
+        # NumPy's own object for the type, which that of an unpickled array is not
+        self.dtype = computing_dtype(weight.dtype, weight.dtype)
         self._forward: dict[np.dtype[Any], LaidOut] = {}
         self._backward: dict[np.dtype[Any], Memory | Layout] = {}
 

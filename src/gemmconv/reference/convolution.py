@@ -79,8 +79,8 @@ def im2col(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
     padded = extend(x, pads, padding_mode)
-    rows = list(tap_windows(padded, kernel_size, strides, dilations))
-    return np.stack(rows, axis=2).reshape(*x.shape[:1], x.shape[1] * prod(kernel_size), -1)
+    rows = np.stack(list(tap_windows(padded, kernel_size, strides, dilations)), axis=2)
+    return rows.reshape(len(x), x.shape[1] * prod(kernel_size), prod(rows.shape[3:]))
 
 
 def col2im(
