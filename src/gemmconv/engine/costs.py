@@ -230,15 +230,7 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
     in_channels = n.reduction // n.taps
     cost = share * grown(n.outputs, 32) / 116  # the products
     cost += share * grown(n.outputs, LONGEST_VECTOR) / in_channels / 7.6  # transforming the sums
-    cost += (
-        share
-        * ceil(n.outputs / 128)
-        / n.outputs
-        * ceil(in_channels / LONGEST_VECTOR)
-        * LONGEST_VECTOR
-        / in_channels
-        / 23
-    )  # transforming the input
+    cost += share * ceil(n.outputs / 128) / n.outputs * grown(in_channels, LONGEST_VECTOR) / 23  # the input
     cost += cut.frequencies / n.taps / n.pixels / 51  # reading the weights
     return cost * n.operations
 
