@@ -7,8 +7,8 @@
 
 enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
 
-/* The list of kernels. To add one, add a row here, and its two files in all_kernels.inc. The columns are the first
- * words of the names of its functions; `default` stands for functions that kernels share:
+/* The list of kernels. To add one, add a row here, its two files in all_kernels.inc and an entry in engine/kernels.py.
+ * The columns are the first words of the names of its functions; `default` stands for functions that kernels share:
  *
  *     stem      <stem>_task_count, <stem>_scratch_size, <stem>_run
  *     parts     <parts>_parts                                            default: the sum is one part
@@ -34,7 +34,7 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
 enum kernel { ALL_KERNELS(NUMBER) KERNEL_COUNT };
 #undef NUMBER
 
-/* How one kernel divides its work. */
+/* What is known of a kernel before it runs: what it computes, whether it fits, how it divides its work. */
 struct cut {
     const char *name;
     enum operation operation;

@@ -26,11 +26,6 @@ enum {
     SUM_PARTS_ELEMENTS = 4 << 10 /* elements of dK that a task of sum_parts adds */
 };
 
-static inline ptrdiff_t weight_size(const struct conv_problem *problem)
-{
-    return problem->out_channels * reduction_length(problem);
-}
-
 /* The parts of the sum over all `tiles` of all images, if dK has `blocks` blocks. */
 static inline ptrdiff_t parts_of_sum(const struct conv_problem *problem, ptrdiff_t tiles, ptrdiff_t blocks)
 {

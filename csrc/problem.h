@@ -11,14 +11,19 @@
  *
  * What is read and what is written depends on what is computed:
  *
- *                      input           gradient        output
- *     a convolution    x                               y
- *     input_gradient                   gradient of y   gradient of x
- *     phases                           gradient of y   gradient of x
- *     weight_gradient  x               gradient of y   parts of the gradient of weight
- *     sum_parts        the parts                       their sum
- *     im2col           x                               P
- *     col2im           P                               x
+ *                          input           gradient        weight                      output
+ *     a convolution        x                               the weight, or its layout   y
+ *     input_gradient                       gradient of y   the weight, or its layout   gradient of x
+ *     phases                               gradient of y   the weight, or its layout   gradient of x
+ *     weight_gradient_*    x               gradient of y                               parts of the gradient of weight
+ *     sum_parts            the parts                                                   their sum
+ *     turn                                                 the weight of the other     the turned weight
+ *                                                          convolution (turn.h)
+ *     lay_out              phases: the                     the weight                  its layout
+ *                          stacked weights
+ *     stack                                                the weight                  the stacked weights
+ *     im2col               x                                                           P
+ *     col2im               P                                                           x
  *
  * Output position i reads input position i * stride - pad_before + tap * dilation along every axis; what lies outside
  * the input counts as zero. Padding may be negative. The padding after the input follows from out_size.
@@ -36,8 +41,8 @@
 
 enum {
     AXES = 3,
-    LONGEST_VECTOR = 16,      /* lanes of float32 in the longest vector of any instruction set: what depends on it
-                                 serves them all */
+    LONGEST_VECTOR = 16,      /* lanes of float32 in the longest vector of any instruction set; sizes rounded up to it
+                                 suit every instruction set */
     LARGEST_SCRATCH = 2 << 20 /* bytes of scratch that a thread may use */
 };
 
@@ -109,8 +114,9 @@ static inline ptrdiff_t interval_length(const struct interval *interval)
     return max_size(interval->end - interval->first, 0);
 }
 
-/* The parts when a total is cut into as few as possible, equal ones, of at most `limit`; at least 1. */
-static inline ptrdiff_t equal_part(ptrdiff_t total, ptrdiff_t limit)
+/* The size of the pieces when a total is cut into as few as possible, of nearly equal sizes, each of at most
+ * max(limit, 1). */
+static inline ptrdiff_t equal_piece(ptrdiff_t total, ptrdiff_t limit)
 {
     return ceil_div(total, ceil_div(total, max_size(limit, 1)));
 }
@@ -157,6 +163,12 @@ static inline ptrdiff_t group_out_channels(const struct conv_problem *problem)
 static inline ptrdiff_t reduction_length(const struct conv_problem *problem)
 {
     return group_in_channels(problem) * volume(problem->kernel);
+}
+
+/* The elements of the weight. */
+static inline ptrdiff_t weight_size(const struct conv_problem *problem)
+{
+    return problem->out_channels * reduction_length(problem);
 }
 
 #endif

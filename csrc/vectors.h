@@ -1,5 +1,5 @@
 /* What kernels know of the instruction set that they are compiled for: the size, the number and the types of its
- * vectors. vectors.inc has the verbs. No other file that is compiled once per instruction set need ask for its name. */
+ * vectors. vectors.inc has the verbs. Other kernel files do not ask for the name of the instruction set. */
 #ifndef GEMMCONV_VECTORS_H
 #define GEMMCONV_VECTORS_H
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gemmconv import _gemmconv
+from gemmconv.engine import calls
 
 # Set by .ci/run: draws more geometries, and insists on the comparison with PyTorch.
 IN_CI = bool(os.environ.get("GEMMCONV_CI"))
@@ -47,3 +48,19 @@ def isa(request: pytest.FixtureRequest) -> str:
 def dtype(request: pytest.FixtureRequest) -> np.dtype:
     """Run a test once in each of the two types that gemmconv computes in."""
     return np.dtype(request.param)
+
+
+@pytest.fixture
+def threads_for_every_call(monkeypatch: pytest.MonkeyPatch):
+    """Let even the smallest call take up to eight threads, if the context has them."""
+    caches = [function for function in vars(calls).values() if hasattr(function, "cache_clear")]
+    assert caches
+
+    def forget_prepared_calls() -> None:
+        for cache in caches:
+            cache.cache_clear()
+
+    forget_prepared_calls()
+    monkeypatch.setattr(calls, "threads_worth", lambda _nanoseconds: 8)
+    yield
+    forget_prepared_calls()

@@ -1,7 +1,8 @@
 """Every C kernel of every operation, to be built and run alone.
 
-No other test of kernels uses the engine's tables. `KERNELS` has one entry per kernel and way to cut it; its key is
-operation-algorithm-kernel, and for BLAS the row of the tiling table (`PATHS`).
+It finds the kernels in the engine's tables, so a new row of a table is tested without a change here. `KERNELS` has one
+entry per kernel and way to cut it; its key is operation-algorithm-kernel, and for BLAS the row of the tiling table
+(`PATHS`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,8 @@ from guarded import guarded
 from gemmconv import reference
 from gemmconv._gemmconv import InputGradient, Problem
 from gemmconv.checks.geometry import Geometry
-from gemmconv.checks.options import ALGORITHMS as ALGORITHMS
 from gemmconv.engine.algorithms import WAYS, Way, pick
-from gemmconv.engine.algorithms import defined_algorithms as defined_algorithms
 from gemmconv.engine.blas import single_threaded_blas
-from gemmconv.engine.calls import Options, prepare_convolution, prepare_im2col
 from gemmconv.engine.kernels import CONVOLUTION, WEIGHT_GRADIENT
 from gemmconv.engine.tiling import PATHS, choose_input_gradient_tiling, choose_tiling
 
@@ -116,8 +114,7 @@ def _build(operation: str, name: str, geometry: Geometry, itemsize: int, threads
 
 
 def _is_defined(operation: str, name: str, geometry: Geometry) -> bool:
-    batch = geometry.batch or operation != "weight_gradient"
-    return bool(batch) and _way(operation, name, geometry) is not None
+    return _way(operation, name, geometry) is not None
 
 
 _CONVOLUTIONS = [f"{kernel.algorithm}-{kernel.name}" for kernel in CONVOLUTION if kernel.name != "gemm_conv"]
@@ -153,17 +150,6 @@ def chosen_input_gradient(geometry: Geometry, *, prepared: bool) -> str:
     return pick("input_gradient", geometry, prepared=prepared).name
 
 
-def prepared_convolution(x_shape: Shape, weight_shape: Shape, itemsize: int, algorithm: str, padding: int = 0) -> Any:
-    """Return the prepared call of a convolution on the threads of this context."""
-    options = Options(None, 1, padding, 1, 1, "zeros", algorithm)
-    return prepare_convolution(x_shape, weight_shape, itemsize, options)
-
-
-def prepared_columns(x_shape: Shape, kernel_size: Shape, itemsize: int) -> Any:
-    """Return the prepared call of im2col on the threads of this context."""
-    return prepare_im2col(x_shape, kernel_size, itemsize, Options(None, 1, 0, 1, 1, "zeros", "auto"))
-
-
 # --- what tests do with a kernel -------------------------------------------------------------------------------------
 
 ALL_CASES = {**ZERO_PADDED_CASES, **{f"strided_{name}": case for name, case in STRIDED_CASES.items()}}
@@ -175,19 +161,19 @@ def cases_of(kernel: Kernel) -> dict[str, Case]:
     return {name: case for name, case in cases.items() if kernel.defined(geometry_of(case))}
 
 
-def arrays_for(kernel: Kernel, geometry: Geometry, dtype: Any) -> Arrays:
-    """Return small integers for the arrays of a kernel, with which every kernel is exact."""
-    operation = OPERATIONS[kernel.operation]
-    arrays = [integers(shape, dtype, seed) for seed, shape in enumerate(operation.arrays(geometry))]
-    if operation.has_weight:
+def arrays_for(operation: str, geometry: Geometry, dtype: Any) -> Arrays:
+    """Return small integers for the arrays of an operation, with which every kernel is exact."""
+    shapes = OPERATIONS[operation].arrays(geometry)
+    arrays = [integers(shape, dtype, seed) for seed, shape in enumerate(shapes)]
+    if OPERATIONS[operation].has_weight:
         arrays[1] = integer_weights(geometry.weight_shape, dtype, 1)
     return tuple(arrays)
 
 
-def normal_arrays_for(kernel: Kernel, geometry: Geometry, dtype: Any) -> Arrays:
-    """Return normally distributed numbers for the arrays of a kernel."""
+def normal_arrays_for(operation: str, geometry: Geometry, dtype: Any) -> Arrays:
+    """Return normally distributed numbers for the arrays of an operation."""
     rng = np.random.default_rng(5)
-    shapes = OPERATIONS[kernel.operation].arrays(geometry)
+    shapes = OPERATIONS[operation].arrays(geometry)
     return tuple(rng.standard_normal(shape).astype(dtype) for shape in shapes)
 
 
@@ -203,34 +189,14 @@ def run(
     return out
 
 
-def expected(kernel: Kernel, geometry: Geometry, options: dict[str, Any], arrays: Arrays) -> np.ndarray:
+def expected(operation: str, geometry: Geometry, options: dict[str, Any], arrays: Arrays) -> np.ndarray:
     """Return what the reference computes."""
-    return OPERATIONS[kernel.operation].reference(geometry, options, *arrays)
+    return OPERATIONS[operation].reference(geometry, options, *arrays)
 
 
 @cache
 def expected_of_case(operation: str, name: str) -> np.ndarray:
     """Return the result for the integers of `arrays_for`, which is the same in both types."""
     case = ALL_CASES[name]
-    kernel = next(kernel for kernel in KERNELS.values() if kernel.operation == operation)
     geometry = geometry_of(case)
-    return expected(kernel, geometry, geometry_options(case), arrays_for(kernel, geometry, np.float64))
-
-
-def turned_weight(weight: np.ndarray, groups: int) -> np.ndarray:
-    """Return the weight (O, C/groups, *kernel) as (C, O/groups, *kernel), every kernel reversed along all its axes."""
-    by_group = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
-    reversed_kernels = np.flip(by_group, tuple(range(3, by_group.ndim)))
-    return reversed_kernels.reshape(-1, reversed_kernels.shape[2], *weight.shape[2:])
-
-
-def results_of_turned_weights(geometry: Geometry, weight: np.ndarray, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a convolution by the weight as the C layer turns it, and by `turned_weight`; their bits must be equal."""
-    turned, results = geometry.turned(), []
-    x = np.random.default_rng(8).standard_normal(turned.x_shape).astype(weight.dtype)
-    way = pick("convolution", turned, "direct")
-    for in_c, given in ((True, weight), (False, turned_weight(weight, geometry.groups))):
-        problem = way.build(turned, weight.itemsize, threads, turned=in_c).problem
-        results.append(np.full(turned.out_shape, np.nan, weight.dtype))
-        problem.run(x, np.ascontiguousarray(given), None, results[-1], threads)
-    return results[0], results[1]
+    return expected(operation, geometry, geometry_options(case), arrays_for(operation, geometry, np.float64))

@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cases import CASES, ZERO_PADDED_CASES, geometry_of
-from kernels_under_test import ALGORITHMS, chosen_convolution, chosen_input_gradient, defined_algorithms
+from kernels_under_test import chosen_convolution, chosen_input_gradient
 
 import gemmconv
+from gemmconv.checks.options import ALGORITHMS
+from gemmconv.engine.algorithms import defined_algorithms
 
 
 @pytest.mark.parametrize("name", CASES)

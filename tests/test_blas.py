@@ -166,7 +166,7 @@ def test_a_machine_without_small_matrix_kernels():
 @needs_openblas
 def test_first_users_that_come_together_share_one_limit():
     code = """
-        import sys, threading, time
+        import sys, threading
         import scipy.linalg
         from gemmconv.engine import blas
         before = [library["num_threads"] for library in blas.scipy_blas_info()]

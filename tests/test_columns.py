@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from cases import CASES, input_size, integers, spatial_options
 from guarded import guarded
-from kernels_under_test import prepared_columns
 
 from gemmconv import col2im, im2col, num_threads, reference
+from gemmconv.engine.calls import Options, prepare_im2col
 
 NOT_EMPTY = [name for name in CASES if 0 not in CASES[name].x]
 FEATURES = integers((2, 3, 9, 8), "float32")
@@ -59,7 +59,7 @@ def test_col2im(name, dtype, isa):
 def test_same_bits_with_any_number_of_threads(name, dtype):
     case = CASES[name]
     with num_threads(8):
-        layout = prepared_columns(case.x, case.weight[2:], 4)
+        layout = prepare_im2col(case.x, case.weight[2:], 4, Options(None, 1, 0, 1, 1, "zeros", "auto"))
     assert layout.threads > 1
     assert layout.problem.column_task_counts > (2, 2)
     rng = np.random.default_rng(1)

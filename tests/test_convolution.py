@@ -122,6 +122,19 @@ def exact(x, weight, bias, options) -> np.ndarray:
     return total + np.reshape(lower[2], (-1,) + (1,) * (weight.ndim - 2))
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if "padding_mode" in case.options])
+def test_same_bits_in_any_batch_with_a_padding_mode(name, dtype):
+    # the kernels alone are tested by test_kernels.py; here the input is extended before one of them computes
+    options, weight_shape = CASES[name].options, CASES[name].weight
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((3, *CASES[name].x[1 - len(weight_shape) :])).astype(dtype)
+    weight = rng.standard_normal(weight_shape).astype(dtype)
+    together = gemmconv.conv(x, weight, **options)
+    for n, image in enumerate(x):
+        same(gemmconv.conv(image[np.newaxis], weight, **options)[0], together[n])
+        same(gemmconv.conv(image, weight, **options), together[n])
+
+
 # --- arrays of every kind --------------------------------------------------------------------------------------------
 
 X, WEIGHT = integers((2, 3, 9, 8), np.float32, 1), integers((4, 3, 3, 3), np.float32, 2)

@@ -64,9 +64,9 @@ def test_links_in_the_documents_lead_somewhere(name):
 
 
 def test_map_of_the_tree_in_the_readme():
-    # every path that the map names is there
+    # every path that the map names is there, and every folder with files is in the map
     tree = re.search(r"```text\n(csrc/.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
-    folder = Path()
+    folder, named = Path(), set()
     for line in tree.splitlines():
         name = line.split()[0]
         if name.endswith("/") and not line.startswith(" "):
@@ -74,3 +74,8 @@ def test_map_of_the_tree_in_the_readme():
             assert (ROOT / folder).is_dir()
         else:
             assert (ROOT / folder / name).exists(), line
+        if name.endswith("/"):
+            named.add(folder if folder == Path(name) else folder / name)
+    for top in ("csrc", "src/gemmconv", "bench"):
+        files = [path.relative_to(ROOT) for path in (ROOT / top).rglob("*") if path.is_file()]
+        assert {path.parent for path in files if "__pycache__" not in path.parts} <= named

@@ -41,8 +41,8 @@ def test_filter_picture(name, photograph, tmp_path):
 def test_deblur(tmp_path):
     out = tmp_path / "out.png"
     command = [sys.executable, EXAMPLES / "deblur.py", out, "--iterations", "30"]
-    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    before, after = map(float, re.search(r"error before: ([0-9.]+), after: ([0-9.]+)", told).groups())
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    before, after = map(float, re.search(r"error before: ([0-9.]+), after: ([0-9.]+)", printed).groups())
     assert after < before / 2
     original, blurred, recovered = np.split(np.asarray(Image.open(out), float) / 255, 3, axis=1)
     assert abs(np.sqrt(np.mean((blurred - original) ** 2)) - before) < 0.002

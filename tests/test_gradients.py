@@ -58,8 +58,8 @@ def test_algorithms_and_plans(name, dtype):
                 assert algorithm != "gemm"
             else:
                 np.testing.assert_array_equal(actual, expected)
-        of_plan = plan.input_gradient(g) if operation == "input_gradient" else plan.weight_gradient(g, x)
-        np.testing.assert_array_equal(of_plan, expected)
+        gradient_of_plan = plan.input_gradient(g) if operation == "input_gradient" else plan.weight_gradient(g, x)
+        np.testing.assert_array_equal(gradient_of_plan, expected)
 
 
 @given(convolutions(), DTYPES, st.booleans())

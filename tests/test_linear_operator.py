@@ -59,7 +59,7 @@ def test_panels_of_the_input_gradient_are_bounded(name, path, dtype):
 
 
 @pytest.mark.parametrize("name", ["several_tiles", "groups_uneven", "wrap", "3d_everything"])
-def test_vectors_have_the_bits_of_images(name, dtype):
+def test_vectors_have_the_bits_of_images(name, dtype, threads_for_every_call):
     # however many vectors are multiplied at a time, and on however many threads
     A, _ = operator_of(CASES[name], dtype)
     vectors = np.random.default_rng(2).standard_normal((A.shape[0], 3)).astype(dtype)

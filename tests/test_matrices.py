@@ -77,10 +77,10 @@ def test_is_stored_in_order_and_without_padding(name, dtype):
     assert M.indices.dtype == M.indptr.dtype == np.int32
     fresh = csr_array((M.data, M.indices, M.indptr), M.shape)
     assert fresh.has_canonical_format
-    told = convolution_matrix_size(case.weight, size, **size_options(case), dtype=dtype)
-    assert told.shape == M.shape
-    assert told.entries == M.nnz == len(M.data)
-    assert told.nbytes == M.data.nbytes + M.indices.nbytes + M.indptr.nbytes
+    counted = convolution_matrix_size(case.weight, size, **size_options(case), dtype=dtype)
+    assert counted.shape == M.shape
+    assert counted.entries == M.nnz == len(M.data)
+    assert counted.nbytes == M.data.nbytes + M.indices.nbytes + M.indptr.nbytes
 
 
 @pytest.mark.parametrize("format", matrices.FORMATS)

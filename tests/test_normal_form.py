@@ -14,12 +14,12 @@ from drawn import DTYPES, foldable_convolutions
 from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
-from kernels_under_test import ALGORITHMS
 
 import gemmconv
 from gemmconv import Plan, num_threads, reference
 from gemmconv._gemmconv import select_isa
 from gemmconv.checks.geometry import Geometry
+from gemmconv.checks.options import ALGORITHMS
 from gemmconv.engine.normal_form import normal_form
 
 FOLDABLE_CASES = {
@@ -141,7 +141,7 @@ def test_columns(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", FOLDABLE_CASES)
-def test_same_bits_for_any_batch_and_threads(name, dtype):
+def test_same_bits_for_any_batch_and_threads(name, dtype, threads_for_every_call):
     case = FOLDABLE_CASES[name]
     rng = np.random.default_rng(6)
     x = rng.standard_normal((3, *case.x[1 - len(case.weight) :])).astype(dtype)

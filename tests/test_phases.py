@@ -17,18 +17,23 @@ PHASES = KERNELS["input_gradient-direct-phases"]
 
 def test_weights_are_laid_out_once():
     geometry = geometry_of(STRIDED_CASES["several_bands"])
-    grad_output, weight, _ = arrays_for(PHASES, geometry, "float32")
+    grad_output, weight, bias_of_case = arrays_for(PHASES.operation, geometry, "float32")
     phases = PHASES.build(geometry, 4, 1, False)
     layout = phases.lay_out(weight, threads=2)
     bias = np.zeros(geometry.in_channels, np.float32)
     biased = expected_of_case("input_gradient", "strided_several_bands")
-    expected = biased - arrays_for(PHASES, geometry, "float32")[2].reshape(-1, 1, 1)
+    expected = biased - bias_of_case.reshape(-1, 1, 1)
     for given_bias in (None, bias):
         out = guarded(np.full(geometry.x_shape, np.nan, np.float32))
         phases.run(grad_output, layout, given_bias, out)
         np.testing.assert_array_equal(out, expected)
     with pytest.raises(ValueError, match="a layout of"):
         PHASES.build(geometry, 8, 1, False).run(grad_output.astype("float64"), layout, None, np.empty(geometry.x_shape))
+
+
+@pytest.mark.parametrize("name", STRIDED_CASES)
+def test_defined_for_every_strided_case(name):
+    assert PHASES.defined(geometry_of(STRIDED_CASES[name]))
 
 
 def test_absurd_sizes_are_left_to_others():

@@ -9,10 +9,10 @@ import threading
 import numpy as np
 import pytest
 from cases import CASES, integers
-from kernels_under_test import ALGORITHMS
 
 import gemmconv
 from gemmconv import Plan, conv, num_threads, plan
+from gemmconv.checks.options import ALGORITHMS
 
 
 def normal(shape, dtype, seed):

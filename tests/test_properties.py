@@ -143,8 +143,8 @@ def test_the_convolution_as_a_matrix(drawn, dtype, mode):
     select_isa(isa)
     options["padding_mode"] = mode
     size = x_shape[2:]
-    told = gemmconv.convolution_matrix_size(weight_shape, size, **options, dtype=dtype)
-    assume(told.entries < 1e6)
+    counted = gemmconv.convolution_matrix_size(weight_shape, size, **options, dtype=dtype)
+    assume(counted.entries < 1e6)
     weight = integer_weights(weight_shape, dtype, 1)
     x = integers((2, *x_shape[1:]), dtype, 2)
     y = gemmconv.conv(x, weight, **options)
@@ -157,7 +157,7 @@ def test_the_convolution_as_a_matrix(drawn, dtype, mode):
 
     M = gemmconv.convolution_matrix(weight, size, **options)
     np.testing.assert_array_equal(M @ x.reshape(2, -1).T, y.reshape(2, -1).T)
-    assert (told.shape, told.entries) == (M.shape, M.nnz)
+    assert (counted.shape, counted.entries) == (M.shape, M.nnz)
 
     g = integers(y.shape, dtype, 3)
     A = gemmconv.ConvolutionOperator(weight, size, **options)

@@ -95,13 +95,13 @@ def transposed_problem(case):
     return [integers(shape, np.float64, seed) for seed, shape in enumerate(shapes)]
 
 
-def is_torch_s(options):
+def torch_accepts(options):
     """Return whether PyTorch's transposed convolutions take these options."""
     padding = options.get("padding", 0)
     return isinstance(padding, int) or all(isinstance(pad, int) for pad in padding)
 
 
-@pytest.mark.parametrize("name", [name for name, case in TRANSPOSED_CASES.items() if is_torch_s(case.options)])
+@pytest.mark.parametrize("name", [name for name, case in TRANSPOSED_CASES.items() if torch_accepts(case.options)])
 def test_transpose_is_that_of_torch(name):
     torch = pytest.importorskip("torch")
     case = TRANSPOSED_CASES[name]

@@ -11,11 +11,11 @@ import pytest
 import threadpoolctl
 from cases import integers
 from fresh import run_python
-from kernels_under_test import prepared_convolution
 
 from gemmconv import get_num_threads, num_threads, reference, set_num_threads, threads
 from gemmconv._gemmconv import Problem
 from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.calls import Call, Options, prepare_convolution
 from gemmconv.engine.tiling import Tiling
 
 
@@ -29,14 +29,24 @@ def _restore_the_number_of_threads():
 # --- the tasks -----------------------------------------------------------------------------------------------
 
 
+def prepared_convolution(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], padding: int = 0) -> Call:
+    """Return the prepared call of a convolution by "gemm" in float32, on the threads of this context."""
+    return prepare_convolution(x_shape, weight_shape, 4, Options(None, 1, padding, 1, 1, "zeros", "gemm"))
+
+
 def test_calls_are_cut_for_the_threads_of_their_context():
     x, weight = np.ones((16, 14, 14), np.float32), np.ones((512, 16, 3, 3), np.float32)
     with num_threads(1):
-        alone = prepared_convolution(x.shape, weight.shape, 4, "gemm", padding=1)
+        alone = prepared_convolution(x.shape, weight.shape, padding=1)
     with num_threads(8):
-        shared = prepared_convolution(x.shape, weight.shape, 4, "gemm", padding=1)
+        shared = prepared_convolution(x.shape, weight.shape, padding=1)
     assert (alone.threads, shared.threads) == (1, 8)
     assert alone.problem.task_count < shared.problem.task_count
+
+
+def test_the_fixture_by_which_small_calls_take_threads(threads_for_every_call):
+    with num_threads(3):
+        assert prepared_convolution((1, 1, 4), (1, 1, 3)).threads == 3
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 8, 64, 1000])

@@ -87,7 +87,7 @@ static inline struct channels_band channels_band_of_size(const struct conv_probl
     };
     const ptrdiff_t channels =
         min_size(CHANNELS_PACKED / (band.slots * band.pitch), CHANNELS_SLICE_TAPS / volume(kernel));
-    band.channels = equal_part(group_in_channels(problem), channels);
+    band.channels = equal_piece(group_in_channels(problem), channels);
     return band;
 }
 
@@ -96,9 +96,9 @@ static inline struct channels_band channels_band_of_size(const struct conv_probl
 static inline struct channels_band channels_band_of(const struct conv_problem *problem)
 {
     const ptrdiff_t pixels = min_size(CHANNELS_BAND, CHANNELS_TILES / CHANNEL_BLOCK / channel_blocks(problem));
-    const ptrdiff_t columns = equal_part(problem->out_size[2], pixels);
+    const ptrdiff_t columns = equal_piece(problem->out_size[2], pixels);
     const ptrdiff_t least = 2 * columns * channel_blocks(problem) * CHANNEL_BLOCK <= CHANNELS_TILES ? 2 : 1;
-    ptrdiff_t rows = equal_part(problem->out_size[1], max_size(pixels / columns, least));
+    ptrdiff_t rows = equal_piece(problem->out_size[1], max_size(pixels / columns, least));
     struct channels_band band = channels_band_of_size(problem, rows, columns);
 
     while (rows > 1 && band.slots * band.pitch > CHANNELS_PACKED) {
@@ -216,7 +216,7 @@ static inline ptrdiff_t channels_find_pixels(const struct conv_problem *problem,
         if (end - same < few)
             same = end;
         pixels[count].first = first;
-        pixels[count].end = first + equal_part(same - first, most);
+        pixels[count].end = first + equal_piece(same - first, most);
         pixels[count].taps = channels_taps_inside(problem, 2, first, pixels[count].end - 1);
     }
     return count;

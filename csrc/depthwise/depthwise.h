@@ -14,10 +14,9 @@
  * read input rows that are dh apart. They are computed together, from a table of input rows that are dh apart: an
  * output row begins `step` = sh/g entries after the one before, a kernel row reads the entry after the one before. If
  * there is no code for a step, the kernel rows share no entries: the table has the input rows that the first kernel row
- * reads, then those of the second and so on.
+ * reads, then those of the second and so on. The tables of 3 output rows and 3 kernel rows:
  *
- *     3 output rows and kernel rows      step 1, shared    0 1 2 3 4      step 3, nothing shared    0 3 6 | 1 4 7 | 2 5
- * 8
+ *     step 1, shared    0 1 2 3 4        step 3, nothing shared    0 3 6 | 1 4 7 | 2 5 8
  *
  * Columns. The first and last vectors of a row lie partly outside the image: a mask leaves these lanes out. With stride
  * 2 the lanes are every second one of two vectors. With a larger stride sw the rows are copied into scratch, split into
@@ -107,7 +106,7 @@ static inline void depthwise_cut_columns(const struct conv_problem *problem, str
     const int splits = depthwise_splits(problem);
 
     cut->copied = splits || (depthwise_collides(problem) && problem->kernel[1] > 1);
-    cut->columns = equal_part(problem->out_size[2], splits ? DEPTHWISE_SPLIT_SEGMENT : DEPTHWISE_SEGMENT);
+    cut->columns = equal_piece(problem->out_size[2], splits ? DEPTHWISE_SPLIT_SEGMENT : DEPTHWISE_SEGMENT);
     cut->columns = min_size(round_up(cut->columns, LONGEST_VECTOR), problem->out_size[2]);
     cut->segments = ceil_div(problem->out_size[2], cut->columns);
     cut->load_stride = splits ? 1 : stride;
@@ -138,13 +137,13 @@ static inline void depthwise_cut_rows(const struct conv_problem *problem, struct
     if (cut->copied || cut->narrow)
         rows = min_size(rows, DEPTHWISE_COPIES / (cut->pitch * problem->kernel[0] * (cut->shared ? cut->step : taps)));
     cut->rows = min_size(round_up(max_size(rows, 1), DEPTHWISE_BLOCK), phase_rows);
-    cut->rows = min_size(round_up(equal_part(phase_rows, cut->rows), DEPTHWISE_BLOCK), phase_rows);
+    cut->rows = min_size(round_up(equal_piece(phase_rows, cut->rows), DEPTHWISE_BLOCK), phase_rows);
     cut->bands = ceil_div(phase_rows, cut->rows);
     const ptrdiff_t most_rows = cut->rows + DEPTHWISE_BLOCK - 1; /* the last block may be partly outside the band */
     cut->entries = cut->shared ? (most_rows - 1) * cut->step + taps : most_rows * taps;
 }
 
-static inline struct depthwise_cut depthwise_cut(const struct conv_problem *problem)
+static inline struct depthwise_cut depthwise_cut_of(const struct conv_problem *problem)
 {
     struct depthwise_cut cut;
     depthwise_cut_columns(problem, &cut);
@@ -202,7 +201,7 @@ static inline ptrdiff_t depthwise_column_offset(const struct conv_problem *probl
 
 static inline ptrdiff_t depthwise_task_count(const struct conv_problem *problem)
 {
-    const struct depthwise_cut cut = depthwise_cut(problem);
+    const struct depthwise_cut cut = depthwise_cut_of(problem);
     return problem->batch * cut.group_blocks * problem->out_size[0] * cut.phases * cut.bands * cut.segments;
 }
 
@@ -257,11 +256,11 @@ static inline struct depthwise_scratch depthwise_scratch_of(const struct conv_pr
 
 static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *problem)
 {
-    const struct depthwise_cut cut = depthwise_cut(problem);
+    const struct depthwise_cut cut = depthwise_cut_of(problem);
     return depthwise_scratch_of(problem, &cut).size;
 }
 
-/* One input channel per group, and scratch that suffices for float64. */
+/* One input channel per group, and scratch within LARGEST_SCRATCH even for float64. */
 static inline int depthwise_fits(const struct conv_problem *problem)
 {
     return problem->in_channels == problem->groups &&

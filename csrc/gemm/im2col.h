@@ -15,8 +15,8 @@
  *                           1  1            5   6   8   9
  *
  * A row of a panel is made of runs: stretches of output positions within one output row, which for one tap read one
- * input row. For each run and tap the part that lies inside the image is one interval, worked out once for all
- * channels: zeros before it, a copy (every sw-th element) in the middle, zeros after it.
+ * input row. For each run and tap, what lies inside the image is one interval, worked out once for all channels: zeros
+ * before it, a copy (every sw-th element) in the middle, zeros after it.
  */
 #ifndef GEMMCONV_IM2COL_H
 #define GEMMCONV_IM2COL_H

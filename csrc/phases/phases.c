@@ -39,7 +39,7 @@ static void place_weights(struct phases *phases, const struct conv_problem *grad
     class->layout = phases->layout;
     class->stack_task = phases->stack_tasks;
     class->layout_task = phases->layout_tasks;
-    phases->stacked += problem->out_channels * reduction_length(problem);
+    phases->stacked += weight_size(problem);
     phases->layout += round_up(cuts[class->kernel].layout_size(problem), LONGEST_VECTOR);
     phases->stack_tasks += phases_stack_task_count(class);
     phases->layout_tasks += layout_task_count(class, before);

@@ -26,15 +26,15 @@ enum {
                           columns stay in the first-level cache */
 };
 
-/* The tasks of one group. */
-static inline ptrdiff_t turn_chunks(const struct conv_problem *problem)
+/* The blocks of rows of one group: a task each. */
+static inline ptrdiff_t turn_blocks(const struct conv_problem *problem)
 {
     return ceil_div(group_out_channels(problem), TURN_CHANNELS);
 }
 
 static inline ptrdiff_t turn_task_count(const struct conv_problem *problem)
 {
-    return problem->groups * turn_chunks(problem);
+    return problem->groups * turn_blocks(problem);
 }
 
 #endif

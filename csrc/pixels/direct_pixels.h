@@ -34,7 +34,8 @@
 #include "rows.h"
 
 enum {
-    PIXELS_CHANNELS = 8,      /* output channels of a register block, at most */
+    PIXELS_CHANNELS = 8,      /* output channels of a register block, at most, on any instruction set */
+    PIXELS_BLOCK_VECTORS = 8, /* vectors of a register block, at most */
     PIXELS_TAPS = 4096,       /* terms of a sum, at most */
     PIXELS_VECTORS = 96,      /* vectors of a task that are listed at a time */
     PIXELS_PLANES = 1 << 16,  /* elements of the planes of a task, at most, unless it has one row */
@@ -76,7 +77,8 @@ struct pixels_blocks {
 /* A vector of outputs: where its first lane reads in a plane, where it writes, counted from the task's first output,
  * and which lanes are written, one after the other. */
 struct pixels_vector {
-    int from, to;
+    ptrdiff_t to;
+    int from;
     unsigned lanes;
 };
 
@@ -119,7 +121,8 @@ static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, p
 }
 
 /* The rows of which the planes have about PIXELS_PLANES elements; at least one. The room grows with the rows, except
- * where distant taps share planes only if there are rows enough: there the rows are halved until they fit. */
+ * where distant taps share planes only if there are rows enough: there the rows are halved until they fit.
+ * The growth is measured between 1 row and 101 rows. */
 static inline ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem, ptrdiff_t columns)
 {
     const ptrdiff_t one = pixels_planes_size(problem, 1, columns);
@@ -133,6 +136,25 @@ static inline ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem,
     return rows;
 }
 
+/* The columns of a piece of a row, of at most `longest`, so that its planes fit. They are halved until they do. A
+ * single row then takes as many whole vectors more as fit, because there are no rows to fill the planes with. */
+static inline ptrdiff_t pixels_columns(const struct conv_problem *problem, ptrdiff_t longest)
+{
+    const ptrdiff_t *out = problem->out_size, rows = min_size(2, out[1]), all = equal_piece(out[2], longest);
+    ptrdiff_t columns = all;
+
+    while (columns > LONGEST_VECTOR && pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
+        columns = equal_piece(out[2], columns / 2);
+    if (rows > 1 || columns == all)
+        return columns;
+    for (ptrdiff_t more = round_up(columns, LONGEST_VECTOR); more >= LONGEST_VECTOR; more /= 2) {
+        const ptrdiff_t wider = (columns + more) / LONGEST_VECTOR * LONGEST_VECTOR;
+        if (pixels_planes_size(problem, rows, wider) <= PIXELS_PLANES)
+            columns = wider;
+    }
+    return min_size(round_up(equal_piece(out[2], columns), LONGEST_VECTOR), columns);
+}
+
 static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t *out = problem->out_size, channels = group_out_channels(problem);
@@ -141,13 +163,10 @@ static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem
     const ptrdiff_t outputs = max_size(min_size(max_size(even, PIXELS_LITTLE), PIXELS_MUCH) / work, PIXELS_OUTPUTS);
     const ptrdiff_t longest =
         out[1] > 1 ? PIXELS_PIECE : min_size(max_size(outputs, PIXELS_PIECE / 2), PIXELS_LONG_PIECE);
-    struct pixels_cut cut = {.columns = equal_part(out[2], longest), .shares = 1};
+    struct pixels_cut cut = {.columns = pixels_columns(problem, longest), .shares = 1};
 
-    while (cut.columns > LONGEST_VECTOR &&
-           pixels_planes_size(problem, min_size(2, out[1]), cut.columns) > PIXELS_PLANES)
-        cut.columns = equal_part(out[2], cut.columns / 2);
-    cut.rows = equal_part(out[1], min_size(max_size(ceil_div(outputs, cut.columns), PIXELS_ROWS),
-                                           pixels_rows_that_fit(problem, cut.columns)));
+    cut.rows = equal_piece(out[1], min_size(max_size(ceil_div(outputs, cut.columns), PIXELS_ROWS),
+                                            pixels_rows_that_fit(problem, cut.columns)));
     if (problem->groups * out[0] * ceil_div(out[1], cut.rows) * ceil_div(out[2], cut.columns) < PIXELS_TASKS)
         cut.shares =
             min_size(ceil_div(cut.rows * cut.columns * work, PIXELS_MUCH), ceil_div(channels, PIXELS_CHANNELS));
@@ -170,7 +189,7 @@ static inline ptrdiff_t direct_pixels_scratch_size(const struct conv_problem *pr
     return pixels_planes_size(problem, cut.rows, cut.columns) + reduction_length(problem);
 }
 
-/* Not too many terms, and scratch that suffices for float64. */
+/* Not too many terms, and scratch within LARGEST_SCRATCH even for float64. */
 static inline int direct_pixels_fits(const struct conv_problem *problem)
 {
     return reduction_length(problem) <= PIXELS_TAPS &&
@@ -179,7 +198,7 @@ static inline int direct_pixels_fits(const struct conv_problem *problem)
 
 static inline ptrdiff_t direct_pixels_layout_size(const struct conv_problem *problem)
 {
-    return problem->out_channels * reduction_length(problem);
+    return weight_size(problem);
 }
 
 /* The shares of a group's channels whose weights are laid out independently of each other. */
@@ -245,8 +264,10 @@ static inline int pixels_list(const struct conv_problem *problem, const struct p
 
     for (; count < PIXELS_VECTORS && next->row < task->rows; count++) {
         struct pixels_vector *vector = &vectors[count];
-        *vector =
-            (struct pixels_vector){(int)(next->row * pitch + next->column), (int)(next->row * width + next->column), 0};
+        *vector = (struct pixels_vector){
+            .to = next->row * width + next->column,
+            .from = (int)(next->row * pitch + next->column),
+        };
         for (ptrdiff_t lane = 0; lane < lanes && next->row < task->rows;) {
             const ptrdiff_t run = min_size(lanes - lane, task->columns - next->column);
             vector->lanes |= ((1u << run) - 1) << lane;

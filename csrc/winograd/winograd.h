@@ -103,7 +103,7 @@ struct winograd_cut {
 /* The size of the pieces, a multiple of `unit`, when `total` is cut evenly into pieces of at most `most`. */
 static inline ptrdiff_t winograd_even(ptrdiff_t total, ptrdiff_t most, ptrdiff_t unit)
 {
-    return round_up(equal_part(total, most), unit);
+    return round_up(equal_piece(total, most), unit);
 }
 
 static inline ptrdiff_t winograd_tile_blocks(const struct winograd_cut *cut)
@@ -119,8 +119,8 @@ static inline struct winograd_cut winograd_cut_of(const struct conv_problem *pro
         .columns = ceil_div(problem->out_size[2], winograd_tile_size(problem, 2)),
         .block = winograd_even(channels, WINOGRAD_BLOCK, WINOGRAD_PAIR),
     };
-    cut.task_columns = equal_part(cut.columns, WINOGRAD_COLUMNS);
-    cut.task_rows = equal_part(cut.rows, WINOGRAD_TILES / cut.task_columns);
+    cut.task_columns = equal_piece(cut.columns, WINOGRAD_COLUMNS);
+    cut.task_rows = equal_piece(cut.rows, WINOGRAD_TILES / cut.task_columns);
     while (cut.block > WINOGRAD_PAIR && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
         cut.block = winograd_even(channels, cut.block - WINOGRAD_PAIR, WINOGRAD_PAIR);
 

@@ -70,6 +70,7 @@ cdef extern from "problem.h" nogil:
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
+    ptrdiff_t weight_size(const conv_problem *problem)
 
 
 cdef extern from "gemm/im2col.h" nogil:

@@ -55,7 +55,7 @@ cdef Py_ssize_t y_bytes(const conv_problem *problem, Py_ssize_t itemsize):
 
 
 cdef Py_ssize_t weight_bytes(const conv_problem *problem, Py_ssize_t itemsize):
-    return problem.out_channels * reduction_length(problem) * itemsize
+    return weight_size(problem) * itemsize
 
 
 cdef class Computation:

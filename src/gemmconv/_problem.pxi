@@ -48,7 +48,7 @@ cdef class Problem(Computation):
     cdef ptrdiff_t layout_size(self):
         cdef ptrdiff_t size = self.cut.layout_size(&self.problem)
         if self.turned and size == 0:
-            return self.problem.out_channels * reduction_length(&self.problem)
+            return weight_size(&self.problem)
         return size
 
     cpdef lay_out(self, weight, int threads=1):

@@ -22,7 +22,7 @@ from ..checks.options import raise_undefined
 from . import costs
 from .blas import may_start_threads
 from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
-from .phases import Cut, count_bands, cut_into_phases
+from .phases import Cut, cut_into_phases, phases_layout_nanoseconds, phases_nanoseconds
 from .tiling import Tiling, largest_gemm
 
 
@@ -102,8 +102,8 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
                 "direct",
                 "phases",
                 "a convolution for each remainder of the stride, in registers",
-                costs.phases(one, cut, count_bands(cut)),
-                costs.phases_layout(one, cut),
+                phases_nanoseconds(one, cut),
+                phases_layout_nanoseconds(one, cut),
                 partial(build_phases, cut),
             )
         )

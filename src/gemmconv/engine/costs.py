@@ -14,15 +14,12 @@ fitted again: they change which algorithm ``"auto"`` takes, but never what an al
 from __future__ import annotations
 
 from math import ceil, prod
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR
 from ..checks.geometry import Geometry
 from .blas import gemm_path
 from .tiling import winograd_tiles
-
-if TYPE_CHECKING:
-    from .phases import Block, Cut
 
 # The neighbouring pixels of a row that direct_channels computes together.
 PIXELS = 6
@@ -252,30 +249,30 @@ def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
     return size * (1 + beyond) / n.pixels / 10 * n.operations + NANOSECONDS_PER_LAYOUT
 
 
-def phases(geometry: Geometry, cut: Cut, bands: int) -> float:
-    """Return the time of an input gradient by phases, for one image that is cut into `bands` bands; see phases.py."""
-    classes = [made for block in cut.blocks for made in block.classes]
-    products = sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes)
-    products -= sum(shared_planes(block) for block in cut.blocks)
-    begun = bands * sum(NANOSECONDS_PER_CLASS + NANOSECONDS_PER_GROUP * made.geometry.groups for made in classes)
-    elements = geometry.in_channels * prod(geometry.in_size)
-    columns = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])
-    rows = columns * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1]
-    read = sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes)
-    woven = NANOSECONDS_PER_ROW * rows + NANOSECONDS_PER_ELEMENT * elements + NANOSECONDS_PER_READ * read
-    return products + begun + woven
+class PhaseCounts(NamedTuple):
+    """How often the input gradient by phases does what takes time besides its products, for one image."""
+
+    classes: int
+    """Classes that are begun, once in each band."""
+    groups: int
+    """Groups of classes that are begun, once in each band."""
+    rows: int
+    """Rows of x that are begun."""
+    elements: int
+    """Elements of x that are woven into their rows."""
+    read: int
+    """Elements of the gradient of y that are read, for each class."""
+    shared: int
+    """Elements of planes of direct_pixels that need no copy, because classes share them."""
 
 
-def shared_planes(block: Block) -> float:
-    """Return the time that a block saves because its classes share the planes of direct_pixels."""
-    if {made.kernel.name for made in block.classes} != {"direct_pixels"}:
-        return 0.0
-    copied = [made.geometry.in_channels * made.geometry.out_pixels for made in block.classes]
-    return NANOSECONDS_PER_COPY * (sum(copied) - max(copied))
+def phases(n: PhaseCounts) -> float:
+    """Return the time of phases besides that of their products."""
+    begun = NANOSECONDS_PER_CLASS * n.classes + NANOSECONDS_PER_GROUP * n.groups + NANOSECONDS_PER_ROW * n.rows
+    moved = NANOSECONDS_PER_ELEMENT * n.elements + NANOSECONDS_PER_READ * n.read
+    return begun + moved - NANOSECONDS_PER_COPY * n.shared
 
 
-def phases_layout(geometry: Geometry, cut: Cut) -> float:
-    """Return the time to lay out the weights of all phases once."""
-    classes = [made for block in cut.blocks for made in block.classes]
-    layouts = sum(made.kernel.layout_nanoseconds(Counts(made.geometry)) for made in classes)
-    return layouts + NANOSECONDS_PER_WEIGHT * prod(geometry.weight_shape)
+def stacking(weights: int) -> float:
+    """Return the time to stack the weights of phases."""
+    return NANOSECONDS_PER_WEIGHT * weights

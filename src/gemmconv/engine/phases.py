@@ -18,9 +18,10 @@ from typing import NamedTuple
 from .._gemmconv import CHANNEL_BLOCK, LARGEST_SCRATCH, Phases
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
-from .costs import Counts
+from . import costs
+from .costs import Counts, PhaseCounts
 from .kernels import CONVOLUTION, Kernel, that_fit
-from .tiling import Tiling, equal_part
+from .tiling import Tiling, equal_piece
 
 # The most results of a band, of all its classes together: 1 MiB of float64.
 RESULTS = 1 << 17
@@ -243,18 +244,13 @@ def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels:
 def choose_band(positions: tuple[Interval, ...], most: int) -> Sizes:
     """Return the positions of a task along each axis: together at most `most`, and whole rows if possible."""
     height, width = (end - first for first, end in positions[1:])
-    columns = equal_part(width, most)
-    return 1, equal_part(height, max(most // columns, 1)), columns
+    columns = equal_piece(width, most)
+    return 1, equal_piece(height, max(most // columns, 1)), columns
 
 
 def bands_of(positions: tuple[Interval, ...], band: Sizes) -> int:
     """Return the number of bands of an image."""
     return prod(-(-(end - first) // size) for (first, end), size in zip(positions, band))
-
-
-def count_bands(cut: Cut) -> int:
-    """Return the number of bands that an image is cut into."""
-    return bands_of(cut.positions, cut.band)
 
 
 def choose_sizes(geometry: Geometry, positions: tuple[Interval, ...], halvings: int) -> _Sizes:
@@ -278,9 +274,9 @@ def choose_sizes(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
     room = max((RESULTS >> halvings) // (phases * prod(band)), 1)
     if groups > 1 and channels <= room:
         most = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
-        return _Sizes(equal_part(groups, most), channels, stride, band)
+        return _Sizes(equal_piece(groups, most), channels, stride, band)
     block = max(-(-channels // blocks), LEAST_PRODUCTS * phases // prod(geometry.kernel))
-    block = equal_part(channels, min(block, room), CHANNEL_BLOCK if room >= CHANNEL_BLOCK else 1)
+    block = equal_piece(channels, min(block, room), CHANNEL_BLOCK if room >= CHANNEL_BLOCK else 1)
     residues = stride
     if geometry.dilation[2] == 1 and stride >= LEAST_CUT_STRIDE:
         blocks = -(-blocks // -(-channels // block))
@@ -346,3 +342,34 @@ def cut_into_phases(geometry: Geometry) -> Cut | None:
         if cut is None or Phases(geometry, LARGEST_ITEMSIZE, cut).scratch_bytes <= LARGEST_SCRATCH:
             return cut
     return None
+
+
+def shared_elements(block: Block) -> int:
+    """Return the elements of planes that a block copies once, although several of its classes read them."""
+    if {made.kernel.name for made in block.classes} != {"direct_pixels"}:
+        return 0
+    copied = [made.geometry.in_channels * made.geometry.out_pixels for made in block.classes]
+    return sum(copied) - max(copied)
+
+
+def phases_nanoseconds(geometry: Geometry, cut: Cut) -> float:
+    """Return the estimated time for one image, with weights that are laid out."""
+    classes = [made for block in cut.blocks for made in block.classes]
+    bands = bands_of(cut.positions, cut.band)
+    pieces = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])  # of a row
+    counts = PhaseCounts(
+        classes=bands * len(classes),
+        groups=bands * sum(made.geometry.groups for made in classes),
+        rows=pieces * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1],
+        elements=geometry.in_channels * prod(geometry.in_size),
+        read=sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes),
+        shared=sum(shared_elements(block) for block in cut.blocks),
+    )
+    return sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes) + costs.phases(counts)
+
+
+def phases_layout_nanoseconds(geometry: Geometry, cut: Cut) -> float:
+    """Return the estimated time to lay the weights of all phases out."""
+    classes = [made for block in cut.blocks for made in block.classes]
+    layouts = sum(made.kernel.layout_nanoseconds(Counts(made.geometry)) for made in classes)
+    return layouts + costs.stacking(prod(geometry.weight_shape))

@@ -130,14 +130,14 @@ def choose_tiling(geometry: Geometry, itemsize: int, threads: int = 1, path: str
     limits = PATHS[gemm_path() if path is None else path]
     image, reduction = geometry.out_pixels, geometry.reduction_length
     gemm = next(row for row in limits.calls if image <= row.largest_image)
-    pixels = equal_part(image, gemm.pixels, limits.multiple)
-    taps = equal_part(reduction, gemm.taps)
+    pixels = equal_piece(image, gemm.pixels, limits.multiple)
+    taps = equal_piece(reduction, gemm.taps)
     panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
 
     group_channels = geometry.out_channels // geometry.groups
     tiles = geometry.groups * -(-image // pixels)
     blocks = max(min(-(-limits.calls_per_image // tiles), group_channels // limits.least_channels), 1)
-    channels = equal_part(group_channels, min(gemm.channels, -(-group_channels // blocks)), multiple=4)
+    channels = equal_piece(group_channels, min(gemm.channels, -(-group_channels // blocks)), multiple=4)
     return Tiling(
         pixels=pixels,
         block=block_of_calls(geometry, channels, tiles, threads),
@@ -156,7 +156,7 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     group_channels = geometry.out_channels // geometry.groups
     bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
     wanted = 1 if threads == 1 else min(-(-threads * TASKS_PER_THREAD // bands), max(MOST_BLOCKS, 2 * threads))
-    block = equal_part(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
+    block = equal_piece(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
 
 
@@ -213,14 +213,14 @@ def choose_input_gradient_tiling(
     limits = PATHS[gemm_path() if path is None else path]
     image = geometry.out_pixels
     gemm = next(row for row in limits.calls if image <= row.largest_image)
-    pixels = equal_part(image, gemm.pixels, limits.multiple)
-    channels = equal_part(geometry.out_channels // geometry.groups, gemm.taps)
+    pixels = equal_piece(image, gemm.pixels, limits.multiple)
+    channels = equal_piece(geometry.out_channels // geometry.groups, gemm.taps)
     window = gemm.pixels * gemm.channels * gemm.taps
     kernel = prod(geometry.kernel)
     block = max(-(-geometry.in_channels // GRADIENT_BLOCKS), -(-LEAST_ROWS // kernel))
     block = min(block, geometry.in_channels // geometry.groups)
     rows = block * kernel
-    taps = equal_part(rows, max(min(window // (pixels * channels), PANEL_BYTES // (pixels * itemsize)), 1))
+    taps = equal_piece(rows, max(min(window // (pixels * channels), PANEL_BYTES // (pixels * itemsize)), 1))
     panel = PANEL_BYTES // (pixels * itemsize) // taps * taps
     return Tiling(
         pixels=pixels,
@@ -238,12 +238,12 @@ def choose_weight_gradient_tiling(geometry: Geometry, itemsize: int, threads: in
     number of rows of P. `pixels` is the number of output positions over which a call of BLAS sums.
     """
     del threads
-    pixels = equal_part(geometry.out_pixels, SUMMED_PIXELS, 16)
+    pixels = equal_piece(geometry.out_pixels, SUMMED_PIXELS, 16)
     group_channels = geometry.out_channels // geometry.groups
     rows, channels = max(PANEL_BYTES // (pixels * itemsize), 1), SUMMED_CHANNELS
     while True:
-        panel = equal_part(geometry.reduction_length, rows)
-        block = equal_part(group_channels, channels, multiple=4)
+        panel = equal_piece(geometry.reduction_length, rows)
+        block = equal_piece(group_channels, channels, multiple=4)
         blocks = geometry.groups * -(-geometry.reduction_length // panel) * -(-group_channels // block)
         if blocks >= SUMS or max(panel, block) < 2 * LEAST_SUMMED:
             break
@@ -267,7 +267,7 @@ def block_of_calls(geometry: Geometry, channels: int, tiles: int, threads: int) 
     return min(-(-wanted // channels) * channels, group_channels)
 
 
-def equal_part(total: int, limit: int, multiple: int = 1) -> int:
+def equal_piece(total: int, limit: int, multiple: int = 1) -> int:
     """Return the size of the pieces when `total` is cut into the fewest equal pieces of at most `limit`.
 
     The size is rounded up to a multiple of `multiple`, but it is at most `total`. The last piece may be smaller.
