@@ -231,7 +231,7 @@ def test_comparison_with_an_earlier_run(capsys, fake_session, tmp_path, seconds,
     capsys.readouterr()
     assert exit_code(*QUICK, "--compare", file) == code
     captured = capsys.readouterr()
-    assert "geometric mean" in captured.out.split("part of the peak, earlier and now")[1]
+    assert "geometric mean" in captured.out.split("share of the peak, earlier and now")[1]
     last = captured.err.splitlines()[-1]
     why = "gemmconv bench: slower than the earlier run: the geometric mean of the speeds is"
     assert last == (f"{why} {1e-3 / seconds:.3f}x, less than 0.95x" if code else "[0/1] inc_1x7")
@@ -245,7 +245,7 @@ def test_json_on_standard_output_stays_alone(capsys, fake_session, tmp_path):
     assert exit_code(*QUICK, "--json", "-", "--compare", file) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["complete"] is True
-    assert "part of the peak, earlier and now" in captured.err
+    assert "share of the peak, earlier and now" in captured.err
 
 
 def test_runs_that_cannot_be_compared(capsys, fake_session, tmp_path):

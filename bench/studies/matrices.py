@@ -37,7 +37,7 @@ def time_im2col(x: Array, threads: int) -> tuple[float, float, float]:
     P = gemmconv.im2col(x, (3, 3), padding=1)
     copy, image = P.copy(), np.empty_like(x)
     parts = list(zip(np.array_split(copy, threads, axis=1), np.array_split(P, threads, axis=1)))
-    copies = 10  # to hand work to a thread of Python takes as long as a good part of one copy
+    copies = 10  # handing work to a Python thread would be a large part of the time of one
 
     def copy_part(part: tuple[Array, Array]) -> None:
         for _ in range(copies):

@@ -71,8 +71,8 @@ static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
 }
 
 /* A band of `rows` and `columns`, and its slices. */
-static inline struct channels_band channels_band_of_size(const struct conv_problem *problem, ptrdiff_t rows,
-                                                         ptrdiff_t columns)
+PLANNING struct channels_band channels_band_of_size(const struct conv_problem *problem, ptrdiff_t rows,
+                                                    ptrdiff_t columns)
 {
     const ptrdiff_t *stride = problem->stride, *dilation = problem->dilation, *kernel = problem->kernel;
     const ptrdiff_t shared = (rows - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1, separate = rows * kernel[1];
@@ -93,7 +93,7 @@ static inline struct channels_band channels_band_of_size(const struct conv_probl
 
 /* A band has at least two rows, so that those of a kernel are not all packed again for the next one; but only as many
  * as fit. Where one row of one channel is more than CHANNELS_PACKED, the band is that row. */
-static inline struct channels_band channels_band_of(const struct conv_problem *problem)
+PLANNING struct channels_band channels_band_of(const struct conv_problem *problem)
 {
     const ptrdiff_t pixels = min_size(CHANNELS_BAND, CHANNELS_TILES / CHANNEL_BLOCK / channel_blocks(problem));
     const ptrdiff_t columns = equal_piece(problem->out_size[2], pixels);

@@ -76,7 +76,7 @@ static inline ptrdiff_t gradient_channels_wanted(const struct conv_problem *prob
 
 /* Both dK and the positions are cut, to make tasks. The positions are cut into as many parts as are allowed, and dK for
  * the rest, as long as its blocks have enough rows. */
-static inline struct gradient_channels_cut gradient_channels_cut_of(const struct conv_problem *problem)
+PLANNING struct gradient_channels_cut gradient_channels_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t taps = volume(problem->kernel), channels = group_in_channels(problem);
     const ptrdiff_t lines = max_size(gradient_channels_lines(problem), 1), wanted = gradient_channels_wanted(problem);

@@ -143,7 +143,7 @@ static inline void depthwise_cut_rows(const struct conv_problem *problem, struct
     cut->entries = cut->shared ? (most_rows - 1) * cut->step + taps : most_rows * taps;
 }
 
-static inline struct depthwise_cut depthwise_cut_of(const struct conv_problem *problem)
+PLANNING struct depthwise_cut depthwise_cut_of(const struct conv_problem *problem)
 {
     struct depthwise_cut cut;
     depthwise_cut_columns(problem, &cut);

@@ -112,7 +112,7 @@ static inline ptrdiff_t pixels_plane_size(const struct pixels_axis *height, cons
 }
 
 /* The elements of all planes of a task of `rows` times `columns` outputs. */
-static inline ptrdiff_t pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
+PLANNING ptrdiff_t pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     const struct pixels_axis height = pixels_axis_of(problem, 1, pixels_period(problem, 1, rows), rows);
     const struct pixels_axis width = pixels_axis_of(problem, 2, pixels_period(problem, 2, columns), columns);
@@ -155,7 +155,7 @@ static inline ptrdiff_t pixels_columns(const struct conv_problem *problem, ptrdi
     return min_size(round_up(equal_piece(out[2], columns), LONGEST_VECTOR), columns);
 }
 
-static inline struct pixels_cut pixels_cut_of(const struct conv_problem *problem)
+PLANNING struct pixels_cut pixels_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t *out = problem->out_size, channels = group_out_channels(problem);
     const ptrdiff_t work = reduction_length(problem) * channels; /* for one output */

@@ -85,8 +85,7 @@ static inline ptrdiff_t gradient_pixels_plane_size(const struct pixels_axis *hei
 }
 
 /* The elements of all planes of a tile and group. */
-static inline ptrdiff_t gradient_pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows,
-                                                    ptrdiff_t columns)
+PLANNING ptrdiff_t gradient_pixels_planes_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     const struct pixels_axis height = pixels_axis_of(problem, 1, pixels_period(problem, 1, rows), rows);
     const struct pixels_axis width = gradient_pixels_width(problem, pixels_period(problem, 2, columns), columns);
@@ -126,7 +125,7 @@ static inline void gradient_pixels_cut_tiles(const struct conv_problem *problem,
     cut->chunk = max_size(min_size(cut->chunk, cut->groups), 1);
 }
 
-static inline struct gradient_pixels_cut gradient_pixels_cut_of(const struct conv_problem *problem)
+PLANNING struct gradient_pixels_cut gradient_pixels_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t channels = group_out_channels(problem), taps = reduction_length(problem);
     const ptrdiff_t outputs = problem->batch * volume(problem->out_size), size = weight_size(problem);

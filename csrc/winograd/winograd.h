@@ -111,7 +111,7 @@ static inline ptrdiff_t winograd_tile_blocks(const struct winograd_cut *cut)
     return ceil_div(cut->rows, cut->task_rows) * ceil_div(cut->columns, cut->task_columns);
 }
 
-static inline struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
+PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
 {
     const ptrdiff_t channels = group_out_channels(problem);
     struct winograd_cut cut = {
