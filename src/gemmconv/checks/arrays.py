@@ -96,8 +96,6 @@ def contiguous(array: Any, dtype: np.dtype[Any]) -> Any:
     if type(array) is not ndarray:
         return array  # a weight that is laid out already
     flags = array.flags
-    if array.dtype is dtype and flags.carray:  # the usual case: contiguous, aligned, writable
-        return array
     if array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned:
         return array
     return np.array(array, dtype=dtype, order="C", subok=False)

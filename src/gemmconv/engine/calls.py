@@ -108,7 +108,10 @@ class Call(NamedTuple):
             check_out(out, self.out_shape, dtype)
         if self.extension:
             return self._into_extended(out, dtype, *arrays)
-        ready = [array if array is None else contiguous(array, dtype) for array in arrays]
+        ready = []
+        for array in arrays:  # those that are ready, the usual case, cost no further call
+            usable = type(array) is not np.ndarray or (array.dtype is dtype and array.flags.carray)
+            ready.append(array if usable else contiguous(array, dtype))
         result = np.empty(self.out_shape, dtype) if out is None else result_array(out, dtype, ready)
         if self.limits_blas:
             with single_threaded_blas:
