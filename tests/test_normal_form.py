@@ -187,6 +187,7 @@ def test_drawn(drawn, dtype, flip):
         ((4, 8, 5, 6), (5, 4, 1, 1, 3), {}, (1, 40, 6), (1, 1, 3)),
         ((4, 1000, 1), (5, 4, 5, 1), {}, (1, 1, 1000), (1, 1, 5)),
         ((4, 9, 1, 8), (5, 4, 2, 1, 3), {"stride": 2}, (1, 9, 8), (1, 2, 3)),
+        ((4, 1, 9, 8), (5, 4, 1, 3, 3), {"stride": (2, 1, 1)}, (1, 9, 8), (1, 3, 3)),
         ((4, 1, 1), (5, 4, 1, 1), {}, (1, 1, 1), (1, 1, 1)),
         # the kernel or the padding sees something of every axis
         ((4, 7, 7), (5, 4, 1, 1), {"stride": (1, 2)}, (1, 7, 7), (1, 1, 1)),
@@ -200,6 +201,7 @@ def test_axes_are_folded_where_the_kernel_and_the_padding_see_nothing(x, weight,
     geometry = Geometry.from_shapes(x, weight, **options)
     folded = normal_form(geometry)
     assert (folded.in_size, folded.kernel) == (in_size, kernel)
+    assert folded.in_size[0] > 1 or folded.stride[0] == 1
     assert folded.operations == geometry.operations
     assert folded.weight_shape[:2] == geometry.weight_shape[:2]
     assert normal_form(folded) == folded

@@ -67,6 +67,8 @@ BAD = {
     "shape": (lambda: np.full((2, 3, 9, 9), np.nan, np.float32), ValueError, "out has shape"),
     "broadcastable": (lambda: np.full((1, 2, 3, 9, 8), np.nan, np.float32), ValueError, "out has shape"),
     "integers": (lambda: np.full(EXPECTED.shape, 7, np.int64), TypeError, "out has dtype int64"),
+    "bytes": (lambda: np.full(EXPECTED.shape, b"7", "S1"), TypeError, "out has dtype .S1"),
+    "void": (lambda: np.zeros(EXPECTED.shape, "V4"), TypeError, "out has dtype .V4"),
 }
 
 
@@ -77,6 +79,13 @@ def test_refused(name):
     with pytest.raises(error, match=message):
         gemmconv.conv2d(X, WEIGHT, padding=1, out=out)
     np.testing.assert_array_equal(out, make())
+
+
+def test_nothing_is_written_if_the_conversion_raises():
+    out = np.full((1, 2), 7, np.float32)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        gemmconv.conv1d(np.array([[1.0, 1e300]]), np.ones((1, 1, 1)), out=out)
+    np.testing.assert_array_equal(out, [[7, 7]])
 
 
 def test_read_only():

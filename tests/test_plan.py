@@ -140,6 +140,8 @@ def test_pickle():
     again = pickle.loads(pickle.dumps(planned))
     np.testing.assert_array_equal(again(x), planned(x))
     assert again.describe() == planned.describe()
+    # NumPy's own object for the type, by which a plan knows arrays that need no work
+    assert again.dtype is planned.dtype is x.dtype
     again.update(-weight, -bias)
     np.testing.assert_array_equal(
         again(x), np.maximum(conv(x, -weight, -bias, **case.options, algorithm=planned.algorithm), 0)
