@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     libraries = f"libraries to compare with, with commas between (default {','.join(OTHERS)}, quick none);"
     libraries += " those that are not installed are left out"
     add("--peers", type=_peers, metavar="NAMES", help=libraries)
+    network = "time the layers of each network one after another, each with weights and buffers of its own"
+    add("--network", action="store_true", help=network)
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--reuse", action="store_true", help="write to the same output again and again")
     outputs.add_argument("--fresh", dest="reuse", action="store_false", help="a fresh output for every call (default)")

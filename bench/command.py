@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import platform
 import re
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .arguments import ALL, DTYPE_SIZES, fill_in
 from .comparison import changes, check_arguments, make_table, read_results, why_slower
 from .operations import FORWARD
 from .problems import SUITES, Problem, load_suite
 from .results import Results
-from .terminal import show_progress, show_table
+from .terminal import Progress, show_progress, show_table
+
+if TYPE_CHECKING:
+    from .process import Session
 
 STANDARD_OUTPUT = "-"
 
@@ -40,15 +44,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scaling:
         if arguments.op != FORWARD:
             return _refuse(f"--scaling times the convolution alone, and so has no --op {arguments.op}")
+        if arguments.network:
+            return _refuse("--scaling has no --network")
         from .scaling import run_scaling
 
         run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
         return 0
-    problems = select_problems(arguments.suite, arguments.match)
+    problems = select_problems(arguments)
     if not problems:
+        option = f"--match {arguments.match.pattern!r}" if arguments.match else "--network"
+        what = "layer of a network" if arguments.network else "problem"
         return _refuse(
-            f"--match {arguments.match.pattern!r} matches no problem of --suite {arguments.suite};"
-            " gemmconv bench --list prints their names"
+            f"{option} matches no {what} of --suite {arguments.suite}; gemmconv bench --list prints their names"
         )
     if arguments.list:
         print_problems(problems, sys.stdout)
@@ -79,6 +86,8 @@ def _refuse(message: str) -> int:
 
 def check_files(arguments: argparse.Namespace) -> None:
     """Raise ValueError unless the files to be written can be: better now than after the run."""
+    if arguments.network and (arguments.plot or arguments.compare):
+        raise ValueError("--network has neither --plot nor --compare")
     if arguments.plot:
         if not arguments.plot.endswith(".svg"):
             raise ValueError(f"--plot writes SVG: the name of its file must end in .svg, not {arguments.plot!r}")
@@ -92,11 +101,15 @@ def check_files(arguments: argparse.Namespace) -> None:
                 raise ValueError(f"cannot write to {file}: {error.strerror}") from error
 
 
-def select_problems(suite: str, pattern: re.Pattern[str] | None) -> list[Problem]:
-    """Return the problems of a suite, or of all, whose names have a match."""
-    names = SUITES if suite == ALL else (suite,)
+def select_problems(arguments: argparse.Namespace) -> list[Problem]:
+    """Return the problems of a suite, or of all, whose names have a match; of a network, those that it has."""
+    names = SUITES if arguments.suite == ALL else (arguments.suite,)
+    pattern: re.Pattern[str] = arguments.match or re.compile("")
     return [
-        problem for name in names for problem in load_suite(name) if pattern is None or pattern.search(problem.name)
+        problem
+        for name in names
+        for problem in load_suite(name)
+        if pattern.search(problem.name) and (problem.count or not arguments.network)
     ]
 
 
@@ -128,13 +141,25 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
             tell(0, "starting the libraries")
             with Session(settings) as session:
                 results.libraries = session.libraries
-                for done, problem in enumerate(problems):
-                    tell(done, problem.name)
-                    results.rows.append(session.measure(problem))
+                if arguments.network:
+                    measure_networks(session, problems, results, tell)
+                else:
+                    for done, problem in enumerate(problems):
+                        tell(done, problem.name)
+                        results.rows.append(session.measure(problem))
         results.complete = True
     except KeyboardInterrupt:
         print("gemmconv bench: interrupted", file=sys.stderr)
     return results
+
+
+def measure_networks(session: Session, problems: list[Problem], results: Results, tell: Progress) -> None:
+    """Time the problems of each suite one after another."""
+    done = 0
+    for suite, layers in itertools.groupby(problems, lambda problem: problem.suite):
+        tell(done, suite)
+        results.networks.append(session.measure_network(suite, list(layers)))
+        done += len(results.networks[-1].problems)
 
 
 def describe_machine(results: Results, dtype: str, threads: int) -> None:
@@ -181,7 +206,7 @@ def print_report(results: Results, stream: TextIO) -> None:
     """Print the tables and what must be said beside them."""
     from .report import make_heading, make_legend, make_notes, make_tables
 
-    if not results.rows:
+    if not (results.rows or results.networks):
         return
     print(make_heading(results), file=stream)
     for table in make_tables(results):

@@ -28,7 +28,7 @@ import math
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,6 +160,20 @@ class Problem:
         kind: Any = np.dtype(dtype)
         for shape in self.shapes.values():
             yield random.standard_normal(shape, kind)
+
+
+def as_image(problem: Problem) -> Problem:
+    """Turn the problem of a signal into that of an image of height 1, and leave images and volumes as they are."""
+    if len(problem.input_size) > 1:
+        return problem
+    return replace(
+        problem,
+        input_size=(1, *problem.input_size),
+        kernel_size=(1, *problem.kernel_size),
+        stride=(1, *problem.stride),
+        padding=(0, *problem.padding),
+        dilation=(1, *problem.dilation),
+    )
 
 
 def parse_problem(line: str, suite: str = "") -> Problem:

@@ -30,7 +30,7 @@ from gemmconv import reference
 from .operations import FORWARD, OPERATIONS
 from .peers import UnsupportedError
 from .problems import Problem
-from .results import Library, Measurement, Row
+from .results import TIMED, Library, Measurement, Network, Row
 
 Message = dict[str, Any]
 
@@ -89,16 +89,21 @@ class WorkerProcess:
         """Whether the process still runs."""
         return self.process.poll() is None
 
-    def prepare(self, line: str, dtype: str, reuse: bool = False, op: str = FORWARD) -> None:
-        """Have the worker make its data and get ready; raise UnsupportedError if it does not compute such a problem."""
-        reply = self._ask({"do": "prepare", "op": op, "problem": line, "dtype": dtype, "reuse": reuse})
+    def prepare(self, line: str, dtype: str, reuse: bool = False, op: str = FORWARD, keep: bool = False) -> None:
+        """Have the worker make its data and get ready; raise UnsupportedError if it does not compute such a problem.
+
+        With `keep`, what it has prepared before is timed together with this.
+        """
+        request = {"do": "prepare", "op": op, "problem": line, "dtype": dtype, "reuse": reuse, "keep": keep}
+        reply = self._ask(request)
         if "unsupported" in reply:
             raise UnsupportedError(reply["unsupported"])
 
-    def check(self, expected: Path) -> tuple[str | None, float | None]:
-        """Have the worker compute once and compare with a ``.npy`` file; return what `worker.compare` does."""
+    def check(self, expected: Path) -> Measurement:
+        """Have the worker compute what it prepared last, and compare it with a ``.npy`` file; no times yet."""
         reply = self._ask({"do": "check", "expected": str(expected)})
-        return reply["wrong"], reply["off"]
+        status = next((status for status in ("wrong", "inexact") if reply[status]), TIMED)
+        return Measurement(status, reply.get(status), reply["off"], reply["rms"])
 
     def time(self, seconds: float) -> list[float]:
         """Have the worker compute for a while; return the seconds of each call."""
@@ -209,7 +214,31 @@ class Session:
         expected = self._write_expected(problem)
         checks = {peer: self._check(peer, problem, expected) for peer in self.settings.peers}
         expected.unlink()
-        failures = {peer: check for peer, check in checks.items() if check.status != "timed"}
+        return Row(problem, self._time(checks))
+
+    def measure_network(self, suite: str, problems: list[Problem]) -> Network:
+        """Check every layer of a network with every library, and time all layers one after another.
+
+        A layer that the network has several times is prepared as often, with weights and buffers of its own. A library
+        that cannot compute a layer is not asked for the layers after it.
+        """
+        checks: dict[str, Measurement] = {}
+        for problem in problems:
+            expected = self._write_expected(problem)
+            for peer in self.settings.peers:
+                for _ in range(problem.count):
+                    before = checks.get(peer)
+                    if before is None or before.is_right:
+                        check = self._check(peer, problem, expected, keep=before is not None)
+                        if check.why and check.status != "missing":
+                            check = replace(check, why=f"{problem.name}: {check.why}")
+                        checks[peer] = check if before is None else before.joined(check)
+            expected.unlink()
+        return Network(suite, problems, self._time(checks))
+
+    def _time(self, checks: dict[str, Measurement]) -> dict[str, Measurement]:
+        """Time what the libraries have prepared, in turns, where it is right."""
+        failures = {peer: check for peer, check in checks.items() if not check.is_right}
         rounds: dict[str, list[list[float]]] = {peer: [] for peer in checks if peer not in failures}
         for _ in range(self.settings.rounds):
             for peer in [peer for peer in rounds if peer not in failures]:
@@ -217,11 +246,10 @@ class Session:
                     rounds[peer].append(self._workers[peer].time(self.settings.seconds))
                 except WorkerError as why:
                     failures[peer] = Measurement("failed", str(why))
-        measurements = {
+        return {
             peer: failures[peer] if peer in failures else replace(check, rounds=rounds[peer])
             for peer, check in checks.items()
         }
-        return Row(problem, measurements)
 
     def _write_expected(self, problem: Problem) -> Path:
         """Compute the right output once, by the oracle, for all workers to compare with."""
@@ -234,19 +262,18 @@ class Session:
         np.save(path, expected)
         return path
 
-    def _check(self, peer: str, problem: Problem, expected: Path) -> Measurement:
-        """Have a library get ready and compare its output: "timed", without times yet, if all is well."""
+    def _check(self, peer: str, problem: Problem, expected: Path, keep: bool = False) -> Measurement:
+        """Have a library get ready and compare its output: `TIMED`, without times yet, if all is well."""
         if failure := self.libraries[peer].failure:
             return Measurement("missing", failure)
         try:
             worker = self._worker(peer)
-            worker.prepare(problem.line, self.settings.dtype, self.settings.reuse, self.settings.op)
-            wrong, error = worker.check(expected)
+            worker.prepare(problem.line, self.settings.dtype, self.settings.reuse, self.settings.op, keep)
+            return worker.check(expected)
         except UnsupportedError as why:
             return Measurement("skipped", str(why))
         except WorkerError as why:
             return Measurement("failed", str(why))
-        return Measurement("timed" if wrong is None else "wrong", wrong, error)
 
     def _worker(self, peer: str) -> WorkerProcess:
         """Return the worker of a library: a new one if the last has died."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from .peers import FUNCTIONAL, KINDS, OURS, PREPARED, kind_of
-from .results import Results, Row, Total
+from .peers import FUNCTIONAL, GROUPS, OURS, PEERS, PREPARED
+from .results import Measurement, Network, Results, Row, Timed, Total, layers_of_network
 from .terminal import Cell, Table
 
 NOTHING = Cell("-")
 MISTAKE = "bold red"
+
+# Stands after a time that does not count.
+INEXACT = "*"
+
+#: Name of a group that has columns -> what the other libraries of it are called.
+COLUMNS = {"functional": "functional", "prepared_nchw": "prepared", "prepared_own_layout": "own layout"}
 
 #: What stands in place of a time that was not measured.
 INSTEAD_OF_TIME = {
@@ -39,30 +45,56 @@ def format_error(error: float | None) -> Cell:
     return NOTHING if error is None else Cell(f"{error:.0e}".replace("e-0", "e-"))
 
 
+def format_time(measurement: Measurement) -> Cell:
+    """Write the time of a measurement in milliseconds, or why there is none."""
+    if measurement.status in INSTEAD_OF_TIME:
+        return INSTEAD_OF_TIME[measurement.status]
+    return Cell(format_milliseconds(measurement.median) + ("" if measurement.counts else INEXACT))
+
+
 def make_tables(results: Results) -> list[Table]:
-    """Make one table per suite."""
-    return [_make_table(results, total) for total in results.totals]
+    """Make one table per suite, or one per network."""
+    networks = [_make_network_table(results, network) for network in results.networks]
+    return networks or [_make_table(results, total) for total in results.totals]
 
 
 def _make_table(results: Results, total: Total) -> Table:
     loaded = [name for name, library in results.libraries.items() if not library.failure and _takes_part(name, total)]
     shown = list(dict.fromkeys([*(name for name in OURS.values() if name in results.libraries), *loaded]))
-    kinds = [kind for kind in KINDS if any(kind_of(name) == kind for name in set(shown) - set(OURS.values()))]
+    groups = [group for group in COLUMNS if any(map(GROUPS[group].has, set(shown) - set(OURS.values())))]
     peak = results.machine["peak_gflops"]
     headers = ["\nlayer", "\nx"]
     for name in shown:
         headers += [f"{name}\nms", *(["\nGFLOP/s", "of\npeak"] if name in OURS.values() else []), "\nerror"]
-    for kind in kinds:
-        headers += [f"{OURS[kind]} vs\nthe best", f"{kind}\nother"]
+    for group in groups:
+        headers += [f"{OURS[GROUPS[group].kind]} vs\nthe best", f"{COLUMNS[group]}\nother"]
     rows = []
     for row in total.rows:
         cells = [Cell(row.problem.name), Cell(str(row.problem.count or "-"))]
         for name in shown:
             measurement = row.measurements[name]
-            time = INSTEAD_OF_TIME.get(measurement.status, Cell(format_milliseconds(measurement.median)))
-            cells += [time, *_speed_cells(row.gflops(name), name, peak), format_error(measurement.error)]
-        rows.append([*cells, *_comparison_cells(row, kinds)])
-    return Table(_title(results.op, total), headers, rows, _footer(total, shown, kinds, peak))
+            speed = _speed_cells(row.gflops(name), name, peak)
+            cells += [format_time(measurement), *speed, format_error(measurement.error)]
+        rows.append([*cells, *_comparison_cells(row, groups)])
+    return Table(_title(results.op, total), headers, rows, _footer(total, shown, groups, peak))
+
+
+def _make_network_table(results: Results, network: Network) -> Table:
+    """Make the table of a network, with one line per library that has something to show."""
+    ours = [name for name in OURS.values() if name in network.measurements]
+    headers = ["\nlibrary", "\nkind", "\nlayout", "\nms", "\nGFLOP/s", *(f"time over\n{name}" for name in ours)]
+    headers.append("\nerror")
+    rows = []
+    for name, measurement in network.measurements.items():
+        if measurement.status in ("missing", "skipped"):
+            continue
+        gflops = network.gflops(name)
+        cells = [Cell(name), *map(Cell, PEERS[name][1:] if name in PEERS else ("", "")), format_time(measurement)]
+        cells.append(NOTHING if gflops is None else Cell(f"{gflops:.1f}"))
+        cells += [NOTHING if name == our else format_ratio(network.ratio(our, name)) for our in ours]
+        rows.append([*cells, format_error(measurement.error)])
+    whole = f"{network.layers} of {layers_of_network(network.name)} layers"
+    return Table(f"{network.name}, {results.op}: {whole}, one after another", headers, rows)
 
 
 def _takes_part(name: str, total: Total) -> bool:
@@ -83,16 +115,16 @@ def _speed_cells(gflops: float | None, name: str, peak: float) -> list[Cell]:
     return [NOTHING, NOTHING] if gflops is None else [Cell(f"{gflops:.1f}"), Cell(f"{100 * gflops / peak:.0f}%")]
 
 
-def _comparison_cells(compared: Row | Total, kinds: list[str]) -> list[Cell]:
-    """Our ratio to the fastest other library of each kind, and its name."""
+def _comparison_cells(compared: Row | Total, groups: list[str]) -> list[Cell]:
+    """Our ratio to the fastest other library of each group, and its name."""
     cells = []
-    for kind in kinds:
-        found = compared.comparison(kind)
+    for group in groups:
+        found = compared.comparison(group)
         cells += [NOTHING, NOTHING] if found is None else [format_ratio(found.ratio), Cell(found.peer)]
     return cells
 
 
-def _footer(total: Total, shown: list[str], kinds: list[str], peak: float) -> list[list[Cell]]:
+def _footer(total: Total, shown: list[str], groups: list[str], peak: float) -> list[list[Cell]]:
     """Make the lines for the sum over the network, if it is one, and the mean of the ratios."""
     footer = []
     if total.layers:
@@ -101,10 +133,10 @@ def _footer(total: Total, shown: list[str], kinds: list[str], peak: float) -> li
             seconds = total.seconds(name)
             gflops = total.flops / seconds / 1e9 if seconds else None
             cells += [Cell(format_milliseconds(seconds)), *_speed_cells(gflops, name, peak), Cell("")]
-        footer.append([*cells, *_comparison_cells(total, kinds)])
-    if kinds:
+        footer.append([*cells, *_comparison_cells(total, groups)])
+    if groups:
         blank = [Cell("")] * (1 + sum(2 + len(_speed_cells(None, name, peak)) for name in shown))
-        means = [cell for kind in kinds for cell in (format_ratio(total.geometric_mean_ratio(kind)), Cell(""))]
+        means = [cell for group in groups for cell in (format_ratio(total.geometric_mean_ratio(group)), Cell(""))]
         footer.append([Cell("geometric mean"), *blank, *means])
     return footer
 
@@ -125,19 +157,19 @@ def make_heading(results: Results) -> str:
 def make_notes(results: Results) -> list[str]:
     """Say what is not in the tables, and why: wrong outputs, failures, what was skipped, libraries that are missing."""
     notes = [f"{name} is missing: {library.failure}" for name, library in results.libraries.items() if library.failure]
-    notes += _row_notes(results.rows)
+    notes += _notes_of([*results.rows, *results.networks])
     if not results.complete:
         notes.append("interrupted: some problems are missing")
     return notes
 
 
-def _row_notes(rows: list[Row]) -> list[str]:
+def _notes_of(found: list[Timed]) -> list[str]:
     """Say once what a library says of several problems."""
     problems: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        for name, measurement in row.measurements.items():
+    for timed in found:
+        for name, measurement in timed.measurements.items():
             if measurement.why and measurement.status != "missing":
-                problems.setdefault((name, measurement.status, measurement.why), []).append(row.problem.name)
+                problems.setdefault((name, measurement.status, measurement.why), []).append(timed.name)
     return [
         f"{name} {status} {names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {why}"
         for (name, status, why), names in problems.items()
@@ -151,6 +183,7 @@ def make_legend() -> str:
         "an element over the root mean square of the output.\n"
         "x: how often the network has it. ms: median of all calls. GFLOP/s: operations of the direct sum over ms.\n"
         f"Functional libraries get plain arrays on every call, as {OURS[FUNCTIONAL]} does; the others have weights\n"
-        f"and layouts prepared, as {OURS[PREPARED]} has. vs the best: the time of the fastest other over ours, median\n"
-        "of the rounds; below 1.00x we are slower."
+        f"prepared, as {OURS[PREPARED]} has. Those with their own layout get or return arrays in it; to convert them\n"
+        "is not timed. vs the best, time over: the time of another over ours, median of the rounds; below 1.00x we\n"
+        f"are slower. {INEXACT}: less exact than the type allows; counts in no comparison and no total."
     )

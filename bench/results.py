@@ -21,17 +21,19 @@ what could not be determined is ``null``.
 ``rows``
     One object per problem: ``name``, ``suite``, ``count`` (how often the network has the layer),
     ``problem`` (as in the suite), ``output_shape`` (of what is computed), ``flops`` (of its direct sum),
-    ``comparisons`` (kind -> ``ours``, ``peer``: the fastest other library of that kind, and ``ratio``: its time over
+    ``comparisons`` (group -> ``ours``, ``peer``: the fastest other library of that group, and ``ratio``: its time over
     ours, median of the rounds) and ``libraries``: name -> object with
 
     ``status``
-        "timed", "wrong" (output), "failed", "skipped" or "missing" (library).
+        "timed", "inexact" (it is timed, but is in no comparison and no sum), "wrong" (output), "failed", "skipped" or
+        "missing" (library).
     ``checked``
         True: the whole output is right; false: it is not; null: there is none.
     ``why``
-        Why it is not timed.
-    ``error``
-        The largest error of an element, against float64, over the root mean square of the output.
+        Why it is not timed, or inexact.
+    ``error``, ``rms_error``
+        The largest error of an element, against float64, and the root mean square of all errors, over the root mean
+        square of the output.
     ``median_seconds``, ``minimum_seconds``, ``rounds``
         Of all calls; and the median of each round.
     ``gflops``, ``fraction_of_peak``
@@ -39,23 +41,32 @@ what could not be determined is ``null``.
 ``totals``
     One object per suite: ``suite``, ``layers`` (measured, counted as often as the network has them),
     ``layers_of_network``, ``seconds`` (name of library -> sum of its medians times their counts, null
-    if a layer that counts is not timed, or none counts), and by kind the ``comparisons`` of those sums
+    if a layer that counts is not timed, or none counts), and by group the ``comparisons`` of those sums
     with the least of the others', and the ``geometric_mean_ratios`` over all rows of the suite.
+``networks``
+    One object per network whose layers were timed one after another (``--network``), then without ``rows`` and
+    ``totals``: ``suite``, ``layers``, ``layers_of_network``, ``flops``, ``comparisons`` and ``libraries``, as above.
+
+The groups are "functional", "prepared", and of the latter "prepared_nchw", the libraries that take and return plain
+arrays, and "prepared_own_layout", the others.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from .operations import OPERATIONS
-from .peers import KINDS, OURS, kind_of
+from .peers import GROUPS, OURS
 from .problems import Problem, load_suite
 
+# The status of a measurement that counts.
+TIMED = "timed"
+
 #: Status of a measurement -> whether the whole output is right.
-CHECKED = {"timed": True, "wrong": False, "failed": None, "skipped": None, "missing": None}
+CHECKED = {TIMED: True, "inexact": True, "wrong": False, "failed": None, "skipped": None, "missing": None}
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,26 @@ class Measurement:
     status: str
     why: str | None = None
     error: float | None = None
+    rms_error: float | None = None
     rounds: Sequence[Sequence[float]] = ()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the output is right, so that it may be timed."""
+        return CHECKED[self.status] is True
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes part in comparisons and sums."""
+        return self.status == TIMED
+
+    def joined(self, other: Measurement) -> Measurement:
+        """Return the worse of two without times, with the larger errors: that of one library and both problems."""
+        if not other.is_right:
+            return other
+        worse = other if self.counts else self
+        errors = {name: max(getattr(self, name), getattr(other, name)) for name in ("error", "rms_error")}
+        return replace(worse, **errors)
 
     @property
     def median(self) -> float | None:
@@ -101,36 +131,77 @@ def least(numbers: dict[str, float | None]) -> str | None:
     return min(known, key=lambda name: known[name]) if known else None
 
 
+class Timed:
+    """What every library has computed: a problem, or a whole network."""
+
+    name: str
+    flops: int
+    measurements: dict[str, Measurement]
+
+    def ratio(self, ours: str, peer: str) -> float | None:
+        """Return the time of a library over ours; None if one of them is not timed.
+
+        The ratio of the medians is taken in each round; the median of these ratios counts.
+        """
+        both = [self.measurements[name].rounds for name in (ours, peer) if name in self.measurements]
+        rounds = [[statistics.median(calls) for calls in found] for found in both]
+        ratios = [theirs / own for own, theirs in zip(*rounds)] if len(both) == 2 else []
+        return statistics.median(ratios) if ratios else None
+
+    def comparison(self, group: str) -> Comparison | None:
+        """Compare our library with the fastest other one of a group: None where we or all others do not count.
+
+        The fastest library is the one with the smallest ratio.
+        """
+        ours = OURS[GROUPS[group].kind]
+        counted = [name for name, found in self.measurements.items() if found.counts]
+        if ours not in counted:
+            return None
+        ratios = {name: self.ratio(ours, name) for name in counted if name != ours and GROUPS[group].has(name)}
+        peer = least(ratios)
+        return Comparison(ours, peer, ratios[peer] or 0) if peer else None
+
+    def gflops(self, library: str) -> float | None:
+        """Return the speed of a library: 10**9 operations per second by the median time."""
+        median = self.measurements[library].median
+        return None if median is None else self.flops / median / 1e9
+
+
 @dataclass(frozen=True)
-class Row:
+class Row(Timed):
     """One problem, computed by every library."""
 
     problem: Problem
     measurements: dict[str, Measurement]
 
-    def comparison(self, kind: str) -> Comparison | None:
-        """Compare our library with the fastest other one of a kind: None where we or all others are not timed.
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Name of the problem."""
+        return self.problem.name
 
-        The ratio of the medians is taken in each round; the median of these ratios counts. The fastest library is the
-        one with the smallest.
-        """
-        ours = self.measurements.get(OURS[kind])
-        if ours is None or not ours.rounds:
-            return None
-        ratios: dict[str, float | None] = {
-            name: statistics.median(
-                statistics.median(theirs) / statistics.median(own) for own, theirs in zip(ours.rounds, found.rounds)
-            )
-            for name, found in self.measurements.items()
-            if kind_of(name) == kind and name != OURS[kind] and found.rounds
-        }
-        peer = least(ratios)
-        return Comparison(OURS[kind], peer, ratios[peer] or 0) if peer else None
+    @property
+    def flops(self) -> int:  # type: ignore[override]
+        """Floating-point operations of the direct sum."""
+        return self.problem.flops
 
-    def gflops(self, library: str) -> float | None:
-        """Return the speed of a library: 10**9 operations per second by the median time."""
-        median = self.measurements[library].median
-        return None if median is None else self.problem.flops / median / 1e9
+
+@dataclass(frozen=True)
+class Network(Timed):
+    """The layers of a network one after another, each as often as the network has it, computed by every library."""
+
+    name: str
+    problems: list[Problem]
+    measurements: dict[str, Measurement]
+
+    @property
+    def flops(self) -> int:  # type: ignore[override]
+        """Floating-point operations of the direct sums of all layers."""
+        return sum(problem.flops * problem.count for problem in self.problems)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return sum(problem.count for problem in self.problems)
 
 
 @dataclass(frozen=True)
@@ -148,7 +219,7 @@ class Total:
     @property
     def layers_of_network(self) -> int:
         """Number of layers of the whole network."""
-        return sum(problem.count for problem in load_suite(self.suite))
+        return layers_of_network(self.suite)
 
     @property
     def flops(self) -> int:
@@ -161,20 +232,22 @@ class Total:
         The sum is None where nothing counts, or something that counts is not timed: part of a sum would mislead.
         """
         counted = [row for row in self.rows if row.problem.count]
-        times = [(row.problem.count, row.measurements[library].median) for row in counted]
-        known = [count * median for count, median in times if median is not None]
+        times = [(row.problem.count, row.measurements[library]) for row in counted]
+        known = [count * found.median for count, found in times if found.counts and found.median is not None]
         return sum(known) if known and len(known) == len(times) else None
 
-    def comparison(self, kind: str) -> Comparison | None:
-        """Compare our total time with the least of the other libraries of a kind."""
-        totals = {name: self.seconds(name) for name in self.rows[0].measurements if kind_of(name) == kind}
-        ours = totals.pop(OURS[kind], None)
+    def comparison(self, group: str) -> Comparison | None:
+        """Compare our total time with the least of the other libraries of a group."""
+        name = OURS[GROUPS[group].kind]
+        totals = {peer: self.seconds(peer) for peer in self.rows[0].measurements if GROUPS[group].has(peer)}
+        totals.pop(name, None)
+        ours = self.seconds(name) if name in self.rows[0].measurements else None
         peer = least(totals)
-        return Comparison(OURS[kind], peer, (totals[peer] or 0) / ours) if ours and peer else None
+        return Comparison(name, peer, (totals[peer] or 0) / ours) if ours and peer else None
 
-    def geometric_mean_ratio(self, kind: str) -> float | None:
+    def geometric_mean_ratio(self, group: str) -> float | None:
         """Return the geometric mean of the ratios of the rows."""
-        ratios = [found.ratio for row in self.rows if (found := row.comparison(kind)) is not None]
+        ratios = [found.ratio for row in self.rows if (found := row.comparison(group)) is not None]
         return statistics.geometric_mean(ratios) if ratios else None
 
 
@@ -187,6 +260,7 @@ class Results:
     arguments: dict[str, Any]
     libraries: dict[str, Library] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    networks: list[Network] = field(default_factory=list)
     complete: bool = False
 
     @property
@@ -205,7 +279,8 @@ class Results:
     def ours_is_right(self) -> bool:
         """Whether gemmconv computed every problem, and rightly."""
         ours = [name for name in OURS.values() if name in self.libraries]
-        return bool(ours) and all(row.measurements[name].status == "timed" for row in self.rows for name in ours)
+        timed: list[Timed] = [*self.rows, *self.networks]
+        return bool(ours) and all(found.measurements[name].counts for found in timed for name in ours)
 
     def as_json(self) -> dict[str, Any]:
         """Put the results into what `json.dump` takes; see the head of this module."""
@@ -218,6 +293,7 @@ class Results:
             "libraries": {name: vars(library) for name, library in self.libraries.items()},
             "rows": [self._row_as_json(row) for row in self.rows],
             "totals": [self._total_as_json(total) for total in self.totals],
+            "networks": [self._network_as_json(network) for network in self.networks],
         }
 
     def _row_as_json(self, row: Row) -> dict[str, Any]:
@@ -230,17 +306,31 @@ class Results:
             "output_shape": list(OPERATIONS[self.op].result_shape(problem)),
             "flops": problem.flops,
             "comparisons": comparisons_as_json(row),
-            "libraries": {name: self._measurement_as_json(row, name) for name in row.measurements},
+            "libraries": self._measurements_as_json(row),
         }
 
-    def _measurement_as_json(self, row: Row, library: str) -> dict[str, Any]:
-        measurement = row.measurements[library]
-        gflops = row.gflops(library)
+    def _network_as_json(self, network: Network) -> dict[str, Any]:
+        return {
+            "suite": network.name,
+            "layers": network.layers,
+            "layers_of_network": layers_of_network(network.name),
+            "flops": network.flops,
+            "comparisons": comparisons_as_json(network),
+            "libraries": self._measurements_as_json(network),
+        }
+
+    def _measurements_as_json(self, timed: Timed) -> dict[str, Any]:
+        return {name: self._measurement_as_json(timed, name) for name in timed.measurements}
+
+    def _measurement_as_json(self, timed: Timed, library: str) -> dict[str, Any]:
+        measurement = timed.measurements[library]
+        gflops = timed.gflops(library)
         return {
             "status": measurement.status,
             "checked": CHECKED[measurement.status],
             "why": measurement.why,
             "error": measurement.error,
+            "rms_error": measurement.rms_error,
             "median_seconds": measurement.median,
             "minimum_seconds": measurement.minimum,
             "rounds": [statistics.median(calls) for calls in measurement.rounds],
@@ -255,11 +345,16 @@ class Results:
             "layers_of_network": total.layers_of_network,
             "seconds": {name: total.seconds(name) for name in self.libraries},
             "comparisons": comparisons_as_json(total),
-            "geometric_mean_ratios": {kind: total.geometric_mean_ratio(kind) for kind in KINDS},
+            "geometric_mean_ratios": {group: total.geometric_mean_ratio(group) for group in GROUPS},
         }
 
 
-def comparisons_as_json(compared: Row | Total) -> dict[str, Any]:
-    """Return the comparisons of a row or a total by kind."""
-    found = {kind: compared.comparison(kind) for kind in KINDS}
-    return {kind: None if comparison is None else comparison._asdict() for kind, comparison in found.items()}
+def comparisons_as_json(compared: Timed | Total) -> dict[str, Any]:
+    """Return the comparisons of a row, a network or a total by group."""
+    found = {group: compared.comparison(group) for group in GROUPS}
+    return {group: None if comparison is None else comparison._asdict() for group, comparison in found.items()}
+
+
+def layers_of_network(suite: str) -> int:
+    """Return the number of layers of a whole network."""
+    return sum(problem.count for problem in load_suite(suite))

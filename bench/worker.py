@@ -9,11 +9,15 @@ request                                           reply
 (none: the library is imported)                   ``{"version": "2.13.0"}``
 ``{"do": "prepare", "op": "forward",``            ``{}``, or ``{"unsupported": WHY}``
 ``"problem": LINE, "dtype": "float32",``
-``"reuse": false}``
-``{"do": "check", "expected": FILE}``             ``{"wrong": null, "off": 2e-7}``,
-                                                  or ``{"wrong": WHAT, "off": null}``
+``"reuse": false, "keep": false}``
+``{"do": "check", "expected": FILE}``             ``{"wrong": null, "inexact": null, "off": 2e-7,``
+                                                  ``"rms": 3e-8}``, or, with what is wrong or inexact,
+                                                  ``{"wrong": WHAT, "inexact": WHAT, ...}``
 ``{"do": "time", "seconds": 0.1}``                ``{"seconds": [0.00123, 0.00119, ...]}``
 ================================================  =============================================
+
+With ``keep``, the problems prepared before stay prepared. The one that was prepared last is checked; all of them, in
+their order, are timed as one call, which is how a network is timed.
 
 Any reply may be ``{"error": WHAT}`` instead. The process ends when its input does. The other end of the pipe is
 `gemmconv.bench.process`.
@@ -37,7 +41,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from .operations import OPERATIONS
-from .peers import Peer, UnsupportedError, load_peer, prepare
+from .peers import Call, Peer, UnsupportedError, load_peer, prepare
 from .problems import Array, parse_problem
 
 Message = dict[str, Any]
@@ -50,20 +54,27 @@ LONG_CALL = 1.0
 # Winograd's algorithm in the suites, less than that of float16, and far below that of a wrong border.
 LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-11}
 
+# The largest root mean square of all errors that passes, over that of the output: 84 times the distance of 1 from the
+# next number, in either type. Winograd's algorithm is ten times better with tiles of 4x4 outputs, and ten times worse
+# with tiles of 6x6.
+LARGEST_RMS_ERROR = {"float32": 1e-5, "float64": 2e-14}
+
+# Up to this multiple of `LARGEST_ERROR`, a result is inexact: it is timed but does not count. Beyond, it is wrong, as
+# one with a wrong border is.
+INEXACT = 1000
+
 
 def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tuple[str | None, float | None]:
     """Compare the whole of an output with the oracle's, which is in float64.
 
     Return what is wrong, None if rounding can explain every error, and the largest error over the root mean square of
-    the output, None if there is no such number. `terms` is the number of products in the sum of an element: it is
-    millions for the weight gradient of a picture, and a library that adds them one after the other is off by about its
-    square root.
+    the output, None if there is no such number.
     """
     if output.shape != expected.shape or output.dtype != dtype:
         what = f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
         return what, None
-    errors = abs(output - expected) / np.sqrt(np.mean(expected**2))
-    different = ~(errors <= max(LARGEST_ERROR[dtype], np.finfo(dtype).eps * math.sqrt(terms)))
+    errors = abs(output - expected) / root_mean_square(expected)
+    different = ~(errors <= with_terms(LARGEST_ERROR[dtype], dtype, terms))
     number = int(np.count_nonzero(different))
     if not number:
         return None, float(errors.max())
@@ -72,6 +83,20 @@ def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tup
         f"{number} of {output.size} elements differ, the first at {first}: {output[first]} instead of {expected[first]}"
     )
     return what, float(errors.max()) if np.isfinite(errors).all() else None
+
+
+def with_terms(limit: float, dtype: str, terms: float) -> float:
+    """Return a limit of errors for sums of `terms` products.
+
+    The weight gradient of a picture has millions of terms. A library that adds them one after the other is off by about
+    the square root of their number.
+    """
+    return max(limit, float(np.finfo(dtype).eps) * math.sqrt(terms))
+
+
+def root_mean_square(numbers: Array) -> float:
+    """Return the root of the mean of the squares."""
+    return float(np.sqrt(np.mean(numbers**2)))
 
 
 def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
@@ -101,31 +126,44 @@ class Worker:
         self.peer = peer
         self.dtype = ""
         self.terms = 1.0
-        self.call: Callable[[], Array] | None = None
+        self.calls: list[Call] = []
 
     def prepare(self, request: Message) -> Message:
         """Make the data of a problem and have the library get ready."""
-        self.call = None  # the memory of the last problem is free before the next is made
+        if not request.get("keep", False):
+            self.calls.clear()  # the memory of the last problem is free before the next is made
         problem = parse_problem(request["problem"])
         self.dtype = request["dtype"]
         self.terms = OPERATIONS[request["op"]].terms(problem)
-        self.call = prepare(self.peer, request["op"], problem, self.dtype, request["reuse"])
+        self.calls.append(prepare(self.peer, request["op"], problem, self.dtype, request["reuse"]))
         return {}
 
     def check(self, request: Message) -> Message:
         """Compute once and compare every element."""
-        wrong, error = compare(self.prepared()(), np.load(request["expected"]), self.dtype, self.terms)
-        return {"wrong": wrong, "off": error}
+        output, expected = np.asarray(self.prepared()[-1]()), np.load(request["expected"])
+        wrong, error = compare(output, expected, self.dtype, self.terms)
+        if error is None or error > INEXACT * with_terms(LARGEST_ERROR[self.dtype], self.dtype, self.terms):
+            return {"wrong": wrong, "inexact": None, "off": error, "rms": None}
+        rms_error = root_mean_square(output - expected) / root_mean_square(expected)
+        limit = with_terms(LARGEST_RMS_ERROR[self.dtype], self.dtype, self.terms)
+        inexact = f"its errors are too large for {self.dtype}" if wrong or rms_error > limit else None
+        return {"wrong": None, "inexact": inexact, "off": error, "rms": rms_error}
 
     def time(self, request: Message) -> Message:
-        """Compute for a while."""
-        return {"seconds": time_calls(self.prepared(), request["seconds"])}
+        """Compute for a while all that is prepared, again and again."""
+        calls = self.prepared()
 
-    def prepared(self) -> Callable[[], Array]:
-        """Return the function that the last `prepare` made."""
-        if self.call is None:
+        def in_their_order() -> None:
+            for call in calls:
+                call()
+
+        return {"seconds": time_calls(in_their_order, request["seconds"])}
+
+    def prepared(self) -> list[Call]:
+        """Return the functions that `prepare` made."""
+        if not self.calls:
             raise RuntimeError("no problem is prepared")
-        return self.call
+        return self.calls
 
     def answer(self, request: Message) -> Message:
         """Carry out one request; whatever goes wrong becomes a reply."""

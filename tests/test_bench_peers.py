@@ -53,6 +53,9 @@ EXPECTED = {
     "onnxruntime": ("onnxruntime", EVERYTHING, False),
     "openvino": ("openvino", EVERYTHING, False),
     "ncnn": ("ncnn", EVERYTHING - {"batch", "volume"}, False),
+    "litert": ("ai_edge_litert", EVERYTHING - {"volume"}, False),
+    "mnn": ("MNN", EVERYTHING - {"volume"}, False),
+    "mnn_c4": ("MNN", EVERYTHING - {"volume", "grouped", "multiplied"}, False),
     "jax": ("jax", EVERYTHING, True),
     "opencv": ("cv2", {"depthwise", "picture"}, True),
     "scipy": ("scipy", {"picture", "signal"}, True),
@@ -76,13 +79,13 @@ def compute(op, dtype, problem, reuse):
         return f"unsupported: {why}"
     operation = OPERATIONS[op]
     expected = operation.bind(gemmconv.reference, problem)(*operation.arrays(problem, dtype))
-    first = call()
+    first = np.asarray(call())
     wrong, _ = compare(first, expected, dtype)
     if wrong:
         return wrong
     if first.flags.writeable:
         first.fill(np.nan)
-    second = call()
+    second = np.asarray(call())
     if not reuse and np.may_share_memory(first, second):
         return "both outputs are in the same memory"
     return compare(second, expected, dtype)[0]

@@ -12,7 +12,7 @@ import pytest
 
 from gemmconv.bench import comparison, report, results, terminal
 from gemmconv.bench.problems import load_suite
-from gemmconv.bench.results import Library, Measurement, Results, Row, Total
+from gemmconv.bench.results import Library, Measurement, Network, Results, Row, Total
 
 
 def make_results(op="forward"):
@@ -70,6 +70,91 @@ def test_only_libraries_of_a_kind_are_compared():
     assert row.comparison("prepared").ratio == pytest.approx(2)
 
 
+def test_layouts_are_compared_apart():
+    first = make_results().rows[0]
+    times = {"plan": 2e-6, "onnxruntime": 4e-6, "mnn": 3e-6, "torch_cl": 5e-6, "litert": 1e-6}
+    row = Row(first.problem, {name: Measurement("timed", rounds=[[seconds]] * 3) for name, seconds in times.items()})
+    assert row.comparison("prepared") == ("plan", "litert", pytest.approx(1 / 2))
+    assert row.comparison("prepared_nchw") == ("plan", "mnn", pytest.approx(3 / 2))
+    assert row.comparison("prepared_own_layout") == row.comparison("prepared")
+    assert row.comparison("functional") is None
+    assert Total("vgg16", [row]).comparison("prepared_nchw") == ("plan", "mnn", pytest.approx(3 / 2))
+
+
+def test_what_is_inexact_is_shown_and_does_not_count():
+    made = make_results()
+    made.libraries["plan"] = made.libraries["mnn"] = made.libraries["ncnn"] = Library(version="1.0")
+    for row in made.rows:
+        rounds = [[2e-3]] * 3
+        row.measurements["plan"] = row.measurements["ncnn"] = Measurement("timed", rounds=rounds)
+        row.measurements["mnn"] = Measurement("inexact", "too large", 3e-3, 2e-4, [[1e-3]] * 3)
+        assert row.comparison("prepared") == ("plan", "ncnn", 1)
+    (total,) = made.totals
+    assert total.seconds("mnn") is None
+    assert total.comparison("prepared").peer == "ncnn"
+    (table,) = report.make_tables(made)
+    assert "1.000*" in [cell.text for cell in table.rows[0]]
+    assert "mnn inexact vgg1_1 and 1 more: too large" in report.make_notes(made)
+    assert "*: " in report.make_legend()
+    assert made.as_json()["rows"][0]["libraries"]["mnn"]["checked"] is True
+    assert made.ours_is_right
+    made.rows[0].measurements["plan"] = made.rows[0].measurements["mnn"]
+    assert not made.ours_is_right
+    assert made.rows[0].comparison("prepared") is None
+
+
+def make_network():
+    """VGG-16 as a network, computed by two libraries; NumPy cannot compute it."""
+    made = make_results()
+    measurements = dict(made.rows[0].measurements)
+    measurements["plan"] = Measurement("timed", error=1e-6, rounds=[[1e-3], [1e-3], [2e-3]])
+    measurements["numpy"] = Measurement("skipped", "vgg3_2: it is too large")
+    made.networks.append(Network("vgg16", load_suite("vgg16"), measurements))
+    made.rows.clear()
+    made.libraries["plan"] = Library(version="1.0")
+    return made
+
+
+def test_network_table():
+    made = make_network()
+    (table,) = report.make_tables(made)
+    assert table.title == "vgg16, forward: 13 of 13 layers, one after another"
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["gemmconv", "functional", "NCHW", "2.000", "15346.6", "-", "2.00x", "2e-7"],
+        ["torch", "functional", "NCHW", "3.000", "10231.1", "0.75x", "1.50x", "3e-6"],
+        ["plan", "prepared", "NCHW", "1.000", "30693.3", "0.50x", "-", "1e-6"],
+    ]
+    assert report.make_notes(made) == ["numpy skipped vgg16: vgg3_2: it is too large"]
+    assert made.ours_is_right
+
+
+def test_network_json():
+    (network,) = json.loads(json.dumps(make_network().as_json(), allow_nan=False))["networks"]
+    assert (network["suite"], network["layers"], network["layers_of_network"]) == ("vgg16", 13, 13)
+    assert network["flops"] == sum(problem.count * problem.flops for problem in load_suite("vgg16"))
+    assert network["comparisons"]["functional"] == {"ours": "gemmconv", "peer": "torch", "ratio": 0.75}
+    assert network["libraries"]["torch"]["median_seconds"] == 3e-3
+    assert network["libraries"]["numpy"]["status"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "joined"),
+    [
+        (("timed", "timed"), "timed"),
+        (("inexact", "timed"), "inexact"),
+        (("timed", "inexact"), "inexact"),
+        (("timed", "wrong"), "wrong"),
+        (("inexact", "skipped"), "skipped"),
+    ],
+)
+def test_layers_of_a_network_are_joined(statuses, joined):
+    first, second = (Measurement(status, status, 10.0**-n, 1e-7 * n) for n, status in enumerate(statuses, start=1))
+    found = first.joined(second)
+    assert (found.status, found.why) == (joined, joined)
+    if found.is_right:
+        assert (found.error, found.rms_error) == (0.1, 2e-7)
+
+
 def test_a_collection_has_no_total():
     problem = load_suite("pictures")[0]
     timed = Measurement("timed", rounds=[[1e-3]])
@@ -84,7 +169,7 @@ def test_json_is_as_documented():
     assert written["schema"] == 2
     assert written["complete"] is True
     assert set(written) == {
-        "schema", "machine", "versions", "arguments", "complete", "libraries", "rows", "totals",
+        "schema", "machine", "versions", "arguments", "complete", "libraries", "rows", "totals", "networks",
     }  # fmt: skip
     row = written["rows"][1]
     assert set(row) == {"name", "suite", "count", "problem", "output_shape", "flops", "comparisons", "libraries"}
@@ -98,7 +183,7 @@ def test_json_is_as_documented():
     assert ours["rounds"] == [1e-3, 4e-3, 3e-3]
     assert ours["fraction_of_peak"] == pytest.approx(ours["gflops"] / 200)
     assert row["libraries"]["numpy"] == {
-        "status": "skipped", "checked": None, "why": "it is too large", "error": None, "rounds": [],
+        "status": "skipped", "checked": None, "why": "it is too large", "error": None, "rms_error": None, "rounds": [],
         "median_seconds": None, "minimum_seconds": None, "gflops": None, "fraction_of_peak": None,
     }  # fmt: skip
     assert written["totals"][0]["seconds"]["numpy"] is None

@@ -12,7 +12,7 @@ import pytest
 import gemmconv.reference
 from gemmconv.bench import worker
 from gemmconv.bench.operations import OPERATIONS
-from gemmconv.bench.peers import UnsupportedError, load_peer, numpy_windows
+from gemmconv.bench.peers import Peer, UnsupportedError, load_peer, numpy_windows
 from gemmconv.bench.problems import parse_problem
 from gemmconv.bench.process import Session, Settings, WorkerError, WorkerProcess
 
@@ -47,6 +47,10 @@ wrong = lambda threads: faulty(spoil)
 transposed = lambda threads: faulty(lambda output: output.T)
 other_type = lambda threads: faulty(lambda output: output.astype("float64"))
 raises = lambda threads: faulty(get_ready=lambda: [][1])
+inexact = lambda threads: faulty(lambda output: output * np.float32(1 + 2e-5))
+far = lambda threads: faulty(lambda output: output * np.float32(1 + 2e-4))
+refuses_1x1 = lambda threads: Peer("1.0", {"forward": lambda problem, x, weight, reuse: (
+    refuse() if problem.kernel_size == (1, 1) else lambda: convolve(problem, x, weight))})
 unsupported = lambda threads: faulty(get_ready=refuse)
 killed = lambda threads: faulty(die_later)
 quits = lambda threads: faulty(get_ready=lambda: (print("last words"), sys.stdout.flush(), os._exit(3)))
@@ -94,6 +98,15 @@ def test_compare_finds_what_is_wrong():
     assert worker.compare(right + 1e-9, right, "float64")[0].startswith("6 of 6 elements differ")
     assert "dtype float64" in worker.compare(right, right, "float32")[0]
     assert "shape (3, 2)" in worker.compare(output.T, right, "float32")[0]
+
+
+@pytest.mark.parametrize(("dtype", "limit"), worker.LARGEST_RMS_ERROR.items())
+def test_limit_of_the_rms_error(dtype, limit):
+    eps = np.finfo(dtype).eps
+    assert 80 * eps < limit < 100 * eps, "the same number of units in both types"
+    assert limit < worker.LARGEST_ERROR[dtype]
+    assert worker.with_terms(limit, dtype, 4608) == limit, "no layer of the suites has more products in its sums"
+    assert worker.with_terms(limit, dtype, 1e6) == pytest.approx(1000 * eps)
 
 
 @pytest.mark.parametrize(("step", "seconds", "calls"), [(0.25, 1.0, 4), (0.5, 0.1, 3), (2.0, 0.1, 1), (2.0, 5.0, 3)])
@@ -163,6 +176,8 @@ def test_protocol(tmp_path):
         check=True,
     )
     greeting, unprepared, prepared, checked, timed, refused = map(json.loads, ended.stdout.splitlines())
+    assert checked["inexact"] is None
+    assert 0 < checked["rms"] < checked["off"]
     assert greeting == {"version": gemmconv.__version__}
     assert unprepared == {"error": "RuntimeError: no problem is prepared"}
     assert prepared == {}
@@ -228,6 +243,59 @@ def test_failures_are_reported_and_others_go_on(peer, status, why):
         assert row.measurements[name].status == status
         assert why in row.measurements[name].why
         assert row.measurements["faulty_peers:right"].status == "timed"
+
+
+@pytest.mark.usefixtures("faulty")
+@pytest.mark.parametrize("peer", ["inexact", "far"])
+def test_inexact_results_are_timed(peer):
+    name = f"faulty_peers:{peer}"
+    _, (row,) = measure_with(name)
+    measurement = row.measurements[name]
+    assert (measurement.status, measurement.why) == ("inexact", "its errors are too large for float32")
+    assert 1e-5 < measurement.rms_error < measurement.error
+    assert (measurement.error > worker.LARGEST_ERROR["float32"]) == (peer == "far")
+    assert measurement.median > 0
+    assert not measurement.counts
+
+
+def measure_network_with(*peers):
+    """Run the session of a network of two layers, the first of them twice."""
+    lines = ("first x2 c2 h5 w5 o2 kh3 kw3", "second x1 c2 h5 w5 o2 kh1 kw1")
+    with Session(Settings(peers, rounds=2, seconds=1e-9)) as session:
+        return session.measure_network("vgg16", [parse_problem(line) for line in lines])
+
+
+@pytest.mark.usefixtures("faulty")
+def test_network():
+    faulty = {"faulty_peers:inexact": "inexact", "faulty_peers:refuses_1x1": "skipped", "nowhere:load": "missing"}
+    network = measure_network_with("gemmconv", "plan", *faulty)
+    assert network.layers == 3
+    assert network.flops == 2 * (2 * 2 * 9 * 18 + 2 * 25 * 2)
+    for name in ("gemmconv", "plan"):
+        measurement = network.measurements[name]
+        assert (measurement.status, measurement.why) == ("timed", None)
+        assert 0 < measurement.rms_error < measurement.error < 1e-5
+        assert [len(calls) for calls in measurement.rounds] == [worker.LEAST_CALLS] * 2
+    assert {name: network.measurements[name].status for name in faulty} == faulty
+    assert network.measurements["faulty_peers:inexact"].why == "first: its errors are too large for float32"
+    assert network.measurements["faulty_peers:refuses_1x1"].why == "second: it has no batches"
+    assert network.ratio("gemmconv", "plan") > 0
+    assert network.ratio("gemmconv", "nowhere:load") is None
+
+
+def test_kept_problems_are_computed_in_their_order():
+    calls = []
+
+    def prepare(problem, x, weight, reuse):
+        return lambda: calls.append((problem.name, id(weight))) or np.zeros(problem.output_shape)
+
+    busy = worker.Worker(Peer("1.0", {"forward": prepare}))
+    request = {"do": "prepare", "op": "forward", "dtype": "float32", "reuse": False}
+    for name, keep in (("gone", False), ("a", False), ("b", True), ("b", True)):
+        assert busy.answer(request | {"problem": f"{name} x1 c1 w4 o1 kw2", "keep": keep}) == {}
+    (seconds,) = busy.answer({"do": "time", "seconds": 1e-9}).values()
+    assert [name for name, _ in calls] == ["a", "b", "b"] * len(seconds)
+    assert len(set(calls)) == 3, "each has weights of its own"
 
 
 def test_a_library_that_is_not_installed_is_missing():

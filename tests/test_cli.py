@@ -138,6 +138,10 @@ def test_blas_in_one_line():
         (["bench", "--match", "("], "'(' is no regular expression"),
         (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
         (["bench", "--suite", "audio", "--match", "vgg"], "matches no problem of --suite audio"),
+        (["bench", "--network", "--suite", "pictures"], "--network matches no layer of a network of --suite pictures"),
+        (["bench", "--network", "--match", "wavenet"], "'wavenet' matches no layer of a network of --suite all"),
+        (["bench", "--network", "--plot", "plot.svg"], "--network has neither --plot nor --compare"),
+        (["bench", "--network", "--scaling"], "--scaling has no --network"),
         (["bench", "--peers", "torch,tensorflow"], "'tensorflow' is none of torch, torch_cl"),
         (["bench", "--reuse", "--fresh"], "not allowed with"),
         (["bench", "--plot", "plot.png"], "the name of its file must end in .svg, not 'plot.png'"),
@@ -193,7 +197,7 @@ def test_bench(capsys, tmp_path):
     ours = {"version": gemmconv.__version__, "failure": None}
     assert written["libraries"] == {"gemmconv": ours, "plan": ours}
     (row,) = written["rows"]
-    assert row["comparisons"] == {"functional": None, "prepared": None}
+    assert row["comparisons"] == dict.fromkeys(["functional", "prepared", "prepared_nchw", "prepared_own_layout"])
     for name in ("gemmconv", "plan"):
         assert row["libraries"][name]["checked"] is True
 

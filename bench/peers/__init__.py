@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
 
 from ..operations import OPERATIONS
 from ..problems import Array, Problem
@@ -20,25 +22,31 @@ FUNCTIONAL, PREPARED = KINDS = ("functional", "prepared")
 #: Our own entries, which are compared with the others of their kind.
 OURS = {FUNCTIONAL: "gemmconv", PREPARED: "plan"}
 
-#: Computes an operation once and returns its result.
-Call = Callable[[], Array]
+#: What arrays are like: plain ones, the channels before the axes of the image, or those of a layout that the library
+#: prefers. To convert an array from one to the other is not timed.
+NCHW, OWN_LAYOUT = "NCHW", "own layout"
+
+#: Computes an operation once and returns its result: an array, or something that `np.asarray` makes into one, which is
+#: not timed.
+Call = Callable[[], ArrayLike]
 
 #: Does everything that is not to be timed, and returns the call to be timed. It gets the problem, the two operands of
 #: the operation, C-contiguous and of the dtype to compute in, and `reuse`. The result of each call is a fresh array,
-#: unless `reuse` is True and the library can write to the same one again and again. It raises UnsupportedError, saying
-#: why, for a problem that the library cannot, or should not, compute.
+#: unless `reuse` is True and the library can write to the same one again and again, or it is `Unread`. It raises
+#: UnsupportedError, saying why, for a problem that the library cannot, or should not, compute.
 Prepare = Callable[[Problem, Array, Array, bool], Call]
 
 
 class Entry(NamedTuple):
-    """One way to use one library: the function that loads it, ``module:function``, and its kind."""
+    """One way to use one library: the function that loads it, ``module:function``, its kind, and its arrays' layout."""
 
     loader: str
     kind: str
+    layout: str
 
 
-def _entry(loader: str, kind: str) -> Entry:
-    return Entry(f"{__name__}.{loader}", kind)
+def _entry(loader: str, kind: str, layout: str = NCHW) -> Entry:
+    return Entry(f"{__name__}.{loader}", kind, layout)
 
 
 #: Name of a peer -> how it is loaded; the order of the names is that of the columns.
@@ -46,11 +54,14 @@ PEERS = {
     OURS[FUNCTIONAL]: _entry("gemmconv_functions:load", FUNCTIONAL),
     OURS[PREPARED]: _entry("gemmconv_functions:load_plan", PREPARED),
     "torch": _entry("pytorch:load", FUNCTIONAL),
-    "torch_cl": _entry("pytorch:load_channels_last", PREPARED),
-    "torch_pp": _entry("pytorch:load_prepacked", PREPARED),
+    "torch_cl": _entry("pytorch:load_channels_last", PREPARED, OWN_LAYOUT),
+    "torch_pp": _entry("pytorch:load_prepacked", PREPARED, OWN_LAYOUT),
     "onnxruntime": _entry("onnx_runtime:load", PREPARED),
     "openvino": _entry("openvino_runtime:load", PREPARED),
     "ncnn": _entry("ncnn_network:load", PREPARED),
+    "litert": _entry("litert_model:load", PREPARED, OWN_LAYOUT),
+    "mnn": _entry("mnn_module:load", PREPARED),
+    "mnn_c4": _entry("mnn_module:load_own_layout", PREPARED, OWN_LAYOUT),
     "jax": _entry("jax_lax:load", FUNCTIONAL),
     "opencv": _entry("opencv_filter:load", FUNCTIONAL),
     "scipy": _entry("scipy_signal:load", FUNCTIONAL),
@@ -58,13 +69,38 @@ PEERS = {
 }
 
 
-def kind_of(name: str) -> str:
-    """Return the kind of a peer; ``module:function`` is functional."""
-    return PEERS[name].kind if name in PEERS else FUNCTIONAL
+class Group(NamedTuple):
+    """Libraries that are compared: all of a kind, or those of them whose arrays have a layout."""
+
+    kind: str
+    layout: str | None = None
+
+    def has(self, name: str) -> bool:
+        """Whether a peer belongs to it; ``module:function`` is functional and takes plain arrays."""
+        entry = PEERS.get(name, Entry(name, FUNCTIONAL, NCHW))
+        return entry.kind == self.kind and self.layout in (None, entry.layout)
+
+
+#: Name of a group, as in the JSON -> the group. Those named after a kind have every library of it.
+GROUPS = {kind: Group(kind) for kind in KINDS} | {
+    "prepared_nchw": Group(PREPARED, NCHW),
+    "prepared_own_layout": Group(PREPARED, OWN_LAYOUT),
+}
 
 
 class UnsupportedError(Exception):
     """The library cannot, or should not, compute a problem; the message says why."""
+
+
+class Unread:
+    """A result that a library keeps to itself, or in a layout of its own; `read` makes an array of it."""
+
+    def __init__(self, read: Callable[[], Array]) -> None:
+        self.read = read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """Return a new array, which is what `np.asarray` asks for."""
+        return self.read()
 
 
 class Peer(NamedTuple):

@@ -7,18 +7,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
-from ..operations import FORWARD, OPERATIONS, output_padding
+from ..operations import OPERATIONS
 from ..problems import Array, Problem
 from . import Call, Peer, UnsupportedError
-
-# The first versions with all that is used here, which every ONNX Runtime of today reads.
-OPERATORS = helper.make_opsetid("", 13)
-FORMAT = 8
-
-
-NODES = {FORWARD: "Conv", "transpose": "ConvTranspose"}
+from .onnx_model import NODES, model
 
 
 def prepare(op: str, settings: Any, problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
@@ -40,28 +33,6 @@ def prepare(op: str, settings: Any, problem: Problem, x: Array, weight: Array, r
         return output
 
     return call
-
-
-def model(op: str, problem: Problem, weight: Array, x_shape: tuple[int, ...], y_shape: tuple[int, ...]) -> bytes:
-    """Serialise the network of one node, with the input ``x`` and the output ``y``."""
-    attributes: dict[str, Any] = {
-        "strides": problem.stride,
-        "pads": problem.padding * 2,  # before all axes, then after all axes
-        "dilations": problem.dilation,
-        "group": problem.groups,
-    }
-    if op == "transpose":
-        attributes["output_padding"] = output_padding(problem)
-    node = helper.make_node(NODES[op], ["x", "weight"], ["y"], **attributes)
-    graph = helper.make_graph(
-        [node],
-        "network",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x_shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y_shape)],
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    written: bytes = helper.make_model(graph, opset_imports=[OPERATORS], ir_version=FORMAT).SerializeToString()
-    return written
 
 
 def load(threads: int) -> Peer:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import torch
 
 from ..operations import FORWARD, OPERATIONS, output_padding
-from ..problems import Array, Problem
+from ..problems import Array, Problem, as_image
 from . import Call, Peer, UnsupportedError
 
 # Operation -> the name of its functions, before the number of spatial axes.
@@ -94,20 +93,6 @@ def prepack(problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
     convolve = operators._convolution_pointwise
     nothing_after = {"attr": "none", "scalars": [], "algorithm": ""}
     return lambda: as_array(convolve(inputs, packed, None, **options, **nothing_after), problem.output_shape)
-
-
-def as_image(problem: Problem) -> Problem:
-    """Turn the problem of a signal into that of an image of height 1, and leave images and volumes as they are."""
-    if len(problem.input_size) > 1:
-        return problem
-    return replace(
-        problem,
-        input_size=(1, *problem.input_size),
-        kernel_size=(1, *problem.kernel_size),
-        stride=(1, *problem.stride),
-        padding=(0, *problem.padding),
-        dilation=(1, *problem.dilation),
-    )
 
 
 def with_height(array: Array) -> torch.Tensor:

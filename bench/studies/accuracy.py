@@ -52,7 +52,7 @@ def by_algorithm(algorithm: str, problem: Problem, x: Array, weight: Array) -> A
 
 def by_peer(peer: Peer, problem: Problem, x: Array, weight: Array) -> Array:
     """Compute by another library."""
-    return peer.prepare[FORWARD](problem, x, weight, False)()
+    return np.asarray(peer.prepare[FORWARD](problem, x, weight, False)())
 
 
 def load_rivals(others: list[str], threads: int) -> dict[str, Rival]:
