@@ -75,6 +75,7 @@ struct conv_problem {
     const void *input, *gradient, *weight, *bias;
     void *output;
     int relu;                          /* whether what is below zero is replaced by zero */
+    int transposed;                    /* panels: whether K is stored column by column in each group */
     ptrdiff_t parts;                   /* weight_gradient: sums that are computed apart and added afterwards */
     _Atomic unsigned char *not_finite; /* winograd: one for each image, weight_gradient_pixels: a single one; set where
                                           a result is not finite */

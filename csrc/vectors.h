@@ -72,6 +72,8 @@ enum {
  * in registers. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL_BY(n) PRAGMA_UNROLL(GCC unroll n)
+#define PRAGMA_UNROLL(directive) _Pragma(#directive)
 
 /* EACH_UP_TO(n, DO, ...) is DO(..., 1) DO(..., 2) and so on up to n, itself a macro perhaps. Where DO has such a list
  * inside, it must be one of another n, by its own name. */

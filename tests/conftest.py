@@ -8,6 +8,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
+from instruction_sets import select_isa
 
 from gemmconv import _gemmconv
 from gemmconv.engine import calls
@@ -34,13 +35,13 @@ def _restore_instruction_set():
     """Restore the instruction set after every test: a test may select another."""
     before = _gemmconv.isa()
     yield
-    _gemmconv.select_isa(before)
+    select_isa(before)
 
 
 @pytest.fixture(params=_gemmconv.supported_isas())
 def isa(request: pytest.FixtureRequest) -> str:
     """Run a test once with the kernels of every instruction set of this machine."""
-    _gemmconv.select_isa(request.param)
+    select_isa(request.param)
     return request.param
 
 

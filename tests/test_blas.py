@@ -153,11 +153,12 @@ def test_a_machine_without_small_matrix_kernels():
         calls.single_threaded_blas = Spy()
         rng = np.random.default_rng(0)
         x = rng.integers(-4, 5, (2, 40, 30, 30)).astype(np.float32)
-        weight = rng.integers(-4, 5, (50, 40, 3, 3)).astype(np.float32)
+        grad = rng.integers(-4, 5, (2, 50, 30, 30)).astype(np.float32)
         before = blas.scipy_blas_info()
-        assert (gemmconv.conv2d(x, weight, padding=1, algorithm="gemm") == reference.conv2d(x, weight, padding=1)).all()
+        result = gemmconv.conv_weight_gradient(grad, x, (3, 3), padding=1, algorithm="gemm")
+        assert (result == reference.conv_weight_gradient(grad, x, (3, 3), padding=1)).all()
         assert blas.scipy_blas_info() == before
-        gemmconv.conv2d(x[:, :1, :5, :5], weight[:1, :1], algorithm="gemm")
+        gemmconv.conv_weight_gradient(grad[:, :1, :3, :3], x[:, :1, :5, :5], (3, 3), algorithm="gemm")
         print(len(held))
     """
     assert run_python(code, OPENBLAS_CORETYPE="Haswell", OPENBLAS_NUM_THREADS="2") == "1"

@@ -10,6 +10,7 @@ from cases import ZERO_PADDED_CASES, geometry_of, integers
 from drawn import large_strided_convolutions
 from guarded import guarded
 from hypothesis import given
+from instruction_sets import select_isa
 from kernels_under_test import (
     INPUT_GRADIENTS,
     KERNELS,
@@ -19,7 +20,7 @@ from kernels_under_test import (
 )
 
 from gemmconv import reference
-from gemmconv._gemmconv import Layout, Problem, select_isa
+from gemmconv._gemmconv import Layout, Problem
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import pick
 from gemmconv.engine.blas import single_threaded_blas

@@ -11,10 +11,10 @@ from cases import CASES, ZERO_PADDED_CASES, gradient_arrays_of, input_size, inte
 from drawn import DTYPES, PADDING_MODES, convolutions
 from hypothesis import given
 from hypothesis import strategies as st
+from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
-from gemmconv._gemmconv import select_isa
 
 # --- the functions -----------------------------------------------------------------------------------------------
 

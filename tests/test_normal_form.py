@@ -14,10 +14,10 @@ from drawn import DTYPES, foldable_convolutions
 from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
+from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import Plan, num_threads, reference
-from gemmconv._gemmconv import select_isa
 from gemmconv.checks.geometry import Geometry
 from gemmconv.checks.options import ALGORITHMS
 from gemmconv.engine.normal_form import normal_form

@@ -7,10 +7,10 @@ from cases import integer_weights, integers
 from drawn import DTYPES, PADDING_MODES, convolutions
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import reference
-from gemmconv._gemmconv import select_isa
 
 
 @given(convolutions(), DTYPES, st.booleans())

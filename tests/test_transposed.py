@@ -8,10 +8,10 @@ from cases import TRANSPOSED_CASES, integer_weights, integers
 from drawn import DTYPES, transposed_convolutions
 from guarded import guarded
 from hypothesis import given
+from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d, num_threads, reference
-from gemmconv._gemmconv import select_isa
 
 
 def data_of(case, dtype):

@@ -2,6 +2,7 @@
 
 =================  =================================================================================
 ``algorithms.py``  does ``"auto"`` take the fastest way to compute?
+``costs.py``       the rates of engine/rates.py, fitted to timings that ``algorithms.py`` saved
 ``accuracy.py``    the errors of the algorithms and of other libraries
 ``matrices.py``    the convolution as a matrix: im2col, M and the operator
 =================  =================================================================================

@@ -61,6 +61,7 @@ cdef extern from "problem.h" nogil:
         const void *bias
         void *output
         int relu
+        int transposed
         ptrdiff_t parts
         note *not_finite
         const phases *phases

@@ -10,7 +10,8 @@ cdef class Problem(Computation):
     problem for one image and another kernel.
 
     With `turned` the convolution is the input gradient of another one with stride 1. Then `lay_out` and `run` take the
-    weight of that one, (O, C/groups, *kernel), and turn it first (see csrc/phases/turn.h).
+    weight of that one, (O, C/groups, *kernel), and turn it first (see csrc/phases/turn.h), unless the kernel can read
+    it as it is.
     """
 
     cdef readonly Problem exact
@@ -28,6 +29,8 @@ cdef class Problem(Computation):
     ):
         self.prepare(geometry, tiling, itemsize, kernel, CONVOLUTION)
         self.problem.relu = relu
+        # of a 1x1 kernel, the turned weight is the transpose, which panels can read in place
+        self.problem.transposed = turned and kernel == "panels" and volume(self.problem.kernel) == 1
         self.exact = exact
         self.turned = turned
         if (exact is None) == (kernel == "winograd"):
@@ -47,7 +50,7 @@ cdef class Problem(Computation):
 
     cdef ptrdiff_t layout_size(self):
         cdef ptrdiff_t size = self.cut.layout_size(&self.problem)
-        if self.turned and size == 0:
+        if self.turned and size == 0 and not self.problem.transposed:
             return weight_size(&self.problem)
         return size
 

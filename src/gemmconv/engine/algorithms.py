@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 from .._gemmconv import InputGradient, Phases, Problem, WeightGradient
@@ -21,8 +22,9 @@ from ..checks.geometry import Geometry
 from ..checks.options import raise_undefined
 from . import costs
 from .blas import may_start_threads
+from .counts import Counts
 from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
-from .phases import Cut, cut_into_phases, phases_layout_nanoseconds, phases_nanoseconds
+from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
 from .tiling import Tiling, largest_gemm
 
 
@@ -52,6 +54,10 @@ class Way(NamedTuple):
     """The estimated time to lay out the weights."""
     build: Callable[..., Built]
     """(geometry, itemsize, threads) -> the object that runs it. That of a convolution also takes `relu`."""
+    work: costs.Work
+    """What takes `nanoseconds`."""
+    layout_work: costs.Work
+    """What takes `layout_nanoseconds`."""
 
     @property
     def name(self) -> str:
@@ -59,21 +65,22 @@ class Way(NamedTuple):
         return f"{self.algorithm}-{self.kernel}"
 
 
-def way_of(kernel: Kernel, counts: costs.Counts, build: Callable[..., Built]) -> Way:
+def make_way(
+    names: tuple[str, str, str], work: costs.Work, layout_work: costs.Work, build: Callable[..., Built]
+) -> Way:
+    """Return a way with its estimated times; `names` are its first three attributes."""
+    return Way(*names, costs.nanoseconds(work), costs.nanoseconds(layout_work), build, work, layout_work)
+
+
+def way_of(kernel: Kernel, counts: Counts, build: Callable[..., Built]) -> Way:
     """Return the way that consists of one C kernel."""
-    return Way(
-        kernel.algorithm,
-        kernel.name,
-        kernel.why,
-        kernel.nanoseconds(counts),
-        kernel.layout_nanoseconds(counts),
-        build,
-    )
+    names = kernel.algorithm, kernel.name, kernel.why
+    return make_way(names, kernel.work(counts), kernel.layout_work(counts), build)
 
 
 def ways_of_convolution(geometry: Geometry) -> list[Way]:
     """Return all ways to compute a convolution."""
-    counts = costs.Counts(geometry)
+    counts = Counts(geometry)
     kernels = that_fit(CONVOLUTION, geometry)
     return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in kernels]
 
@@ -86,33 +93,26 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
     is defined.
     """
     one = replace(geometry, batch=1)
-    ways = [way_of(INPUT_GRADIENT, costs.Counts(one), build_input_gradient)]
+    ways = [way_of(INPUT_GRADIENT, Counts(one), build_input_gradient)]
     if geometry.stride == (1, 1, 1):
         turned = one.turned()
-        turning = costs.turning(costs.Counts(turned))
-        # gemm_conv would also multiply by BLAS; the way above is the better one
-        ways += [
-            way._replace(layout_nanoseconds=way.layout_nanoseconds + turning, build=partial(build_turned, way.build))
-            for way in ways_of_convolution(turned)
-            if way.kernel != "gemm_conv"
-        ]
+        turning = (("turning", costs.turning(Counts(turned))),)
+        for way in ways_of_convolution(turned):
+            if way.kernel == "gemm_conv":
+                continue  # it would also multiply by BLAS; the way above is the better one
+            reads_transpose = way.kernel == "panels" and prod(one.kernel) == 1
+            layout_work = way.layout_work if reads_transpose else way.layout_work + turning
+            ways.append(make_way(way[:3], way.work, layout_work, partial(build_turned, way.build)))
     elif cut := cut_into_phases(one):
-        ways.append(
-            Way(
-                "direct",
-                "phases",
-                "a convolution for each remainder of the stride, in registers",
-                phases_nanoseconds(one, cut),
-                phases_layout_nanoseconds(one, cut),
-                partial(build_phases, cut),
-            )
-        )
+        names = "direct", "phases", "a convolution for each remainder of the stride, in registers"
+        work, layout_work = phases_work(one, cut), phases_layout_work(one, cut)
+        ways.append(make_way(names, work, layout_work, partial(build_phases, cut)))
     return ways
 
 
 def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
     """Return all ways to compute the gradient of the weight of a convolution."""
-    counts = costs.Counts(geometry)
+    counts = Counts(geometry)
     kernels = that_fit(WEIGHT_GRADIENT, geometry)
     return [way_of(kernel, counts, partial(build_weight_gradient, kernel)) for kernel in kernels]
 

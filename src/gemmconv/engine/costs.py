@@ -1,261 +1,338 @@
 """Costs: the estimated time of each C kernel for a geometry. algorithms.py takes the way with the lowest estimate.
 
-The function of a kernel has its name and returns nanoseconds on one thread for one image. It adds up terms and
-multiplies the sum by the number of operations. Each term is what one operation pays for a piece of work: the share of
-operations that do this work, divided by their rate in GFLOP/s. For example, writing an output happens once per sum of K
-terms, so its share is 1 / K; reading an element of the input that all output channels share has the share 1 / O.
+The function of a kernel has its name. From the numbers of a geometry (`Counts`) it returns the kernel's terms: how much
+it does of each kind of work, for one image on one thread. The estimated time is the sum over the terms, each multiplied
+by its rate (rates.py): the nanoseconds that one unit of this work takes on an instruction set. For example, the term
+"outputs" is the number of outputs, and its rate is the time to write one.
 
-The rates were fitted to times measured on one Zen 4 core with AVX-512: for 1000 drawn shapes and all suites
-(``python -m gemmconv.bench.studies.algorithms --random 420 --seed 21``), and for 300 shapes of gradients
-(``--op weight_gradient --random 150 --seed 5``, ``--random 170 --seed 6``). No rule names a shape. Numbers here may be
-fitted again: they change which algorithm ``"auto"`` takes, but never what an algorithm computes.
+So a time is linear in the rates, and ``python -m gemmconv.bench.studies.costs`` fits them to timings. A new kernel
+needs a function here, a row in kernels.py and, from the fit, a row in rates.py. No term names a shape.
 """
 
 from __future__ import annotations
 
-from math import ceil, prod
+from functools import lru_cache
+from math import ceil, gcd
+from operator import mul
 from typing import NamedTuple
 
-from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR
-from ..checks.geometry import Geometry
+from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR, isa
 from .blas import gemm_path
-from .tiling import winograd_tiles
+from .counts import Counts
+from .rates import RATES, column_of
+from .tiling import PATHS
 
-# The neighbouring pixels of a row that direct_channels computes together.
+#: Name of a kind of work -> its amount.
+Terms = dict[str, float]
+#: What a way does: names in the table of rates, and the terms of each.
+Work = tuple[tuple[str, Terms], ...]
+
+# The independent sums that keep the multipliers busy, by the lanes of a vector.
+BUSY_SUMS = {4: 6, 8: 8, 16: 4}
+# panels: the vectors of positions of a panel, by the lanes of a vector.
+PANEL_VECTORS = {4: 2, 8: 2, 16: 4}
+# panels: the output channels that are computed together, at most.
+PANEL_ROWS = 6
+# panels: the terms of a slice of the sum, at most.
+PANEL_TAPS = 256
+# panels: the output positions of a tile, at most.
+PANEL_PIXELS = 128
+# direct_channels: the neighbouring pixels of a row that are computed together.
 PIXELS = 6
+# direct_channels: the vectors of channels that are computed together, by the lanes of a vector.
+STRIP_VECTORS = {4: 2, 8: 2, 16: 4}
+# direct_channels: the output positions that share what is read of the weights, about.
+PIXELS_OF_BAND = 256
+# direct_pixels: the channels that are computed together, at most, by the lanes of a vector.
+PIXELS_CHANNELS = {4: 4, 8: 4, 16: 8}
+# direct_pixels: the registers for sums and vectors that are read, by the lanes of a vector.
+PIXELS_REGISTERS = {4: 14, 8: 15, 16: 31}
+# depthwise: the rows of outputs that are computed together, at most.
+ROWS_OF_BLOCK = 8
 # The rows of sums that weight_gradient_channels computes together.
 ROWS_OF_SUMS = 6
 # The output positions of the largest tile of weight_gradient_pixels.
 PIXELS_OF_TILE = 8192
-# About the number of taps along an axis from which the share of products with padding is estimated.
-SAMPLED_TAPS = 32
 # The elements of the largest gradient of y, of one image, that still stays in the cache.
 CACHED = 1 << 20
-# The time that laying out weights takes even if they are few: allocating, and waking the threads.
-NANOSECONDS_PER_LAYOUT = 2000
+# The transformed weights that still stay in the cache, in elements.
+CACHED_WEIGHTS = 1 << 22
+# The weights that still stay in the second-level cache, in elements.
+CACHED_LAYOUT = 1 << 17
+# The terms of a sum whose weights and planes still stay in the first-level cache.
+CACHED_TERMS = 1000
 # The time to copy one element into or out of the patch matrix.
 NANOSECONDS_PER_MOVE = 0.25
-# Phases: the time to weave one element into its row of the gradient of x.
-NANOSECONDS_PER_ELEMENT = 0.15
-# Phases: the time to begin a row of the gradient of x.
-NANOSECONDS_PER_ROW = 15
-# Phases: the time to stack one weight.
-NANOSECONDS_PER_WEIGHT = 0.3
-# Phases: the time to copy one element into a plane of direct_pixels.
-NANOSECONDS_PER_COPY = 0.25
-# Phases: the time to begin one class of a band.
-NANOSECONDS_PER_CLASS = 150
-# Phases: the time to begin one group of a class of a band.
-NANOSECONDS_PER_GROUP = 80
-# Phases: the time to read one element of the gradient of y for a class.
-NANOSECONDS_PER_READ = 0.15
 
 
-class Counts:
-    """The numbers of a geometry on which costs depend, for one group of one image."""
+@lru_cache(maxsize=16)
+def _rates(active: str, path: str) -> dict[str, tuple[float, ...]]:
+    """Return kernel -> the rates of its terms in their order, for an instruction set and a path of BLAS."""
+    return {
+        kernel: tuple([of[column_of(kernel, active, path)] for of in terms.values()]) for kernel, terms in RATES.items()
+    }
 
-    __slots__ = (
-        "geometry",
-        "in_place",
-        "inputs",
-        "operations",
-        "outputs",
-        "pixels",
-        "reduction",
-        "stride",
-        "taps",
-        "width",
-    )
 
-    def __init__(self, geometry: Geometry) -> None:
-        depth, height, width = geometry.out_size
-        taps = prod(geometry.kernel)
-        self.geometry = geometry
-        #: the output channels of a group: O
-        self.outputs = geometry.out_channels // geometry.groups
-        #: the taps of the kernel
-        self.taps = taps
-        #: the terms in the sum of one output: K
-        self.reduction = geometry.in_channels // geometry.groups * taps
-        #: the output positions of an image
-        self.pixels = depth * height * width
-        #: the output positions of a row
-        self.width = width
-        #: the stride along a row
-        self.stride = geometry.stride[2]
-        #: the elements of an input channel, per output position
-        self.inputs = prod(geometry.in_size) / self.pixels
-        #: whether P is the image itself
-        self.in_place = taps == 1 and geometry.reads_image_in_place
-        #: the multiplications and additions of the whole image, all groups together
-        self.operations = 2 * geometry.out_channels * self.pixels * self.reduction
+def forget_rates() -> None:
+    """Read the table of rates again: a fit has changed it."""
+    _rates.cache_clear()
+
+
+def nanoseconds(work: Work) -> float:
+    """Return the estimated time of some work, on the instruction set in use."""
+    table = _rates(isa(), gemm_path())
+    # the table has the terms of each kernel in the order in which its function returns them
+    total = 0.0
+    for name, terms in work:
+        total += sum(map(mul, table[name], terms.values()))
+    return total
 
 
 def grown(count: int, unit: int) -> float:
     """Return the factor by which a count grows when it is rounded up to a multiple of a unit, such as lanes."""
-    return ceil(count / unit) * unit / count
+    return -(-count // unit) * unit / count
 
 
-def inside(geometry: Geometry) -> float:
-    """Return the share of all products that read the input and not the padding; a little padding is ignored."""
-    share = 1.0
-    for axis in range(3):
-        size, last = geometry.in_size[axis], geometry.out_size[axis] - 1
-        stride, before = geometry.stride[axis], geometry.pad_before[axis]
-        if 8 * max(before, geometry.pad_after[axis]) <= size:
-            continue
-        count = 0
-        taps = range(0, geometry.kernel[axis], max(geometry.kernel[axis] // SAMPLED_TAPS, 1))
-        for tap in taps:
-            start = tap * geometry.dilation[axis] - before
-            first, end = max(0, -(start // stride)), min(last, (size - 1 - start) // stride)
-            count += max(0, end - first + 1)
-        share *= count / ((last + 1) * len(taps))
-    return share
+def busy(n: Counts, blocks: int, sums: float) -> float:
+    """Return the lanes of some register blocks: at least as many sums as keep the multipliers busy."""
+    return blocks * max(sums, BUSY_SUMS[n.lanes]) * n.lanes
 
 
-def gemm_conv(n: Counts) -> float:
-    """Return the time of the product of K and packed tiles of P."""
-    cost = grown(n.outputs, 4) / 112  # BLAS takes four channels at a time
-    cost += grown(n.pixels, 64) / n.outputs / 240  # BLAS reads P in steps of 64 pixels
-    cost += 1 / n.reduction / 24 + 1 / n.pixels / 34
-    cost += 1 / (n.reduction * n.outputs) / 4.3
-    if gemm_path() == "packing":  # BLAS packs both matrices for every tile; fitted with AVX2
-        cost += 1 / n.outputs / 3.7 + 1 / n.pixels / 2.8
-    if not n.in_place:  # packing P; each row of the output is a new beginning
-        cost += (1 / 16 + (n.stride > 1) / 8.2 + 1 / n.width / 2.2) / n.outputs
-    return cost * n.operations
+def gemm_conv(n: Counts) -> Terms:
+    """Return the work of the product of K and packed tiles of P."""
+    largest = next(call for call in PATHS[gemm_path()].calls if n.pixels <= call.largest_image)
+    tiles, blocks = -(-n.pixels // largest.pixels), -(-n.outputs // largest.channels)
+    slices = -(-n.reduction // largest.taps)
+    packed = 0 if n.in_place else n.patches
+    return {
+        "multiply-adds": n.multiply_adds,
+        "multiply-adds of blocks": n.multiply_adds * grown(n.outputs, 4) * grown(n.pixels, 16),
+        "reading P": n.patches * grown(n.pixels, 64) * blocks,  # BLAS reads P in steps of 64 pixels
+        "weights from memory": max(0, n.weights - CACHED_LAYOUT) * tiles,
+        "outputs": n.results * slices,
+        "rows": n.rows * (packed > 0),
+        "calls": n.groups * tiles * blocks * slices,
+        "packing": packed,
+        "packing with a stride": packed * n.inside * (n.stride > 1),
+        "packing a row": packed * n.inside / n.width,
+        "from memory": n.from_memory,
+    }
 
 
-def input_gradient(n: Counts) -> float:
-    """Return the time of the products of K^T and tiles of the gradient of y, which col2im adds up."""
-    cost = grown(n.pixels, 64) / n.outputs / 240 + 1 / 112
-    cost += 1 / n.reduction / 24 + 1 / n.pixels / 12 + 1 / (n.reduction * n.outputs) / 4.3
-    if not n.in_place:
-        cost += (1 / 14 + (n.stride > 1) / 3.6 + 1 / n.width / 2.2) / n.outputs
-    cost += 1 / (n.reduction * n.outputs * n.pixels) / 0.004  # beginning a group
-    if n.geometry.in_channels == 1:
-        cost *= 1.3  # an image is one task, unless it is read in place
-    return cost * n.operations
+def panels(n: Counts) -> Terms:
+    """Return the work of the product of K and packed panels of P, in registers."""
+    width = PANEL_VECTORS[n.lanes] * n.lanes
+    blocks = -(-n.outputs // PANEL_ROWS)
+    vectors, last = divmod(-(-n.pixels // n.lanes), PANEL_VECTORS[n.lanes])
+    rows = n.outputs / blocks
+    sums = busy(n, blocks * vectors, rows * PANEL_VECTORS[n.lanes]) + busy(n, blocks, rows * last) * (last > 0)
+    slices = -(-n.reduction // PANEL_TAPS)
+    tiles = -(-n.pixels // PANEL_PIXELS)
+    packed = 0 if n.in_place else n.patches
+    return {
+        "multiply-adds": n.groups * n.reduction * sums,
+        "outputs": n.results * slices,
+        "blocks": n.groups * slices * blocks * (vectors + (last > 0)),
+        "reading weights": n.weights * -(-n.pixels // width),
+        "packing": n.patches,
+        "packing patches": packed,
+        "packing with a stride": packed * (n.stride > 1),
+        "packing with a long stride": packed * (n.stride > 2),
+        "packing a row": packed / n.width,
+        "taps of tiles": n.groups * tiles * slices * n.taps,
+        "taps of rows": n.rows * slices * n.taps,
+        "from memory": n.from_memory,
+    }
 
 
-def turning(n: Counts) -> float:
-    """Return the time to turn the weight once: to reverse its kernels and to swap its channels."""
-    return n.operations / n.pixels / 4 + NANOSECONDS_PER_LAYOUT
+def input_gradient(n: Counts) -> Terms:
+    """Return the work of the products of K^T and tiles of the gradient of y, which col2im adds up."""
+    packed = 0 if n.in_place else n.patches
+    return {
+        "multiply-adds": n.multiply_adds,
+        "reading P": n.patches * grown(n.pixels, 64),
+        "reading weights": n.weights * ceil(n.pixels / 256),
+        "gradients": n.results,
+        "positions": n.positions,
+        "groups": n.groups,
+        "adding": packed,
+        "adding with a stride": packed * (n.stride > 1),
+        "adding a row": packed / n.width,
+        "adding to one channel": packed * (n.geometry.in_channels == 1),  # an image is one task
+    }
 
 
-def weight_gradient_gemm(n: Counts) -> float:
-    """Return the time of the products of the gradient of y and packed tiles of P."""
-    cost = 1 / 78 + 1 / (n.reduction * n.outputs) / 13
-    if not n.in_place:  # packing P; each row of the output is a new beginning
-        cost += (1 / 24 + (n.stride > 1) / 8 + 1 / n.width / 0.44) / n.outputs
-    return (cost + reading_gradient(n) / 200) * n.operations
+def turning(n: Counts) -> Terms:
+    """Return the work to turn the weight once: to reverse its kernels and to swap its channels."""
+    return {"weights": n.weights, "beginning": 1}
 
 
-def weight_gradient_channels(n: Counts) -> float:
-    """Return the time of sums over output positions, with output channels in the lanes."""
-    lanes = grown(n.outputs, LONGEST_VECTOR)
-    rows = grown(n.reduction, ROWS_OF_SUMS)
-    cost = lanes * rows / 112 + lanes / n.reduction / 20  # the sums; transposing the gradient of y
-    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 21  # writing the gradient of the weight
-    cost += (1 + n.taps / 6) / (n.reduction * n.outputs * n.width) / 0.1  # beginning a row
-    return (cost + reading_gradient(n) / 41) * n.operations
+def weight_gradient_gemm(n: Counts) -> Terms:
+    """Return the work of the products of the gradient of y and packed tiles of P."""
+    packed = 0 if n.in_place else n.patches
+    return {
+        "multiply-adds": n.multiply_adds,
+        "positions": n.positions,
+        "patches": n.patches,
+        "gradients": n.results,
+        "packing": packed,
+        "packing with a stride": packed * (n.stride > 1),
+        "packing a row": packed / n.width,
+        "weights": n.weights / max(n.geometry.batch, 1),
+        "groups": n.groups,
+    }
 
 
-def weight_gradient_pixels(n: Counts) -> float:
-    """Return the time of sums over output positions, with output positions in the lanes."""
-    folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * LONGEST_VECTOR
-    lanes = 1.0 if folded else grown(n.width, LONGEST_VECTOR)
-    in_channels = n.reduction // n.taps
-    cost = lanes / 92 + lanes / (n.taps * n.outputs) / 32 + lanes / n.reduction / 63  # the sums; reading x and dy
-    cost += ((n.stride > 1) / 27 + (n.stride > 2) / 3.8) * n.inputs / (n.taps * n.outputs)  # copying the input
-    cost += 1 / (n.pixels * max(n.geometry.batch, 1)) / 0.36  # adding up the lanes
-    cost += 1 / min(n.pixels, PIXELS_OF_TILE) / 0.3  # adding a tile to the sums
-    cost += max(0, in_channels - 32) / 6900 + max(0, n.outputs - 32) / 2e6  # planes and sums leave the cache
-    return (cost + reading_gradient(n) / 18) * n.operations
+def weight_gradient_channels(n: Counts) -> Terms:
+    """Return the work of sums over output positions, with output channels in the lanes."""
+    lanes = grown(n.outputs, n.lanes)
+    return {
+        "multiply-adds": n.multiply_adds * lanes * grown(n.reduction, ROWS_OF_SUMS),
+        "transposing": n.results * lanes,
+        "gradients from memory": n.results * (n.results > CACHED),
+        "weights": n.weights / max(n.geometry.batch, 1),
+        "taps of rows": n.positions / n.width * n.taps,
+        "reading P": n.patches * ceil(n.outputs / (CHANNEL_BLOCK if n.lanes == LONGEST_VECTOR else 2 * n.lanes)),
+    }
 
 
-def reading_gradient(n: Counts) -> float:
-    """Return the share of operations that read the gradient of y from memory, because it does not fit the cache."""
-    return (n.geometry.out_channels * n.pixels > CACHED) / n.reduction
+def weight_gradient_pixels(n: Counts) -> Terms:
+    """Return the work of sums over output positions, with output positions in the lanes."""
+    folded = n.geometry.out_size[1] == n.geometry.kernel[1] == 1 and n.width > 4 * n.lanes
+    lanes = 1.0 if folded else grown(n.width, n.lanes)
+    beyond = max(0, n.in_channels - 32) / 4096  # the planes leave the cache
+    return {
+        "multiply-adds": n.multiply_adds * lanes,
+        "multiply-adds of many channels": n.multiply_adds * beyond,
+        "reading x": n.positions * n.in_channels * lanes,
+        "gradients": n.results * lanes,
+        "gradients from memory": n.results * (n.results > CACHED),
+        "copying with a stride": n.inputs * (n.stride > 1),
+        "copying with a long stride": n.inputs * (n.stride > 2),
+        "weights of tiles": n.weights * n.pixels / min(n.pixels, PIXELS_OF_TILE),  # adding a tile to the sums
+    }
 
 
-def direct_channels(n: Counts) -> float:
-    """Return the time of sums in registers, with output channels in the lanes."""
-    row = grown(n.width, PIXELS) if n.width >= PIXELS else 1 + 0.5 * (n.width < 3)
-    cost = grown(n.outputs, LONGEST_VECTOR) * inside(n.geometry) / 111  # the sums; lanes may be unused
-    cost += row * ceil(n.outputs / CHANNEL_BLOCK) / n.outputs / 48  # reading pixels for a block of channels
-    cost += 1 / n.reduction / 7.6  # transposing the sums
-    cost += n.inputs / (n.taps * n.outputs) / 10  # packing the input
-    cost += 1 / n.pixels / 28  # reading the weights
-    cost += 1 / (n.reduction * n.outputs) / 0.26  # for each output position
-    return cost * n.operations
+def direct_channels(n: Counts) -> Terms:
+    """Return the work of sums in registers, with output channels in the lanes."""
+    strip = STRIP_VECTORS[n.lanes] * n.lanes
+    strips, blocks = -(-n.outputs // strip), -(-n.width // PIXELS)
+    # a block of few pixels or vectors of channels waits for its own sums
+    last = -(-(n.outputs - (strips - 1) * strip) // n.lanes)
+    sums = busy(n, (strips - 1) * blocks, n.width / blocks * STRIP_VECTORS[n.lanes])
+    sums += busy(n, blocks, n.width / blocks * last)
+    bands = -(-n.pixels // PIXELS_OF_BAND)
+    return {
+        "multiply-adds": n.rows * sums * n.reduction * n.inside,
+        "steps": n.rows * blocks * strips * n.reduction,  # a register block takes one for each term of its sums
+        "outputs": n.results,
+        "packing": n.copied,
+        "packing a row": n.copied_rows,
+        "reading weights": n.weights * bands,
+        "planes": n.groups * n.geometry.out_size[0],
+        "positions": n.positions,
+        "from memory": n.from_memory,
+    }
 
 
-def direct_pixels(n: Counts) -> float:
-    """Return the time of sums in registers, with output positions in the lanes."""
-    span = (n.geometry.kernel[2] - 1) * n.geometry.dilation[2]
-    pitch = 1 + span / n.stride / n.width if 2 * n.width > span else 2  # lanes between two rows are not used
-    cost = pitch * grown(n.pixels, LONGEST_VECTOR) / 110
-    cost += 1 / n.reduction / 38 + 1 / (n.reduction * n.outputs) / 5.3  # writing the sums
-    cost += pitch / n.outputs / 234
-    packing = ((n.stride > 1) / 12 + (n.stride > 2) / 17) * n.inputs + n.geometry.kernel[0] / 11
-    cost += packing / (n.taps * n.outputs)
-    beyond = max(0, n.reduction - 500) / 4096  # the planes of many channels leave the cache
-    cost += beyond * (pitch / 490 + 8 / n.outputs / 290 + (n.stride > 1) / 204)
-    return cost * n.operations
+def direct_channels_layout(n: Counts) -> Terms:
+    """Return the work to lay out the weights once."""
+    return {"weights": n.weights, "lanes": n.weights * grown(n.outputs, CHANNEL_BLOCK), "beginning": 1}
 
 
-def depthwise(n: Counts) -> float:
-    """Return the time of sums in registers, with one input channel per group."""
-    lanes = grown(n.width, LONGEST_VECTOR)
-    cost = lanes / 97 + lanes / n.taps / 14.7  # the sums; writing the outputs
-    cost += 1 / (n.taps * n.pixels) / 0.44
-    if n.stride == 2:
-        cost += lanes / 69
-    if n.stride > 2:  # rows are copied
-        cost += 1 / 13
-    if n.outputs > 1:
-        cost += n.inputs / n.taps / n.outputs / 43
-    return cost * n.operations
+def direct_pixels(n: Counts) -> Terms:
+    """Return the work of sums in registers, with output positions in the lanes."""
+    depth, height, width = n.geometry.out_size
+    gap = 0.0 if height == 1 else (n.geometry.kernel[2] - 1) * n.geometry.dilation[2] / n.stride
+    # lanes between two rows are not used, but no vector begins there
+    vectors = ceil(height * min(-(-width // n.lanes), (width + min(gap, n.lanes / 2)) / n.lanes))
+    blocks = -(-n.outputs // PIXELS_CHANNELS[n.lanes])
+    channels = n.outputs / blocks
+    most = min(8, PIXELS_REGISTERS[n.lanes] // (ceil(channels) + 1))
+    planes = depth * n.groups
+    passes = -(-vectors // most)
+    terms = planes * n.reduction
+    return {
+        "multiply-adds": terms * blocks * busy(n, passes, channels * vectors / passes),
+        "reading planes": terms * vectors * n.lanes * blocks,
+        "steps": terms * passes * blocks,
+        "steps of long sums": terms * passes * blocks * max(0.0, 1 - CACHED_TERMS / n.reduction),
+        "reading weights": n.weights * depth * -(-vectors // 96),
+        "outputs": n.results,
+        "rows": n.rows * n.outputs,
+        "copying": n.copied,
+        "copying with a stride": n.copied * (n.stride > 1),
+        "copying with a long stride": n.copied * (n.stride > 2),
+        "copying a row": n.copied_rows,
+        "planes": planes,
+        "terms of planes": terms,
+        "from memory": n.from_memory,
+    }
 
 
-def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the time of Winograd's algorithm, with tiles of the best of these sides."""
-    cut = winograd_tiles(n.geometry, sides)
-    share = cut.frequencies * cut.tiles / (n.taps * n.pixels)  # its products, relative to those of the definition
-    in_channels = n.reduction // n.taps
-    cost = share * grown(n.outputs, 32) / 116  # the products
-    cost += share * grown(n.outputs, LONGEST_VECTOR) / in_channels / 7.6  # transforming the sums
-    cost += share * ceil(n.outputs / 128) / n.outputs * grown(in_channels, LONGEST_VECTOR) / 23  # the input
-    cost += cut.frequencies / n.taps / n.pixels / 51  # reading the weights
-    return cost * n.operations
+def direct_pixels_layout(n: Counts) -> Terms:
+    """Return the work to lay out the weights once."""
+    return {"weights": n.weights, "beginning": 1}
 
 
-def no_layout(_n: Counts) -> float:
-    """Return 0, for a kernel that takes the weights as they are."""
-    return 0.0
+def depthwise(n: Counts) -> Terms:
+    """Return the work of sums in registers, with one input channel per group."""
+    height, taps = n.geometry.out_size[1], n.geometry.kernel[1]
+    step = gcd(n.geometry.stride[1], n.geometry.dilation[1])
+    phases = min(n.geometry.dilation[1] // step, height) if taps > 1 else 1
+    # the rows of a phase share the vectors that they read, a block of rows at a time
+    of_phase = -(-height // phases)
+    blocks = phases * -(-of_phase // ROWS_OF_BLOCK)
+    rows = height / blocks
+    read = min((rows - 1) * (n.geometry.stride[1] // step) + taps, rows * taps)
+    vectors = n.rows // height * n.outputs * -(-n.width // n.lanes)
+    passes = vectors * blocks if height > 1 else -(-vectors // ROWS_OF_BLOCK)
+    loads = vectors * blocks * read * n.taps // taps
+    return {
+        "multiply-adds": n.taps * vectors * height * n.lanes,
+        "reading x": loads,
+        "reading x with stride 2": loads * (n.stride == 2),
+        "passes": passes,
+        "passes for each row of the kernel": passes * (n.taps // n.geometry.kernel[2]),
+        "copying": n.copied * (n.stride > 2),
+        "copying a row": n.copied_rows * (n.stride > 2),
+        "planes": n.rows // height * n.outputs,
+        "from memory": n.from_memory,
+        "rows from memory": n.from_memory / n.width,
+    }
 
 
-def direct_layout(n: Counts) -> float:
-    """Return the time to lay out the weights once."""
-    return n.operations / n.pixels / 8 + NANOSECONDS_PER_LAYOUT
+def depthwise_layout(n: Counts) -> Terms:
+    """Return the work to lay out the weights once."""
+    return {"weights": n.weights, "beginning": 1}
 
 
-def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> float:
-    """Return the time to transform the weights once; many weights do not fit the cache."""
-    size = winograd_tiles(n.geometry, sides).frequencies / n.taps
-    beyond = size * n.reduction * n.outputs * n.geometry.groups > 4e6
-    return size * (1 + beyond) / n.pixels / 10 * n.operations + NANOSECONDS_PER_LAYOUT
+def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
+    """Return the work of Winograd's algorithm, with tiles of the best of these sides."""
+    cut = n.winograd_tiles(sides)
+    values = cut.frequencies * cut.tiles * n.groups  # of all frequencies, for one channel of each group
+    weights = cut.frequencies * n.weights / n.taps
+    return {
+        "products": values * n.in_channels * n.outputs * grown(n.outputs, 2 * n.lanes),
+        "transforming sums": values * n.outputs * grown(n.outputs, n.lanes),
+        "transforming x": values * n.in_channels * grown(n.in_channels, n.lanes) * ceil(n.outputs / 128),
+        "reading weights": weights,
+        "weights from memory": max(0, weights - CACHED_WEIGHTS),
+        "groups": n.groups,
+    }
+
+
+def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
+    """Return the work to transform the weights once; many weights do not fit the cache."""
+    weights = n.winograd_tiles(sides).frequencies * n.weights / n.taps
+    return {"weights": weights, "weights to memory": max(0, weights - CACHED_WEIGHTS), "beginning": 1}
 
 
 class PhaseCounts(NamedTuple):
-    """How often the input gradient by phases does what takes time besides its products, for one image."""
+    """How often the input gradient by phases does what takes time, for one image."""
 
-    classes: int
-    """Classes that are begun, once in each band."""
-    groups: int
-    """Groups of classes that are begun, once in each band."""
+    products: float
+    """The estimated nanoseconds of the convolutions of all classes."""
     rows: int
     """Rows of x that are begun."""
     elements: int
@@ -266,13 +343,11 @@ class PhaseCounts(NamedTuple):
     """Elements of planes of direct_pixels that need no copy, because classes share them."""
 
 
-def phases(n: PhaseCounts) -> float:
-    """Return the time of phases besides that of their products."""
-    begun = NANOSECONDS_PER_CLASS * n.classes + NANOSECONDS_PER_GROUP * n.groups + NANOSECONDS_PER_ROW * n.rows
-    moved = NANOSECONDS_PER_ELEMENT * n.elements + NANOSECONDS_PER_READ * n.read
-    return begun + moved - NANOSECONDS_PER_COPY * n.shared
+def phases(n: PhaseCounts) -> Terms:
+    """Return the work of phases."""
+    return {**n._asdict(), "shared": -n.shared}
 
 
-def stacking(weights: int) -> float:
-    """Return the time to stack the weights of phases."""
-    return NANOSECONDS_PER_WEIGHT * weights
+def phases_layout(layouts: float, weights: int) -> Terms:
+    """Return the work to lay out the weights of phases: `layouts` are the nanoseconds for those of all classes."""
+    return {"layouts": layouts, "weights": weights}

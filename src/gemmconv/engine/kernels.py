@@ -1,7 +1,7 @@
 """Kernels: the table of the C kernels of every operation.
 
 Each C kernel decides itself, in C, which geometries it fits (``csrc/kernels.h``). This table adds what only Python
-needs: the name of its algorithm, the reason to take it, its estimated time (costs.py) and its tiling (tiling.py). A new
+needs: the name of its algorithm, the reason to take it, its work (costs.py) and its tiling (tiling.py). A new
 C kernel needs one entry here. The input gradient by phases is not a single C kernel; see phases.py.
 """
 
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from .._gemmconv import fitting_kernels
 from ..checks.geometry import Geometry
 from . import costs
+from .counts import Counts
 from .tiling import (
     Tiling,
     choose_direct_tiling,
@@ -33,12 +34,20 @@ class Kernel(NamedTuple):
     """The name in C."""
     why: str
     """The reason to take it, as `Plan.describe` shows it."""
-    nanoseconds: Callable[[costs.Counts], float]
-    """The estimated time for one image on one thread, with weights that are laid out already."""
+    terms: Callable[[Counts], costs.Terms]
+    """Its work for one image on one thread, with weights that are laid out already."""
     tiling: Callable[[Geometry, int, int], Tiling]
     """(geometry, itemsize, threads) -> how its work is cut."""
-    layout_nanoseconds: Callable[[costs.Counts], float] = costs.no_layout
-    """The estimated time to lay out the weights. A plan does so once, a function in every call."""
+    layout_terms: Callable[[Counts], costs.Terms] | None = None
+    """The work to lay out the weights, or None if it takes them as they are."""
+
+    def work(self, counts: Counts) -> costs.Work:
+        """Return its work, with its name in the table of rates."""
+        return ((self.name, self.terms(counts)),)
+
+    def layout_work(self, counts: Counts) -> costs.Work:
+        """Return the work to lay out the weights. A plan does so once, a function in every call."""
+        return ((f"{self.name}_layout", self.layout_terms(counts)),) if self.layout_terms else ()
 
 
 CONVOLUTION: tuple[Kernel, ...] = (
@@ -50,12 +59,19 @@ CONVOLUTION: tuple[Kernel, ...] = (
         choose_tiling,
     ),
     Kernel(
+        "gemm",
+        "panels",
+        "the product of the kernel matrix and patches, in registers",
+        costs.panels,
+        choose_direct_tiling,
+    ),
+    Kernel(
         "direct",
         "direct_channels",
         "the sums of many output channels at a time, in registers",
         costs.direct_channels,
         choose_direct_tiling,
-        costs.direct_layout,
+        costs.direct_channels_layout,
     ),
     Kernel(
         "direct",
@@ -63,7 +79,7 @@ CONVOLUTION: tuple[Kernel, ...] = (
         "the sums of many output positions at a time, in registers",
         costs.direct_pixels,
         choose_direct_tiling,
-        costs.direct_layout,
+        costs.direct_pixels_layout,
     ),
     Kernel(
         "direct",
@@ -71,7 +87,7 @@ CONVOLUTION: tuple[Kernel, ...] = (
         "one input channel per group: each row of the input is read once for all rows of the output that need it",
         costs.depthwise,
         choose_direct_tiling,
-        costs.direct_layout,
+        costs.depthwise_layout,
     ),
     Kernel(
         "winograd",

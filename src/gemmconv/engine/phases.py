@@ -19,7 +19,8 @@ from .._gemmconv import CHANNEL_BLOCK, LARGEST_SCRATCH, Phases
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
 from . import costs
-from .costs import Counts, PhaseCounts
+from .costs import PhaseCounts
+from .counts import Counts
 from .kernels import CONVOLUTION, Kernel, that_fit
 from .tiling import Tiling, equal_piece
 
@@ -215,12 +216,16 @@ def fits_bands(kernel: Kernel, geometry: Geometry) -> bool:
 def choose_kernel(geometry: Geometry, taps: int) -> Kernel | None:
     """Return the fastest C kernel for a class of a convolution with `taps` taps, or None if no kernel fits."""
     counts = Counts(geometry)
+
+    def slowness(kernel: Kernel) -> float:
+        return PREFERENCE.get(kernel.name, 1) * costs.nanoseconds(kernel.work(counts))
+
     kernels = [
         kernel
         for kernel in that_fit(KERNELS_OF_CLASSES, geometry)
         if fits_bands(kernel, geometry) and taps >= LEAST_TAPS.get(kernel.name, 1)
     ]
-    return min(kernels, key=lambda kernel: PREFERENCE.get(kernel.name, 1) * kernel.nanoseconds(counts), default=None)
+    return min(kernels, key=slowness, default=None)
 
 
 @lru_cache(maxsize=512)
@@ -352,24 +357,22 @@ def shared_elements(block: Block) -> int:
     return sum(copied) - max(copied)
 
 
-def phases_nanoseconds(geometry: Geometry, cut: Cut) -> float:
-    """Return the estimated time for one image, with weights that are laid out."""
+def phases_work(geometry: Geometry, cut: Cut) -> costs.Work:
+    """Return the work for one image, with weights that are laid out."""
     classes = [made for block in cut.blocks for made in block.classes]
-    bands = bands_of(cut.positions, cut.band)
     pieces = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])  # of a row
     counts = PhaseCounts(
-        classes=bands * len(classes),
-        groups=bands * sum(made.geometry.groups for made in classes),
+        products=sum(costs.nanoseconds(made.kernel.work(Counts(made.geometry))) for made in classes),
         rows=pieces * geometry.in_channels * geometry.in_size[0] * geometry.in_size[1],
         elements=geometry.in_channels * prod(geometry.in_size),
         read=sum(made.geometry.in_channels * prod(made.geometry.in_size) for made in classes),
         shared=sum(shared_elements(block) for block in cut.blocks),
     )
-    return sum(made.kernel.nanoseconds(Counts(made.geometry)) for made in classes) + costs.phases(counts)
+    return (("phases", costs.phases(counts)),)
 
 
-def phases_layout_nanoseconds(geometry: Geometry, cut: Cut) -> float:
-    """Return the estimated time to lay the weights of all phases out."""
+def phases_layout_work(geometry: Geometry, cut: Cut) -> costs.Work:
+    """Return the work to lay the weights of all phases out."""
     classes = [made for block in cut.blocks for made in block.classes]
-    layouts = sum(made.kernel.layout_nanoseconds(Counts(made.geometry)) for made in classes)
-    return layouts + costs.stacking(prod(geometry.weight_shape))
+    layouts = sum(costs.nanoseconds(made.kernel.layout_work(Counts(made.geometry))) for made in classes)
+    return (("phases_layout", costs.phases_layout(layouts, prod(geometry.weight_shape))),)

@@ -1,0 +1,69 @@
+/* panels: the product Y = K @ P in registers, with output positions in the lanes of vectors.
+ *
+ * A task is a tile of output positions, and a block of output channels, of one group of one image. It takes the sum in
+ * slices. Of each slice it packs the rows of P for its tile into panels, which are as wide as a register block, and
+ * multiplies every panel by all its channels:
+ *
+ *                        tile
+ *                 +-----+-----+-----+
+ *     rows of P   |panel|panel|panel|         packed   [panel][row of P][position]
+ *                 +-----+-----+-----+
+ *       slice
+ *     +-------+   +-----+-----+-----+
+ *     | block |   | sums|     |     |         sums, in registers for a whole slice: at most BLOCK_ROWS channels times
+ *  K  +-------+   +-----+-----+-----+         the positions of a panel
+ *     | block |   |     |     |     |  Y
+ *
+ * A panel stays in the first-level cache while the channels pass by; K is read as it comes, row by row. The sums of the
+ * first slice, which begin with the bias, are written to Y; those of later slices are added there.
+ *
+ * How the sum is cut into slices depends on its length alone. So the bits of a result depend neither on the tile nor on
+ * the block.
+ */
+#ifndef GEMMCONV_PANELS_H
+#define GEMMCONV_PANELS_H
+
+#include "gemm/im2col.h"
+#include "problem.h"
+
+enum {
+    PANELS_PIXELS = 128, /* output positions of a tile, at most */
+    PANELS_TAPS = 256,   /* rows of P in a slice, at most: with AVX2 a panel is half of a first-level cache */
+    PANELS_WIDEST = 64,  /* positions of a panel, at most, on any instruction set */
+    PANELS_NARROWEST = 4 /* positions of a panel, at least */
+};
+
+static inline ptrdiff_t panels_tile(const struct conv_problem *problem)
+{
+    return round_up(equal_piece(volume(problem->out_size), PANELS_PIXELS), LONGEST_VECTOR);
+}
+
+static inline ptrdiff_t panels_slice(const struct conv_problem *problem)
+{
+    return equal_piece(reduction_length(problem), PANELS_TAPS);
+}
+
+static inline ptrdiff_t panels_blocks(const struct conv_problem *problem)
+{
+    return ceil_div(group_out_channels(problem), problem->tiling.block);
+}
+
+static inline ptrdiff_t panels_task_count(const struct conv_problem *problem)
+{
+    return problem->batch * problem->groups * ceil_div(volume(problem->out_size), panels_tile(problem)) *
+           panels_blocks(problem);
+}
+
+/* The elements from panel to panel: each is followed by a line of the cache, so that not all begin in the same set. */
+static inline ptrdiff_t panels_step(const struct conv_problem *problem, ptrdiff_t width)
+{
+    return panels_slice(problem) * width + LONGEST_VECTOR;
+}
+
+static inline ptrdiff_t panels_scratch_size(const struct conv_problem *problem)
+{
+    const ptrdiff_t pixels = round_up(panels_tile(problem), PANELS_WIDEST);
+    return pixels / PANELS_NARROWEST * panels_step(problem, PANELS_NARROWEST);
+}
+
+#endif
