@@ -1,8 +1,13 @@
 /* Compiled with the baseline's flags: this file runs before anything is known about the machine. */
 #include "dispatch.h"
 
+#include "caches.h"
+
 #include <stdatomic.h>
 #include <string.h>
+
+/* Sizes of small caches, until Python has given those of the machine. */
+struct caches caches = {32 << 10, 512 << 10, 8 << 20};
 
 static int always(void)
 {

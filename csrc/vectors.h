@@ -69,9 +69,10 @@ enum {
 };
 
 /* Functions inlined with a constant number of elements have their loops over them unrolled, so that the elements stay
- * in registers. */
+ * in registers. NO_UNROLL keeps a loop small where speed does not depend on it. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
+#define NO_UNROLL _Pragma("GCC unroll 1")
 #define UNROLL_BY(n) PRAGMA_UNROLL(GCC unroll n)
 #define PRAGMA_UNROLL(directive) _Pragma(#directive)
 
@@ -112,6 +113,8 @@ enum {
  *
  *     a, b               0 1 2 3   4 5 6 7           (4 lanes)
  *     even_lanes         0 2 4 6                     odd_lanes          1 3 5 7
+ *     even_lanes_mixed   the same lanes as even_lanes, in the order that the fewest instructions give, and
+ *     odd_lanes_mixed    those of odd_lanes in the same order; unmix_lanes puts them into theirs
  *     next_lanes         1 2 3 4
  *     weave_low          0 4 1 5                     weave_high         2 6 3 7 */
 #define DEFINE_SHUFFLE(shuffle, name, ...)                                                                             \
@@ -133,15 +136,31 @@ enum {
     DEFINE_SHUFFLE(weave_low, name, WEAVE_##half(0, 2 * half))                                                         \
     DEFINE_SHUFFLE(weave_high, name, WEAVE_##half(half, 2 * half))
 
+/* Where there is one instruction for the order of even_lanes, there is no mixed one. */
+#define DEFINE_MIXED(name, half)                                                                                       \
+    DEFINE_SHUFFLE(even_lanes_mixed, name, SECOND_##half(0))                                                           \
+    DEFINE_SHUFFLE(odd_lanes_mixed, name, SECOND_##half(1))                                                            \
+    DEFINE_SHUFFLE(unmix_lanes, name, NEXT_##half(0))
+
 #if VECTOR_BYTES == 64
 DEFINE_VECTOR(float32, float, int, 8)
 DEFINE_VECTOR(float64, double, long long, 4)
+DEFINE_MIXED(float32, 8)
+DEFINE_MIXED(float64, 4)
 #elif VECTOR_BYTES == 32
 DEFINE_VECTOR(float32, float, int, 4)
 DEFINE_VECTOR(float64, double, long long, 2)
+DEFINE_SHUFFLE(even_lanes_mixed, float32, 0, 2, 8, 10, 4, 6, 12, 14)
+DEFINE_SHUFFLE(odd_lanes_mixed, float32, 1, 3, 9, 11, 5, 7, 13, 15)
+DEFINE_SHUFFLE(unmix_lanes, float32, 0, 1, 4, 5, 2, 3, 6, 7)
+DEFINE_SHUFFLE(even_lanes_mixed, float64, 0, 4, 2, 6)
+DEFINE_SHUFFLE(odd_lanes_mixed, float64, 1, 5, 3, 7)
+DEFINE_SHUFFLE(unmix_lanes, float64, 0, 2, 1, 3)
 #else
 DEFINE_VECTOR(float32, float, int, 2)
 DEFINE_VECTOR(float64, double, long long, 1)
+DEFINE_MIXED(float32, 2)
+DEFINE_MIXED(float64, 1)
 #endif
 
 /* A mask: which lanes a load reads. */

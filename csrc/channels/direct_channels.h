@@ -32,8 +32,8 @@ enum {
     CHANNEL_BLOCK = 64,         /* output channels of a block of the layout: a multiple of every strip */
     CHANNELS_BAND = 256,        /* output positions of a band, about: they share what is read of the layout */
     CHANNELS_TILES = 96 << 10,  /* elements of the tiles of all channels, at most */
-    CHANNELS_PACKED = 64 << 10, /* elements that are packed of a slice, at most */
-    CHANNELS_SLICE_TAPS = 576,  /* taps of all channels of a slice, at most, unless it has one channel */
+    CHANNELS_PACKED = 64 << 10, /* elements that are packed at a time of some channels, at most */
+    CHANNELS_WHOLE = 128 << 10, /* elements that are packed of all channels, at most */
     CHANNELS_MOST = 6144,       /* output channels of a group, at most */
     CHANNELS_TAPS = 4096,       /* taps of a kernel, at most */
     CHANNELS_PLACE = 2 * sizeof(ptrdiff_t) / sizeof(float), /* elements that a struct channels_place takes, at most */
@@ -46,7 +46,7 @@ struct channels_band {
     ptrdiff_t rows, columns;
     ptrdiff_t depth_step, tap_step, row_step;
     ptrdiff_t slots, pitch;
-    ptrdiff_t channels; /* of a slice */
+    ptrdiff_t channels; /* of the input, which are packed at a time */
 };
 
 /* Output positions of a row that are computed together, and the taps along the row that they need. */
@@ -55,9 +55,10 @@ struct channels_pixels {
     struct interval taps;
 };
 
-/* The taps of the kernel that some pixels need. */
+/* The taps of the kernel that some pixels need, and the channels of a strip of the layout. */
 struct channels_taps {
     struct interval axis[AXES];
+    ptrdiff_t strip;
 };
 
 /* Where one of them is, in packed and in the layout. */
@@ -70,7 +71,7 @@ static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
     return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
 }
 
-/* A band of `rows` and `columns`, and its slices. */
+/* A band of `rows` and `columns`. */
 PLANNING struct channels_band channels_band_of_size(const struct conv_problem *problem, ptrdiff_t rows,
                                                     ptrdiff_t columns)
 {
@@ -85,9 +86,9 @@ PLANNING struct channels_band channels_band_of_size(const struct conv_problem *p
         .slots = kernel[0] * min_size(shared, separate),
         .pitch = (columns - 1) * stride[2] + (kernel[2] - 1) * dilation[2] + 1,
     };
-    const ptrdiff_t channels =
-        min_size(CHANNELS_PACKED / (band.slots * band.pitch), CHANNELS_SLICE_TAPS / volume(kernel));
-    band.channels = equal_piece(group_in_channels(problem), channels);
+    const ptrdiff_t of_channel = band.slots * band.pitch, channels = group_in_channels(problem);
+    band.channels =
+        channels * of_channel <= CHANNELS_WHOLE ? channels : equal_piece(channels, CHANNELS_PACKED / of_channel);
     return band;
 }
 
@@ -124,12 +125,18 @@ static inline ptrdiff_t channels_blocks_per_task(const struct conv_problem *prob
     return ceil_div(problem->tiling.block, CHANNEL_BLOCK);
 }
 
+/* The tasks of a problem that is cut into such bands. */
+static inline ptrdiff_t channels_tasks(const struct conv_problem *problem, const struct channels_band *band)
+{
+    return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], band->rows) *
+           ceil_div(problem->out_size[2], band->columns) *
+           ceil_div(channel_blocks(problem), channels_blocks_per_task(problem));
+}
+
 static inline ptrdiff_t direct_channels_task_count(const struct conv_problem *problem)
 {
     const struct channels_band band = channels_band_of(problem);
-    return problem->batch * problem->groups * problem->out_size[0] * ceil_div(problem->out_size[1], band.rows) *
-           ceil_div(problem->out_size[2], band.columns) *
-           ceil_div(channel_blocks(problem), channels_blocks_per_task(problem));
+    return channels_tasks(problem, &band);
 }
 
 static inline ptrdiff_t channels_packed_size(const struct channels_band *band)
@@ -138,16 +145,16 @@ static inline ptrdiff_t channels_packed_size(const struct channels_band *band)
 }
 
 /* The rows of a tile: of the last square that is transposed, all but one may lie beyond the last pixel. */
-static inline ptrdiff_t channels_tile_rows(const struct channels_band *band)
+static inline ptrdiff_t channels_tile_rows(ptrdiff_t pixels)
 {
-    return round_up(band->rows * band->columns, LONGEST_VECTOR) + LONGEST_VECTOR;
+    return round_up(pixels, LONGEST_VECTOR) + LONGEST_VECTOR;
 }
 
-/* Sums that are complete after one slice need the tile of only one strip at a time. */
+/* Where all channels are packed at once, the tile of only one strip is needed at a time. */
 static inline ptrdiff_t channels_tiles_size(const struct conv_problem *problem, const struct channels_band *band)
 {
     const ptrdiff_t blocks = band->channels < group_in_channels(problem) ? channels_blocks_per_task(problem) : 1;
-    return channels_tile_rows(band) * blocks * CHANNEL_BLOCK;
+    return channels_tile_rows(band->rows * band->columns) * blocks * CHANNEL_BLOCK;
 }
 
 static inline ptrdiff_t direct_channels_scratch_size(const struct conv_problem *problem)
@@ -169,8 +176,8 @@ static inline ptrdiff_t direct_channels_layout_task_count(const struct conv_prob
 
 /* The taps along an axis that find an element of the input for some output position from `first` to `last`; or tap 0,
  * which finds padding, if there are none. */
-static inline struct interval channels_taps_inside(const struct conv_problem *problem, int axis, ptrdiff_t first,
-                                                   ptrdiff_t last)
+PLANNING struct interval channels_taps_inside(const struct conv_problem *problem, int axis, ptrdiff_t first,
+                                              ptrdiff_t last)
 {
     const ptrdiff_t size = problem->in_size[axis], dilation = problem->dilation[axis], taps = problem->kernel[axis];
     const ptrdiff_t begin = positions_inside(size, dilation, input_position(problem, axis, last, 0), taps).first;
@@ -184,6 +191,33 @@ static inline int channels_same_taps(const struct channels_taps *a, const struct
     for (int axis = 0; axis < AXES; axis++)
         same = same && a->axis[axis].first == b->axis[axis].first && a->axis[axis].end == b->axis[axis].end;
     return same;
+}
+
+/* The next of them after the one at `at`, in the order of the weights; returns whether there is one. */
+static inline int channels_next_tap(const struct channels_taps *taps, ptrdiff_t at[AXES])
+{
+    for (int axis = AXES - 1; axis >= 0; axis--) {
+        if (++at[axis] < taps->axis[axis].end)
+            return 1;
+        at[axis] = taps->axis[axis].first;
+    }
+    return 0;
+}
+
+/* Find where they are; `places` has room for all taps of the kernel. Returns their number. */
+PLANNING ptrdiff_t channels_find_places(const struct conv_problem *problem, const struct channels_band *band,
+                                        const struct channels_taps *taps, struct channels_place *places)
+{
+    const ptrdiff_t *kernel = problem->kernel;
+    ptrdiff_t at[AXES] = {taps->axis[0].first, taps->axis[1].first, taps->axis[2].first}, count = 0;
+
+    do
+        places[count++] = (struct channels_place){
+            (at[0] * band->depth_step + at[1] * band->tap_step) * band->pitch + at[2] * problem->dilation[2],
+            ((at[0] * kernel[1] + at[1]) * kernel[2] + at[2]) * taps->strip,
+        };
+    while (channels_next_tap(taps, at));
+    return count;
 }
 
 /* The first output position after `at` along the width at which other taps lie inside the input; or out_size. */
@@ -203,8 +237,8 @@ static inline ptrdiff_t channels_end_of_same_taps(const struct conv_problem *pro
 
 /* Cut the positions of a row that a band covers into pixels, at most `most` at a time. They need the same taps, unless
  * these change after every few positions. Returns their number. */
-static inline ptrdiff_t channels_find_pixels(const struct conv_problem *problem, ptrdiff_t first, ptrdiff_t end,
-                                             ptrdiff_t most, struct channels_pixels pixels[CHANNELS_BAND])
+PLANNING ptrdiff_t channels_find_pixels(const struct conv_problem *problem, ptrdiff_t first, ptrdiff_t end,
+                                        ptrdiff_t most, struct channels_pixels pixels[CHANNELS_BAND])
 {
     const ptrdiff_t few = 4;
     ptrdiff_t count = 0;

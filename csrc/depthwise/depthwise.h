@@ -49,6 +49,7 @@ enum {
     DEPTHWISE_SPLIT_SEGMENT = 256, /* the most output columns of a task that splits rows into planes */
     DEPTHWISE_NARROW = 256,        /* the most elements of a row that is copied if there are no masked loads */
     DEPTHWISE_COPIES = 1 << 16,    /* elements of all rows that a task copies, about */
+    DEPTHWISE_NEARBY = 1 << 12,    /* elements of the channels that 3x3 computes together, about */
     DEPTHWISE_REPEAT = 512,        /* elements (2 KiB of float) after which addresses share sets of the first cache */
     DEPTHWISE_NEAR = 24,         /* elements by which a distance may miss a multiple of DEPTHWISE_REPEAT and collide */
     DEPTHWISE_WORK = 1 << 20,    /* multiplications of a task, about */

@@ -5,7 +5,7 @@ enum { SOME_BANDS = 64 /* four along each axis: see some_band */ };
 
 static enum phase_layout layout_of(const struct phase_class *class, const struct conv_problem *problem)
 {
-    if (class->kernel != KERNEL_direct_channels)
+    if (cuts[class->kernel].layout_size != cuts[KERNEL_direct_channels].layout_size)
         return STACKED;
     if (phases_channels(class) % PHASES_CHANNELS == 0)
         return CHANNELS_OF_BLOCK;

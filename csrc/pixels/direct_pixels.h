@@ -30,6 +30,7 @@
 #ifndef GEMMCONV_DIRECT_PIXELS_H
 #define GEMMCONV_DIRECT_PIXELS_H
 
+#include "memory.h"
 #include "problem.h"
 #include "rows.h"
 
@@ -280,6 +281,14 @@ static inline int pixels_list(const struct conv_problem *problem, const struct p
         }
     }
     return count;
+}
+
+/* The vectors that the next register block takes of `vectors`: `limit`, but the last two blocks are nearly equal. */
+static inline int pixels_next_count(int vectors, int limit)
+{
+    if (vectors <= limit)
+        return vectors;
+    return vectors < 2 * limit ? (vectors + 1) / 2 : limit;
 }
 
 #endif

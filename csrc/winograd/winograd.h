@@ -10,7 +10,7 @@
  *
  *     padded  [row][column][c]                                 x of one row of tiles or more     pack_rows
  *     V       [f][c / lanes][t][c % lanes]                     B^T d B                           transform_input
- *     U       [group][o / pair][chunk][f][c][o % pair]         G g G^T, the laid-out weights     lay_out
+ *     U       [group][block][chunk][f][o / pair][c][o % pair]  G g G^T, the laid-out weights     lay_out
  *     M       [f][o / pair][t][o % pair]                       the sum over c of V U             multiply_frequencies
  *     y                                                        A^T M A + bias, clamped           transform_output
  *
@@ -20,8 +20,12 @@
  * it is slow for products of few tiles, and on some instruction sets for all small matrices.
  *
  * A task computes a block of tiles for a block of output channels, starting from the input: tasks of the same tiles
- * transform the same input again. Tasks of the same output channels follow each other and find their U in the cache.
- * The sum over c is cut into chunks whose V fits the cache; M collects their sums.
+ * transform the same input again. Tasks of the same output channels follow each other and find their U in the cache;
+ * where U fits no cache, an image of few tiles is one task for each block, so that U is read once. U is laid out in the
+ * order in which a task reads it. The sum over c is cut into chunks whose V fits the cache; M collects their sums.
+ *
+ * The sizes of the caches decide how many tiles a task has and how long a chunk is. Results do not depend on either:
+ * the sum of a tile is taken in partial sums of WINOGRAD_PARTIAL channels, of which a chunk is a multiple.
  *
  * A result may be not finite because x is not, or because the transform overflowed. Each image with such a result is
  * marked and its convolution is computed again by direct_channels, so that infinities and NaNs are where the definition
@@ -32,15 +36,18 @@
 #ifndef GEMMCONV_WINOGRAD_H
 #define GEMMCONV_WINOGRAD_H
 
+#include "caches.h"
 #include "channels/direct_channels.h"
 #include "problem.h"
 
 enum {
     WINOGRAD_TILES = 14,        /* the most tiles of a task of several rows of tiles: their sums fit the registers */
     WINOGRAD_COLUMNS = 28,      /* the most tiles of a task of one row of tiles */
+    WINOGRAD_CHUNK = 96,        /* the fewest input channels of a chunk: fewer are not worth beginning */
+    WINOGRAD_IMAGE = 18,        /* the most tiles of an image that is one task where U does not fit the cache */
     WINOGRAD_BLOCK = 128,       /* the most output channels of a task */
     WINOGRAD_TASKS = 4,         /* blocks of output channels are made smaller until an image has this many tasks */
-    WINOGRAD_ELEMENTS = 240000, /* the most elements of V and M together: about 1 MB, or 2 MB in double */
+    WINOGRAD_ELEMENTS = 240000, /* the most elements of V and M together: nearly 2 MiB in double */
     WINOGRAD_PARTIAL = 32,      /* the channels that are summed before the sum is added to M, for less rounding */
     WINOGRAD_PAIR = 2 * LONGEST_VECTOR, /* the most lanes of two vectors: the unit of blocks of output channels */
     WINOGRAD_SIDE = 6,                  /* the longest m + 2 */
@@ -111,23 +118,37 @@ static inline ptrdiff_t winograd_tile_blocks(const struct winograd_cut *cut)
     return ceil_div(cut->rows, cut->task_rows) * ceil_div(cut->columns, cut->task_columns);
 }
 
+/* The most tiles of a task of several rows of tiles. Where the U of a group leaves too little of the shared cache to
+ * everything else, every task reads it from memory. */
+static inline ptrdiff_t winograd_most_tiles(const struct conv_problem *problem, const struct winograd_cut *cut)
+{
+    const ptrdiff_t u = winograd_frequencies(problem) * group_in_channels(problem) * group_out_channels(problem);
+    const int few = cut->rows * cut->columns <= WINOGRAD_IMAGE;
+    return few && u > caches.l3 / 4 * 3 / (ptrdiff_t)sizeof(float) ? WINOGRAD_IMAGE : WINOGRAD_TILES;
+}
+
 PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
 {
-    const ptrdiff_t channels = group_out_channels(problem);
+    const ptrdiff_t channels = group_out_channels(problem), in = group_in_channels(problem);
+    /* The elements of V and M for one frequency: they take seven eighths of the cache of a core, U flows through the
+     * rest. */
+    const ptrdiff_t fit =
+        min_size(WINOGRAD_ELEMENTS, caches.l2 / 8 * 7 / (ptrdiff_t)sizeof(float)) / winograd_frequencies(problem);
+    const ptrdiff_t least = min_size(WINOGRAD_CHUNK, round_up(in, WINOGRAD_PARTIAL));
     struct winograd_cut cut = {
         .rows = ceil_div(problem->out_size[1], winograd_tile_size(problem, 1)),
         .columns = ceil_div(problem->out_size[2], winograd_tile_size(problem, 2)),
-        .block = winograd_even(channels, WINOGRAD_BLOCK, WINOGRAD_PAIR),
     };
-    cut.task_columns = equal_piece(cut.columns, WINOGRAD_COLUMNS);
-    cut.task_rows = equal_piece(cut.rows, WINOGRAD_TILES / cut.task_columns);
-    while (cut.block > WINOGRAD_PAIR && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
-        cut.block = winograd_even(channels, cut.block - WINOGRAD_PAIR, WINOGRAD_PAIR);
+    cut.task_columns = equal_piece(cut.columns, min_size(WINOGRAD_COLUMNS, fit / (WINOGRAD_BLOCK + WINOGRAD_CHUNK)));
+    cut.task_rows = equal_piece(cut.rows, winograd_most_tiles(problem, &cut) / cut.task_columns);
 
     const ptrdiff_t tiles = cut.task_rows * cut.task_columns;
-    const ptrdiff_t fit = WINOGRAD_ELEMENTS / (winograd_frequencies(problem) * tiles) - cut.block;
-    const ptrdiff_t most = fit / LONGEST_VECTOR * LONGEST_VECTOR;
-    cut.chunk = winograd_even(group_in_channels(problem), most, LONGEST_VECTOR);
+    const ptrdiff_t most = max_size((fit / tiles - least) / WINOGRAD_PAIR, 1) * WINOGRAD_PAIR;
+    cut.block = winograd_even(channels, min_size(WINOGRAD_BLOCK, most), WINOGRAD_PAIR);
+    while (cut.block > WINOGRAD_PAIR && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
+        cut.block = winograd_even(channels, cut.block - WINOGRAD_PAIR, WINOGRAD_PAIR);
+    const ptrdiff_t longest = max_size((fit / tiles - cut.block) / WINOGRAD_PARTIAL, 1) * WINOGRAD_PARTIAL;
+    cut.chunk = winograd_even(in, longest, WINOGRAD_PARTIAL);
     return cut;
 }
 
@@ -165,9 +186,8 @@ static inline ptrdiff_t winograd_scratch_size(const struct conv_problem *problem
  * again so that frequencies do not share a set of the cache. */
 static inline ptrdiff_t winograd_group_layout_size(const struct conv_problem *problem)
 {
-    const struct winograd_cut cut = winograd_cut_of(problem);
-    const ptrdiff_t in = group_in_channels(problem);
-    const ptrdiff_t blocks = ceil_div(group_out_channels(problem), WINOGRAD_PAIR), chunks = ceil_div(in, cut.chunk);
+    const ptrdiff_t blocks = ceil_div(group_out_channels(problem), WINOGRAD_PAIR);
+    const ptrdiff_t in = group_in_channels(problem), chunks = ceil_div(in, winograd_cut_of(problem).chunk);
     return blocks * winograd_frequencies(problem) * (in * WINOGRAD_PAIR + chunks * WINOGRAD_PAIR / 2);
 }
 

@@ -17,6 +17,13 @@ cdef extern from "memory.h" nogil:
     void free_lines(void *lines)
 
 
+cdef extern from "caches.h" nogil:
+    struct cache_sizes_in_c "caches":
+        ptrdiff_t l1, l2, l3
+
+    cache_sizes_in_c caches
+
+
 cdef extern from "<unistd.h>" nogil:
     int pause()
 

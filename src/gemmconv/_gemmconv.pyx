@@ -10,6 +10,8 @@ import os
 
 cimport cython
 
+from . import machine
+
 
 def supported_isas():
     """Return the names of the instruction sets that this machine has kernels for, slowest first."""
@@ -28,6 +30,16 @@ def select_isa(name):
     """Use the kernels of another instruction set from now on, in the whole process."""
     if not select_kernels(name.encode()):
         raise ValueError(f"instruction set {name!r} is not one of {', '.join(supported_isas())}")
+
+
+def set_cache_sizes(sizes):
+    """Let kernels reckon with caches of these sizes, L1, L2 and L3 in bytes; return the sizes from before.
+
+    Weights that were laid out before are of no use afterwards.
+    """
+    before = caches.l1, caches.l2, caches.l3
+    caches.l1, caches.l2, caches.l3 = sizes[0], sizes[1], sizes[2]
+    return before
 
 
 def fma_burst(Py_ssize_t itemsize, ptrdiff_t rounds):
@@ -78,3 +90,5 @@ def set_processors(int count):
 
 if os.environ.get("GEMMCONV_ISA"):
     select_isa(os.environ["GEMMCONV_ISA"])
+
+set_cache_sizes(machine.caches())

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gemmconv
+from gemmconv import machine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def make_parser(with_bench: bool) -> argparse.ArgumentParser:
 
     info = commands.add_parser(
         "info",
-        help="versions, processor, BLAS, threads",
+        help="versions, processor, caches, BLAS, threads",
         description="Print what gemmconv runs on.",
     )
     info.set_defaults(run=run_info)
@@ -84,7 +85,7 @@ def run_info(_: argparse.Namespace) -> int:
 
 def collect_info() -> list[tuple[str, str]]:
     """Return the name and the text of each line of ``gemmconv info``."""
-    from gemmconv import _gemmconv, machine, threads
+    from gemmconv import _gemmconv, threads
     from gemmconv.engine import blas
 
     isas = ", ".join(_gemmconv.supported_isas())
@@ -93,10 +94,21 @@ def collect_info() -> list[tuple[str, str]]:
         *machine.versions().items(),
         ("platform", platform.platform()),
         ("processor", f"{machine.cpu_name()}, {threads.usable_processors()} usable"),
+        ("caches", describe_caches(machine.caches())),
         ("instruction sets", f"{isas}; active: {_gemmconv.isa()}"),
         *(("BLAS of SciPy", text) for text in libraries or ["not one that threadpoolctl knows"]),
         ("threads of gemmconv", str(threads.get_num_threads())),
     ]
+
+
+def describe_caches(caches: machine.Caches) -> str:
+    """Put the sizes of the caches into one line, the larger ones in MiB."""
+    parts = []
+    for name in ("l1", "l2", "l3"):
+        size: int = getattr(caches, name)
+        text = f"{size / 2**20:g} MiB" if size >= 2**20 else f"{size / 2**10:g} KiB"
+        parts.append(f"{name.upper()} {text}" + " (assumed)" * (name in caches.assumed))
+    return ", ".join(parts)
 
 
 def describe_blas(library: Mapping[str, Any]) -> str:

@@ -1,11 +1,18 @@
-"""What the library runs on: the name of the processor, and the versions of Python and its packages."""
+"""What the library runs on: the processor and its caches, and the versions of Python and its packages."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+# The environment variable that replaces the sizes of the caches, for example 32K,512K,16M.
+CACHES_VARIABLE = "GEMMCONV_CACHES"
 
 
 def cpu_name() -> str:
@@ -30,6 +37,99 @@ def _cpu_name_macos() -> str:
         return subprocess.run(question, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+class Caches(NamedTuple):
+    """The sizes of the caches in bytes: of one core for data, and the one that cores share."""
+
+    l1: int
+    l2: int
+    l3: int
+    assumed: tuple[str, ...] = ()
+    """The names of those that the system does not tell."""
+
+
+# What is assumed where the system tells nothing.
+ASSUMED = Caches(32 << 10, 512 << 10, 8 << 20)
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def caches() -> Caches:
+    """Return the sizes from GEMMCONV_CACHES, from the system, or assumed ones."""
+    given = os.environ.get(CACHES_VARIABLE)
+    if given:
+        return parse_caches(given)
+    finders = {"Linux": [_caches_linux, _caches_sysconf], "Darwin": [_caches_macos]}
+    return merge_caches(finders.get(platform.system(), []))
+
+
+def parse_caches(text: str) -> Caches:
+    """Return the sizes that a text such as ``32K,512K,16M`` names."""
+    sizes = [_bytes_of(word) for word in text.split(",")]
+    if len(sizes) != 3 or not all(sizes):
+        raise ValueError(f"{CACHES_VARIABLE} must be the sizes of three caches such as 32K,512K,16M, not {text!r}")
+    l1, l2, l3 = sizes
+    return Caches(l1, l2, l3)
+
+
+def merge_caches(finders: Sequence[Callable[[], Mapping[str, int]]]) -> Caches:
+    """Return for each cache the first size above zero that a finder knows; virtual machines may report none."""
+    sizes: dict[str, int] = {}
+    for finder in finders:
+        if len(sizes) < 3:
+            sizes = {name: size for name, size in finder().items() if size > 0} | sizes
+    assumed = tuple(name for name in ("l1", "l2", "l3") if name not in sizes)
+    l1, l2, l3 = (sizes.get(name, getattr(ASSUMED, name)) for name in ("l1", "l2", "l3"))
+    return Caches(l1, l2, l3, assumed)
+
+
+def _bytes_of(text: str) -> int:
+    """Return the number of bytes that a text such as 512K means, or 0."""
+    match = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
+    return int(match[1]) * UNITS[match[2]] if match else 0
+
+
+def _caches_linux() -> dict[str, int]:
+    """Return the sizes of the caches of the first processor that the process may use."""
+    processor = min(os.sched_getaffinity(0), default=0) if hasattr(os, "sched_getaffinity") else 0
+    sizes = {}
+    for index in Path(f"/sys/devices/system/cpu/cpu{processor}/cache").glob("index*"):
+        try:
+            level, kind, size = (
+                (index / name).read_text(encoding="ascii").strip() for name in ("level", "type", "size")
+            )
+        except (OSError, ValueError):
+            continue
+        if level in ("1", "2", "3") and kind != "Instruction":
+            sizes[f"l{level}"] = _bytes_of(size)
+    return sizes
+
+
+def _caches_sysconf() -> dict[str, int]:
+    """Return what the C library knows; Python has no names for these questions of glibc."""
+    sizes = {}
+    for name, question in {"l1": 188, "l2": 191, "l3": 194}.items():
+        try:
+            sizes[name] = os.sysconf(question)
+        except (OSError, ValueError):
+            continue
+    return sizes
+
+
+def _caches_macos() -> dict[str, int]:
+    """Return the sizes of the caches of the fast cores, which come first where there are two kinds."""
+    names = {"l1": "l1dcachesize", "l2": "l2cachesize", "l3": "l3cachesize"}
+    sizes = {name: _sysctl(f"hw.perflevel0.{key}") or _sysctl(f"hw.{key}") for name, key in names.items()}
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _sysctl(name: str) -> int:
+    """Return an integer that the kernel of macOS knows, or 0."""
+    import ctypes
+
+    value, size = ctypes.c_int64(0), ctypes.c_size_t(8)
+    failed = ctypes.CDLL(None).sysctlbyname(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0)
+    return 0 if failed else value.value
 
 
 def versions() -> dict[str, str]:

@@ -43,6 +43,8 @@ PIXELS = 6
 STRIP_VECTORS = {4: 2, 8: 2, 16: 4}
 # direct_channels: the output positions that share what is read of the weights, about.
 PIXELS_OF_BAND = 256
+# dense_channels: the output positions of a band, at most.
+PIXELS_OF_DENSE_BAND = 102
 # direct_pixels: the channels that are computed together, at most, by the lanes of a vector.
 PIXELS_CHANNELS = {4: 4, 8: 4, 16: 8}
 # direct_pixels: the registers for sums and vectors that are read, by the lanes of a vector.
@@ -231,6 +233,28 @@ def direct_channels(n: Counts) -> Terms:
         "reading weights": n.weights * bands,
         "planes": n.groups * n.geometry.out_size[0],
         "positions": n.positions,
+        "from memory": n.from_memory,
+    }
+
+
+def dense_channels(n: Counts) -> Terms:
+    """Return the work of sums in registers, with output channels in the lanes, of patches that are packed densely."""
+    strip = STRIP_VECTORS[n.lanes] * n.lanes
+    strips = -(-n.outputs // strip)
+    bands = -(-n.pixels // PIXELS_OF_DENSE_BAND)
+    blocks = bands * -(-n.pixels // (bands * PIXELS))
+    last = -(-(n.outputs - (strips - 1) * strip) // n.lanes)
+    sums = busy(n, (strips - 1) * blocks, n.pixels / blocks * STRIP_VECTORS[n.lanes])
+    sums += busy(n, blocks, n.pixels / blocks * last)
+    return {
+        "multiply-adds": n.groups * sums * n.reduction,
+        "steps": n.groups * blocks * strips * n.reduction,
+        "outputs": n.results,
+        "packing": n.patches,
+        "packing a row": n.patches / n.width,
+        "reading weights": n.weights * bands,
+        "taps of rows": n.rows * n.taps,
+        "bands": n.groups * bands,
         "from memory": n.from_memory,
     }
 

@@ -75,6 +75,14 @@ CONVOLUTION: tuple[Kernel, ...] = (
     ),
     Kernel(
         "direct",
+        "dense_channels",
+        "the sums of many output channels at a time, in registers, of patches that are packed densely",
+        costs.dense_channels,
+        choose_direct_tiling,
+        costs.direct_channels_layout,
+    ),
+    Kernel(
+        "direct",
         "direct_pixels",
         "the sums of many output positions at a time, in registers",
         costs.direct_pixels,
