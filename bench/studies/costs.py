@@ -46,6 +46,8 @@ NEARNESS = 2
 SOFTNESS = 0.05
 # The loss of a choice, as a logarithm, grows no further from here.
 MOST_LOSS = 0.7
+# The logarithms of rates, and their negatives, are at most this: a step of the search may be too long.
+LARGEST_LOGARITHM = 40.0
 # How much the mean loss of choices counts beside the mean error of estimates.
 CHOICE = 1.0
 
@@ -160,7 +162,7 @@ class Model:
         used = start > 0
 
         def of_logarithms(logarithms: Floats) -> tuple[float, Floats]:
-            found = np.exp(logarithms)
+            found = np.exp(np.clip(logarithms, -LARGEST_LOGARITHM, LARGEST_LOGARITHM))
             total, slope = self.objective(self.amounts[:, used] @ found)
             return total, (slope @ self.amounts[:, used]) * found
 
