@@ -29,13 +29,20 @@
 enum {
     PANELS_PIXELS = 128, /* output positions of a tile, at most */
     PANELS_TAPS = 256,   /* rows of P in a slice, at most: with AVX2 a panel is half of a first-level cache */
-    PANELS_WIDEST = 64,  /* positions of a panel, at most, on any instruction set */
-    PANELS_NARROWEST = 4 /* positions of a panel, at least */
+    PANELS_NARROWEST =
+        4 /* positions of a panel, at least, on any instruction set; PANELS_PIXELS is a multiple of all */
 };
 
-static inline ptrdiff_t panels_tile(const struct conv_problem *problem)
+static inline ptrdiff_t panels_tiles(const struct conv_problem *problem)
 {
-    return round_up(equal_piece(volume(problem->out_size), PANELS_PIXELS), LONGEST_VECTOR);
+    return ceil_div(volume(problem->out_size), min_size(problem->tiling.pixels, PANELS_PIXELS - LONGEST_VECTOR));
+}
+
+/* Where a tile begins, or the last one ends. Tiles are nearly equal, and begin with a vector. */
+static inline ptrdiff_t panels_tile_begin(const struct conv_problem *problem, ptrdiff_t tile)
+{
+    const ptrdiff_t pixels = volume(problem->out_size), tiles = panels_tiles(problem);
+    return tile == tiles ? pixels : pixels * tile / tiles / LONGEST_VECTOR * LONGEST_VECTOR;
 }
 
 static inline ptrdiff_t panels_slice(const struct conv_problem *problem)
@@ -50,8 +57,7 @@ static inline ptrdiff_t panels_blocks(const struct conv_problem *problem)
 
 static inline ptrdiff_t panels_task_count(const struct conv_problem *problem)
 {
-    return problem->batch * problem->groups * ceil_div(volume(problem->out_size), panels_tile(problem)) *
-           panels_blocks(problem);
+    return problem->batch * problem->groups * panels_tiles(problem) * panels_blocks(problem);
 }
 
 /* The elements from panel to panel: each is followed by a line of the cache, so that not all begin in the same set. */
@@ -62,8 +68,7 @@ static inline ptrdiff_t panels_step(const struct conv_problem *problem, ptrdiff_
 
 static inline ptrdiff_t panels_scratch_size(const struct conv_problem *problem)
 {
-    const ptrdiff_t pixels = round_up(panels_tile(problem), PANELS_WIDEST);
-    return pixels / PANELS_NARROWEST * panels_step(problem, PANELS_NARROWEST);
+    return PANELS_PIXELS / PANELS_NARROWEST * panels_step(problem, PANELS_NARROWEST);
 }
 
 #endif

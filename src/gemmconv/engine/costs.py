@@ -20,7 +20,7 @@ from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR, isa
 from .blas import gemm_path
 from .counts import Counts
 from .rates import RATES, column_of
-from .tiling import PATHS
+from .tiling import DENSE_PIXELS, PANELS_TILE, PATHS
 
 #: Name of a kind of work -> its amount.
 Terms = dict[str, float]
@@ -35,16 +35,12 @@ PANEL_VECTORS = {4: 2, 8: 2, 16: 4}
 PANEL_ROWS = 6
 # panels: the terms of a slice of the sum, at most.
 PANEL_TAPS = 256
-# panels: the output positions of a tile, at most.
-PANEL_PIXELS = 128
 # direct_channels: the neighbouring pixels of a row that are computed together.
 PIXELS = 6
 # direct_channels: the vectors of channels that are computed together, by the lanes of a vector.
 STRIP_VECTORS = {4: 2, 8: 2, 16: 4}
 # direct_channels: the output positions that share what is read of the weights, about.
 PIXELS_OF_BAND = 256
-# dense_channels: the output positions of a band, at most.
-PIXELS_OF_DENSE_BAND = 102
 # direct_pixels: the channels that are computed together, at most, by the lanes of a vector.
 PIXELS_CHANNELS = {4: 4, 8: 4, 16: 8}
 # direct_pixels: the registers for sums and vectors that are read, by the lanes of a vector.
@@ -129,7 +125,7 @@ def panels(n: Counts) -> Terms:
     rows = n.outputs / blocks
     sums = busy(n, blocks * vectors, rows * PANEL_VECTORS[n.lanes]) + busy(n, blocks, rows * last) * (last > 0)
     slices = -(-n.reduction // PANEL_TAPS)
-    tiles = -(-n.pixels // PANEL_PIXELS)
+    tiles = -(-n.pixels // PANELS_TILE)
     packed = 0 if n.in_place else n.patches
     return {
         "multiply-adds": n.groups * n.reduction * sums,
@@ -241,7 +237,7 @@ def dense_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, with output channels in the lanes, of patches that are packed densely."""
     strip = STRIP_VECTORS[n.lanes] * n.lanes
     strips = -(-n.outputs // strip)
-    bands = -(-n.pixels // PIXELS_OF_DENSE_BAND)
+    bands = -(-n.pixels // DENSE_PIXELS)
     blocks = bands * -(-n.pixels // (bands * PIXELS))
     last = -(-(n.outputs - (strips - 1) * strip) // n.lanes)
     sums = busy(n, (strips - 1) * blocks, n.pixels / blocks * STRIP_VECTORS[n.lanes])

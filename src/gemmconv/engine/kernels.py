@@ -17,8 +17,10 @@ from . import costs
 from .counts import Counts
 from .tiling import (
     Tiling,
+    choose_dense_tiling,
     choose_direct_tiling,
     choose_input_gradient_tiling,
+    choose_panels_tiling,
     choose_tiling,
     choose_weight_gradient_tiling,
     choose_winograd_tiling,
@@ -63,7 +65,7 @@ CONVOLUTION: tuple[Kernel, ...] = (
         "panels",
         "the product of the kernel matrix and patches, in registers",
         costs.panels,
-        choose_direct_tiling,
+        choose_panels_tiling,
     ),
     Kernel(
         "direct",
@@ -78,7 +80,7 @@ CONVOLUTION: tuple[Kernel, ...] = (
         "dense_channels",
         "the sums of many output channels at a time, in registers, of patches that are packed densely",
         costs.dense_channels,
-        choose_direct_tiling,
+        choose_dense_tiling,
         costs.direct_channels_layout,
     ),
     Kernel(

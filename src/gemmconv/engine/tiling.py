@@ -115,6 +115,18 @@ SUMS = 16
 LEAST_SUMMED = 64
 # Direct convolution: about the number of output positions of a task.
 BAND_PIXELS = 256
+# Tasks that share their work badly, because each packs the same again: the number for each thread, at least.
+LEAST_TASKS_PER_THREAD = 2
+# Panels: the output positions of a tile, at most; C adds up to a vector to some.
+PANELS_TILE = 112
+# Panels: the output positions of a tile, at least, where tiles are made smaller so that several threads have work.
+PANELS_LEAST_TILE = 48
+# Panels: the number of tiles wanted for each thread.
+PANELS_TASKS_PER_THREAD = 4
+# Panels: the output channels of a task are a multiple of this, or all of a group.
+PANELS_LEAST_CHANNELS = 24
+# Dense channels: the output positions of a band, at most.
+DENSE_PIXELS = 102
 # Winograd: an image with fewer tiles than this is estimated as if it had this number of tiles. Reading the weights then
 # takes most of the time.
 FEW_TILES = 6
@@ -157,6 +169,35 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
     wanted = 1 if threads == 1 else min(-(-threads * TASKS_PER_THREAD // bands), max(MOST_BLOCKS, 2 * threads))
     block = equal_piece(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
+    return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
+
+
+def choose_panels_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
+    """Return the tiling of panels: `pixels` is the most output positions of a tile, `block` the channels of a task.
+
+    Neither changes a bit. Tasks of other tiles are better than tasks of other channels, which pack the same tile again.
+    """
+    del itemsize
+    image, group_channels = geometry.out_pixels, geometry.out_channels // geometry.groups
+    images = max(geometry.batch, 1) * geometry.groups
+    tiles, shares = -(-image // PANELS_TILE), 1
+    if threads > 1:
+        wanted = -(-threads * PANELS_TASKS_PER_THREAD // images)
+        tiles = max(tiles, min(wanted, image // PANELS_LEAST_TILE))
+        if images * tiles < threads * TASKS_PER_THREAD:  # as many for each thread
+            tiles = -(-tiles // threads) * threads if tiles > 1 else 1
+        shares = -(-threads * LEAST_TASKS_PER_THREAD // (images * tiles))
+    block = equal_piece(group_channels, -(-group_channels // shares), multiple=PANELS_LEAST_CHANNELS)
+    return Tiling(pixels=-(-image // tiles), block=block, panel=0, channels=0, taps=0)
+
+
+def choose_dense_tiling(geometry: Geometry, itemsize: int, threads: int = 1) -> Tiling:
+    """Return the tiling of dense_channels: `block` is the output channels of a task; each task packs its band again."""
+    del itemsize
+    group_channels = geometry.out_channels // geometry.groups
+    bands = max(geometry.batch, 1) * geometry.groups * -(-geometry.out_pixels // DENSE_PIXELS)
+    shares = 1 if threads == 1 else -(-threads * LEAST_TASKS_PER_THREAD // bands)
+    block = equal_piece(group_channels, -(-group_channels // shares), multiple=CHANNEL_BLOCK)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
 
 
