@@ -24,7 +24,12 @@ from gemmconv._gemmconv import Layout, Problem
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import pick
 from gemmconv.engine.blas import single_threaded_blas
-from gemmconv.engine.tiling import choose_direct_tiling, choose_tiling, choose_winograd_tiling
+from gemmconv.engine.tiling import (
+    choose_direct_tiling,
+    choose_panels_tiling,
+    choose_tiling,
+    choose_winograd_tiling,
+)
 
 
 def turned_weight(weight: np.ndarray, groups: int) -> np.ndarray:
@@ -79,6 +84,23 @@ def test_turned_weight_without_a_layout(x_shape, weight_shape, groups, dtype):
         with single_threaded_blas:
             problem.run(g, given_weight, None, out, 3)
         np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_input_gradient_of_a_1x1_kernel_reads_the_weight_in_place(groups, threads, dtype):
+    geometry = Geometry.from_shapes((2, 300, 5, 7), (33, 300 // groups, 1, 1), groups=groups)
+    weight, g = integers(geometry.weight_shape, dtype), integers(geometry.out_shape, dtype, 1)
+    turned = geometry.turned()
+    tiling = choose_panels_tiling(turned, dtype.itemsize, threads)
+    problem = Problem(turned, dtype.itemsize, tiling, kernel="panels", turned=True)
+    assert problem.layout_bytes == 0
+    out = guarded(np.full(geometry.x_shape, np.nan, dtype))
+    problem.run(g, guarded(weight), None, out, threads)
+    np.testing.assert_array_equal(out, reference.conv_input_gradient(g, weight, (5, 7), groups=groups))
+    # a larger kernel is turned first, as for other kernels
+    larger = Geometry.from_shapes((2, 300, 5, 7), (33, 300 // groups, 1, 2), groups=groups).turned()
+    assert Problem(larger, dtype.itemsize, tiling, kernel="panels", turned=True).layout_bytes > 0
 
 
 def test_a_problem_and_its_exact_one_are_turned_together():

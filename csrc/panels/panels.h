@@ -29,8 +29,7 @@
 enum {
     PANELS_PIXELS = 128, /* output positions of a tile, at most */
     PANELS_TAPS = 256,   /* rows of P in a slice, at most: with AVX2 a panel is half of a first-level cache */
-    PANELS_NARROWEST =
-        4 /* positions of a panel, at least, on any instruction set; PANELS_PIXELS is a multiple of all */
+    PANELS_NARROWEST = 4 /* positions of a panel, at least, on any instruction set */
 };
 
 static inline ptrdiff_t panels_tiles(const struct conv_problem *problem)
@@ -66,6 +65,7 @@ static inline ptrdiff_t panels_step(const struct conv_problem *problem, ptrdiff_
     return panels_slice(problem) * width + LONGEST_VECTOR;
 }
 
+/* All panels of a tile are as wide as the instruction set has it; PANELS_PIXELS is a multiple of every width. */
 static inline ptrdiff_t panels_scratch_size(const struct conv_problem *problem)
 {
     return PANELS_PIXELS / PANELS_NARROWEST * panels_step(problem, PANELS_NARROWEST);
