@@ -4,6 +4,8 @@ Everything that is not compiled is declared in pyproject.toml.
 """
 
 import os
+import shlex
+import subprocess
 import sysconfig
 from glob import glob
 
@@ -17,12 +19,21 @@ HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", rec
 # are empty. -O2 instead of -O3 makes them a sixth smaller, so that the wheel stays below a megabyte: the kernels say
 # themselves which loops are unrolled. Loops that copy and add rows are vectorised all the same, but not for the
 # baseline, which few x86-64 machines need. With 32 registers, the two passes that are left out only add code.
-VECTORIZED = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
+VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
 SMALL = ["-fno-tree-pre", "-fno-gcse"]
+
+
+def accepted(flags):
+    """Return those of the flags that the compiler takes: Clang lacks some of GCC's and does not need them."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    command = [*compiler, "-Werror", "-x", "c", "-c", "-o", os.devnull, "-"]
+    return [flag for flag in flags if subprocess.run([*command, flag], input=b"", capture_output=True).returncode == 0]
+
+
 FLAGS = {
     "baseline": ["-O2"],
-    "avx2": [*VECTORIZED, "-mavx2", "-mfma"],
-    "avx512": [*VECTORIZED, *SMALL, "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+    "avx2": ["-O2", *accepted(VECTORIZED), "-mavx2", "-mfma"],
+    "avx512": ["-O2", *accepted(VECTORIZED + SMALL), "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
 }
 PLATFORM = sysconfig.get_platform()
 IS_X86 = PLATFORM.endswith(("x86_64", "amd64", "universal2"))

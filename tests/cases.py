@@ -109,6 +109,11 @@ KERNEL_CASES = {
     "four_per_group": Case((2, 32, 15, 13), (32, 4, 3, 3), {"groups": 8, "padding": 1}),
     "depthwise_5x5": Case((2, 19, 11, 14), (19, 1, 5, 5), {"groups": 19, "padding": 2}),
     "depthwise_small": Case((2, 40, 7, 7), (40, 1, 3, 3), {"groups": 40, "padding": 1}),
+    # a vector is longer than the image of a channel, of which a task has many
+    "depthwise_tiny": Case((1, 70, 2, 2), (70, 1, 3, 3), {"groups": 70, "padding": 1}),
+    "depthwise_tiny_column": Case((1, 67, 3, 1), (67, 1, 3, 3), {"groups": 67, "padding": 1}),
+    "depthwise_tiny_stride": Case((2, 66, 4, 4), (66, 1, 3, 3), {"groups": 66, "padding": 1, "stride": 2}),
+    "depthwise_one_wide": Case((1, 1, 10, 300), (1, 1, 3, 3), {"padding": 1, "stride": 2}),
     "depthwise_stride": Case((1, 17, 23, 30), (17, 1, 3, 3), {"groups": 17, "padding": 1, "stride": 2}),
     "depthwise_31": Case((1, 9, 400), (9, 1, 31), {"groups": 9, "padding": 15}),
     "depthwise_dilated": Case((1, 9, 1000), (9, 1, 3), {"groups": 9, "padding": 64, "dilation": 64}),
