@@ -184,7 +184,7 @@ def choose_panels_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     if threads > 1:
         wanted = -(-threads * PANELS_TASKS_PER_THREAD // images)
         tiles = max(tiles, min(wanted, image // PANELS_LEAST_TILE))
-        if images * tiles < threads * TASKS_PER_THREAD:  # as many for each thread
+        if images * tiles < threads * TASKS_PER_THREAD:  # make their number a multiple of the threads
             tiles = -(-tiles // threads) * threads if tiles > 1 else 1
         shares = -(-threads * LEAST_TASKS_PER_THREAD // (images * tiles))
     block = equal_piece(group_channels, -(-group_channels // shares), multiple=PANELS_LEAST_CHANNELS)
