@@ -55,8 +55,8 @@ LONG_CALL = 1.0
 LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-11}
 
 # The largest root mean square of all errors that passes, over that of the output: 84 times the distance of 1 from the
-# next number in float32, and 90 times in float64. Winograd's algorithm is ten times better with tiles of 4x4 outputs, and ten times worse
-# with tiles of 6x6.
+# next number in float32, and 90 times in float64. Winograd's algorithm is ten times better with tiles of 4x4 outputs,
+# and ten times worse with tiles of 6x6.
 LARGEST_RMS_ERROR = {"float32": 1e-5, "float64": 2e-14}
 
 # Up to this multiple of `LARGEST_ERROR`, a result is inexact: it is timed but does not count. Beyond, it is wrong, as
