@@ -104,7 +104,7 @@ def test_instruction_sets_can_be_lowered_by_the_environment():
 @pytest.mark.skipif(not FILES, reason="an editable installation has no files of its own")
 def test_files_of_the_wheel():
     own = [path for path in FILES if path.startswith("gemmconv/") and "__pycache__" not in path]
-    assert {Path(path).suffix for path in own} == {".py", ".pyi", ".so", ".txt", ".typed"}
+    assert {Path(path).suffix for path in own} == {".c", ".py", ".pyi", ".so", ".txt", ".typed"}
     assert sum(path.endswith(".so") for path in own) == 1
     assert {"gemmconv/py.typed", "gemmconv/bench/suites/resnet50.txt", "gemmconv/bench/peers/pytorch.py"} <= set(own)
 

@@ -1,11 +1,12 @@
 """Studies of single questions, each a command of its own: ``python -m gemmconv.bench.studies.NAME``.
 
-=================  =================================================================================
-``algorithms.py``  does ``"auto"`` take the fastest way to compute?
-``costs.py``       the rates of engine/rates.py, fitted to timings that ``algorithms.py`` saved
-``accuracy.py``    the errors of the algorithms and of other libraries
-``matrices.py``    the convolution as a matrix: im2col, M and the operator
-=================  =================================================================================
+=====================  ===================================================================================
+``algorithms.py``      does ``"auto"`` take the fastest way to compute?
+``costs.py``           the rates of engine/rates.py, fitted to timings that ``algorithms.py`` saved
+``accuracy.py``        the errors of the algorithms and of other libraries
+``matrices.py``        the convolution as a matrix: im2col, M and the operator
+``without_avx512.py``  libraries that ask the processor for its instruction set, made to do without AVX-512
+=====================  ===================================================================================
 """
 
 from __future__ import annotations
