@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .arguments import ALL, DTYPE_SIZES, fill_in
 from .comparison import changes, check_arguments, make_table, read_results, why_slower
+from .environment import read_environment
 from .operations import FORWARD
 from .problems import SUITES, Problem, load_suite
 from .results import Results
@@ -133,7 +134,7 @@ def measure_all(problems: list[Problem], arguments: argparse.Namespace) -> Resul
     recorded = asdict(settings)
     del recorded["peers"]  # the results list the libraries
     match = arguments.match.pattern if arguments.match else None
-    results = Results({}, {}, {"suite": arguments.suite, "match": match, **recorded})
+    results = Results({}, {}, {"suite": arguments.suite, "match": match, "network": arguments.network, **recorded})
     try:
         with show_progress(len(problems), sys.stderr) as tell:
             tell(0, "measuring the peak of the machine")
@@ -178,6 +179,7 @@ def describe_machine(results: Results, dtype: str, threads: int) -> None:
         "instruction_set": _gemmconv.isa(),
         "peak_gflops": threads * measure_peak(DTYPE_SIZES[dtype]) / 1e9,
         "bandwidth_gbytes": measure_bandwidth(threads) / 1e9,
+        "environment": read_environment(),
     }
 
 

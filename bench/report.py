@@ -142,8 +142,9 @@ def _footer(total: Total, shown: list[str], groups: list[str], peak: float) -> l
 
 
 def make_heading(results: Results) -> str:
-    """Say in three lines what was measured, and where."""
+    """Say in a few lines what was measured, and where."""
     machine, arguments = results.machine, results.arguments
+    environment = [f"{name}={value}" for name, value in machine["environment"].items()]
     libraries = [f"{name} {found.version}" for name, found in results.libraries.items() if found.version]
     return (
         f"{machine['cpu']}, {machine['instruction_set']}, peak of {arguments['threads']} core(s), {arguments['dtype']}:"
@@ -151,6 +152,8 @@ def make_heading(results: Results) -> str:
         f"{', '.join(libraries)}\n"
         f"op: {results.op}, threads: {arguments['threads']}, rounds: {arguments['rounds']}, "
         f"outputs: {'reused where the library can' if arguments['reuse'] else 'fresh'}"
+        f"{', layers one after another' if arguments['network'] else ''}"
+        + (f"\nenvironment: {', '.join(environment)}" if environment else "")
     )
 
 

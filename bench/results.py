@@ -7,13 +7,14 @@ what could not be determined is ``null``.
     2; another number if the meaning of a member changes.
 ``machine``
     ``cpu``, ``platform``, ``processors`` (that may be used), ``instruction_set`` (that gemmconv uses),
-    ``peak_gflops`` (of one core for each thread, in the dtype of the run) and ``bandwidth_gbytes``
-    (10**9 bytes per second that these threads read and write in copying).
+    ``peak_gflops`` (of one core for each thread, in the dtype of the run), ``bandwidth_gbytes``
+    (10**9 bytes per second that these threads read and write in copying) and ``environment``: name -> value of the
+    variables that are set and change how fast a library is (`ENVIRONMENT` in environment.py).
 ``versions``
     Name of the software -> version.
 ``arguments``
     ``op`` (what was computed; where it is absent, as in older files, "forward"), ``suite``, ``match``, ``dtype``,
-    ``rounds``, ``seconds``, ``threads``, ``reuse``.
+    ``rounds``, ``seconds``, ``threads``, ``reuse``, ``network`` (whether ``networks`` were timed, and not ``rows``).
 ``complete``
     False if the run was interrupted: then rows are missing.
 ``libraries``
@@ -54,6 +55,7 @@ arrays, and "prepared_own_layout", the others.
 from __future__ import annotations
 
 import statistics
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -131,12 +133,20 @@ def least(numbers: dict[str, float | None]) -> str | None:
     return min(known, key=lambda name: known[name]) if known else None
 
 
-class Timed:
+class Timed(ABC):
     """What every library has computed: a problem, or a whole network."""
 
-    name: str
-    flops: int
     measurements: dict[str, Measurement]
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the problem or of the network."""
+
+    @property
+    @abstractmethod
+    def flops(self) -> int:
+        """Floating-point operations of the direct sums."""
 
     def ratio(self, ours: str, peer: str) -> float | None:
         """Return the time of a library over ours; None if one of them is not timed.
@@ -175,12 +185,12 @@ class Row(Timed):
     measurements: dict[str, Measurement]
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """Name of the problem."""
         return self.problem.name
 
     @property
-    def flops(self) -> int:  # type: ignore[override]
+    def flops(self) -> int:
         """Floating-point operations of the direct sum."""
         return self.problem.flops
 
@@ -189,12 +199,17 @@ class Row(Timed):
 class Network(Timed):
     """The layers of a network one after another, each as often as the network has it, computed by every library."""
 
-    name: str
+    suite: str
     problems: list[Problem]
     measurements: dict[str, Measurement]
 
     @property
-    def flops(self) -> int:  # type: ignore[override]
+    def name(self) -> str:
+        """Name of the network."""
+        return self.suite
+
+    @property
+    def flops(self) -> int:
         """Floating-point operations of the direct sums of all layers."""
         return sum(problem.flops * problem.count for problem in self.problems)
 
@@ -311,9 +326,9 @@ class Results:
 
     def _network_as_json(self, network: Network) -> dict[str, Any]:
         return {
-            "suite": network.name,
+            "suite": network.suite,
             "layers": network.layers,
-            "layers_of_network": layers_of_network(network.name),
+            "layers_of_network": layers_of_network(network.suite),
             "flops": network.flops,
             "comparisons": comparisons_as_json(network),
             "libraries": self._measurements_as_json(network),

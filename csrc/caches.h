@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 struct caches {
-    ptrdiff_t l1, l2; /* of one core, for data */
-    ptrdiff_t l3;     /* of the cores that share it */
+    ptrdiff_t l2; /* of one core */
+    ptrdiff_t l3; /* of the cores that share it */
 };
 
 extern struct caches caches;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Sizes of small caches, until Python has given those of the machine. */
-struct caches caches = {32 << 10, 512 << 10, 8 << 20};
+struct caches caches = {512 << 10, 8 << 20};
 
 static int always(void)
 {

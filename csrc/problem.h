@@ -80,6 +80,7 @@ struct conv_problem {
     _Atomic unsigned char *not_finite; /* winograd: one for each image, weight_gradient_pixels: a single one; set where
                                           a result is not finite */
     const struct phases *phases;       /* phases: how the way back is cut */
+    ptrdiff_t itemsize;                /* the bytes of an element of the arrays */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

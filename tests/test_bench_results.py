@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from gemmconv.bench import comparison, report, results, terminal
+from gemmconv.bench import comparison, environment, report, results, terminal
 from gemmconv.bench.problems import load_suite
 from gemmconv.bench.results import Library, Measurement, Network, Results, Row, Total
 
@@ -24,9 +24,9 @@ def make_results(op="forward"):
     }
     skipped = Measurement("skipped", "it is too large")
     results = Results(
-        machine={"cpu": "a processor", "instruction_set": "avx2", "peak_gflops": 200.0},
+        machine={"cpu": "a processor", "instruction_set": "avx2", "peak_gflops": 200.0, "environment": {}},
         versions={"numpy": "2.0"},
-        arguments={"op": op, "dtype": "float32", "threads": 1, "rounds": 3, "reuse": False},
+        arguments={"op": op, "dtype": "float32", "threads": 1, "rounds": 3, "reuse": False, "network": False},
         libraries={name: Library(version="1.0") for name in ("gemmconv", "torch", "numpy")},
         complete=True,
     )
@@ -205,6 +205,29 @@ def test_reports_name_the_operation(op, shape):
     (table,) = report.make_tables(results)
     assert table.title == f"vgg16, {op}: 3 of 13 layers"
     assert comparison.make_table(op, []).title.startswith(f"{op}: ")
+
+
+def test_the_report_shows_the_environment_and_whether_networks_were_timed():
+    made = make_results()
+    heading = report.make_heading(made)
+    assert len(heading.splitlines()) == 3
+    assert "one after another" not in heading
+    made.machine["environment"] = {"GEMMCONV_ISA": "avx2", "LD_PRELOAD": "libjemalloc.so.2"}
+    made.arguments["network"] = True
+    *_, arguments, environment = report.make_heading(made).splitlines()
+    assert arguments.endswith("outputs: fresh, layers one after another")
+    assert environment == "environment: GEMMCONV_ISA=avx2, LD_PRELOAD=libjemalloc.so.2"
+
+
+def test_only_the_variables_that_change_the_speed_are_recorded(monkeypatch):
+    for name in environment.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    assert environment.read_environment() == {}
+    monkeypatch.setenv("LD_PRELOAD", "/home/somebody/lib/libjemalloc.so.2:/usr/lib/libm.so plain.so")
+    monkeypatch.setenv("GEMMCONV_ISA", "avx2")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "")
+    expected = {"GEMMCONV_ISA": "avx2", "LD_PRELOAD": "libjemalloc.so.2:libm.so:plain.so"}
+    assert environment.read_environment() == expected
 
 
 class Screen(io.StringIO):

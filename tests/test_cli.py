@@ -70,6 +70,17 @@ def test_entry_point():
     assert entry.load() is cli.main
 
 
+def test_python_m_gemmconv_is_the_command():
+    def run(*words):
+        return subprocess.run([sys.executable, "-m", "gemmconv", *words], capture_output=True, text=True, check=False)
+
+    assert run("--version").stdout == f"gemmconv {gemmconv.__version__}\n"
+    listed = run("bench", "--list", "--match", "^inc_1x7$")
+    assert listed.returncode == 0
+    assert listed.stdout.startswith("# variants\ninc_1x7 ")
+    assert run("bench", "--match", "no such name").returncode == 2
+
+
 def test_version(capsys):
     assert exit_code("--version") == 0
     assert capsys.readouterr().out == f"gemmconv {gemmconv.__version__}\n"
@@ -178,7 +189,8 @@ def test_list_of_a_selection(capsys):
 
 
 @pytest.mark.usefixtures("only_gemmconv")
-def test_bench(capsys, tmp_path):
+def test_bench(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     file = tmp_path / "results.json"
     assert exit_code(*QUICK, "--json", str(file)) == 0
     captured = capsys.readouterr()
@@ -189,11 +201,13 @@ def test_bench(capsys, tmp_path):
     written = json.loads(file.read_text())
     assert written["arguments"] == {
         "op": "forward", "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9,
-        "threads": 1, "reuse": False,
+        "threads": 1, "reuse": False, "network": False,
     }  # fmt: skip
     assert written["versions"]["gemmconv"] == gemmconv.__version__
     assert written["machine"]["peak_gflops"] > 0
     assert written["machine"]["bandwidth_gbytes"] > 0
+    assert written["machine"]["environment"]["OPENBLAS_CORETYPE"] == "Haswell"
+    assert "environment: " in captured.out
     ours = {"version": gemmconv.__version__, "failure": None}
     assert written["libraries"] == {"gemmconv": ours, "plan": ours}
     (row,) = written["rows"]

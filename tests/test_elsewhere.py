@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -43,6 +44,31 @@ def test_pytorch(theirs, ours, kernel):
     np.testing.assert_array_equal(eval(ours, {**NAMES, **arrays}), expected.numpy())
 
 
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("OpenCV"))
+def test_opencv(theirs, ours, kernel):
+    cv2 = pytest.importorskip("cv2")
+    names = {**NAMES, "x": integers((12, 15), np.float64, 1), "w": integers(kernel, np.float64, 2)}
+    np.testing.assert_array_equal(eval(ours, names), eval(theirs, {"cv2": cv2, **names}))
+
+
+def conv2(x, w, shape="full"):
+    """Return what MATLAB documents: "same" is the part of the full convolution that begins at ceil((size + 1) / 2)."""
+    if shape != "same":
+        return signal.convolve2d(x, w, shape)
+    top, left = (math.ceil((size + 1) / 2) - 1 for size in w.shape)  # MATLAB counts from 1
+    return signal.convolve2d(x, w)[top : top + x.shape[0], left : left + x.shape[1]]
+
+
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), [row for row in rows("MATLAB") if row[0].startswith("conv2")])
+def test_matlab(theirs, ours, kernel):
+    names = {**NAMES, "conv2": conv2, "x": integers((12, 15), np.float64, 1), "w": integers(kernel, np.float64, 2)}
+    np.testing.assert_array_equal(eval(ours, names), eval(theirs, names))
+
+
 def test_the_table_was_read():
-    assert len(rows("SciPy, NumPy")) == 9
+    assert len(rows("SciPy, NumPy")) == 10
+    assert len(rows("OpenCV")) == 2
+    assert len(rows("MATLAB")) == 3
     assert len(rows("PyTorch")) == 7

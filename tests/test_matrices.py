@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.sparse import csr_array
 
 import gemmconv
 from gemmconv import convolution_matrix, convolution_matrix_size, kernel_matrix, matrices, reference, tied_weights
+from gemmconv.checks.options import PADDING_MODES
 
 # M of the largest cases would have 1e8 entries as the dense reference.
 SMALL = [name for name, case in CASES.items() if np.prod(case.x) * np.prod(case.weight) < 3e5 and 0 not in case.x]
@@ -133,6 +135,49 @@ def test_building_takes_little_more_than_the_matrix():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * convolution_matrix_size((1, 1, 3, 3), (500, 500), padding=1).nbytes + 2**25
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "edge", "wrap", "symmetric"])
+def test_sizes_count_what_is_read(mode):
+    # every small geometry of one axis, also with cropped inputs and with windows that are wholly in the padding
+    ranges = range(1, 5), range(1, 5), range(1, 4), range(1, 4), [(0, 0), (7, 2), (1, 9), (-1, 3), (2, -1), (12, 12)]
+    for size, kernel, stride, dilation, pad in itertools.product(*ranges):
+        options = {"stride": stride, "dilation": dilation, "padding": (pad,), "padding_mode": mode}
+        if size + sum(pad) < (kernel - 1) * dilation + 1:
+            continue
+        # the place of each element of the extended signal, plus 1; zeros stay 0
+        places = np.arange(1, size + 1)
+        around = [(max(pad[0], 0), max(pad[1], 0))]
+        extended = np.pad(places, around, mode=PADDING_MODES[mode])[max(-pad[0], 0) :]
+        extended = extended[: len(extended) - max(-pad[1], 0)]
+        covered = np.lib.stride_tricks.sliding_window_view(extended, (kernel - 1) * dilation + 1)[::stride, ::dilation]
+        expected = sum(len(set(window) - {0}) for window in covered.tolist())
+        found = convolution_matrix_size((1, 1, kernel), (size,), **options)
+        assert (found.shape[0], found.entries) == (len(covered), expected), (size, kernel, options)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "edge", "wrap", "symmetric"])
+def test_sizes_need_no_memory(mode):
+    options = {"padding": 2**31 - 1, "stride": 3, "padding_mode": mode}
+    outputs = (4 + 2 * (2**31 - 1) - 3) // 3 + 1
+    tracemalloc.start()
+    try:
+        size = convolution_matrix_size((1, 1, 3), (4,), **options)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size.shape == (outputs, 4)
+    # two windows read the first and the last element, and the two inside; wrapped windows all read three elements
+    assert size.entries == {"zeros": 4, "edge": outputs + 2, "wrap": 3 * outputs}.get(mode, size.entries)
+    assert peak < 2**25
+
+
+def test_matrices_with_huge_padding():
+    options = {"padding": 2**31 - 1, "stride": 2**31 - 1}
+    for mode in ("zeros", "reflect", "edge", "wrap", "symmetric"):
+        M = convolution_matrix(np.array([[[1.0, 2.0]]]), (4,), padding_mode=mode, **options)
+        counted = convolution_matrix_size((1, 1, 2), (4,), padding_mode=mode, dtype=float, **options)
+        assert (M.shape, M.nnz) == (counted.shape, counted.entries)
 
 
 def test_types_of_sizes():

@@ -127,9 +127,6 @@ NUMBER = "import gemmconv; print(gemmconv.get_num_threads())"
 
 def test_number_from_the_environment():
     assert run_python(NUMBER, GEMMCONV_NUM_THREADS="5") == "5"
-    for wrong in ("0", "many", "-1", "65", "1.5"):
-        with pytest.raises(AssertionError, match="ValueError: GEMMCONV_NUM_THREADS must be"):
-            run_python(NUMBER, GEMMCONV_NUM_THREADS=wrong)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sets the affinity of a process")

@@ -3,9 +3,15 @@
 
 enum { SOME_BANDS = 64 /* four along each axis: see some_band */ };
 
+/* Whether a kernel reads weights in the layout of direct_channels: these kernels share the functions that lay out. */
+static int reads_direct_channels(enum kernel kernel)
+{
+    return cuts[kernel].layout_size == cuts[KERNEL_direct_channels].layout_size;
+}
+
 static enum phase_layout layout_of(const struct phase_class *class, const struct conv_problem *problem)
 {
-    if (cuts[class->kernel].layout_size != cuts[KERNEL_direct_channels].layout_size)
+    if (!reads_direct_channels(class->kernel))
         return STACKED;
     if (phases_channels(class) % PHASES_CHANNELS == 0)
         return CHANNELS_OF_BLOCK;

@@ -124,7 +124,7 @@ static inline ptrdiff_t winograd_most_tiles(const struct conv_problem *problem, 
 {
     const ptrdiff_t u = winograd_frequencies(problem) * group_in_channels(problem) * group_out_channels(problem);
     const int few = cut->rows * cut->columns <= WINOGRAD_IMAGE;
-    return few && u > caches.l3 / 4 * 3 / (ptrdiff_t)sizeof(float) ? WINOGRAD_IMAGE : WINOGRAD_TILES;
+    return few && u > caches.l3 / 4 * 3 / problem->itemsize ? WINOGRAD_IMAGE : WINOGRAD_TILES;
 }
 
 PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
@@ -133,7 +133,7 @@ PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
     /* The elements of V and M for one frequency: they take seven eighths of the cache of a core, U flows through the
      * rest. */
     const ptrdiff_t fit =
-        min_size(WINOGRAD_ELEMENTS, caches.l2 / 8 * 7 / (ptrdiff_t)sizeof(float)) / winograd_frequencies(problem);
+        min_size(WINOGRAD_ELEMENTS, caches.l2 / 8 * 7 / problem->itemsize) / winograd_frequencies(problem);
     const ptrdiff_t least = min_size(WINOGRAD_CHUNK, round_up(in, WINOGRAD_PARTIAL));
     struct winograd_cut cut = {
         .rows = ceil_div(problem->out_size[1], winograd_tile_size(problem, 1)),

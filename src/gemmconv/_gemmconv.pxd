@@ -19,7 +19,7 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "caches.h" nogil:
     struct cache_sizes_in_c "caches":
-        ptrdiff_t l1, l2, l3
+        ptrdiff_t l2, l3
 
     cache_sizes_in_c caches
 
@@ -72,6 +72,7 @@ cdef extern from "problem.h" nogil:
         ptrdiff_t parts
         note *not_finite
         const phases *phases
+        ptrdiff_t itemsize
 
     struct interval:
         ptrdiff_t first, end
@@ -104,12 +105,14 @@ cdef extern from "parts.h" nogil:
 cdef extern from "dispatch.h" nogil:
     ctypedef void task_kernel(const conv_problem *, ptrdiff_t task, void *scratch) noexcept nogil
 
-    int CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT
+    enum operation:
+        CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT
+
     int KERNEL_COUNT
 
     struct cut:
         const char *name
-        int operation
+        operation operation
         ptrdiff_t (*parts)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*task_count)(const conv_problem *problem) noexcept nogil
         ptrdiff_t (*scratch_size)(const conv_problem *problem) noexcept nogil

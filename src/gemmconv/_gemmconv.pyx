@@ -6,11 +6,9 @@ The arrays come through the buffer protocol as contiguous bytes of a known lengt
 rank and both types, without the headers of NumPy.
 """
 
-import os
-
 cimport cython
 
-from . import machine
+from . import environment, machine
 
 
 def supported_isas():
@@ -33,12 +31,12 @@ def select_isa(name):
 
 
 def set_cache_sizes(sizes):
-    """Let kernels reckon with caches of these sizes, L1, L2 and L3 in bytes; return the sizes from before.
+    """Let kernels reckon with caches of these sizes, L2 and L3 in bytes; return the sizes from before.
 
     Weights that were laid out before are of no use afterwards.
     """
-    before = caches.l1, caches.l2, caches.l3
-    caches.l1, caches.l2, caches.l3 = sizes[0], sizes[1], sizes[2]
+    before = caches.l2, caches.l3
+    caches.l2, caches.l3 = sizes
     return before
 
 
@@ -88,7 +86,5 @@ def set_processors(int count):
     thread_pool_set_processors(count)
 
 
-if os.environ.get("GEMMCONV_ISA"):
-    select_isa(os.environ["GEMMCONV_ISA"])
-
-set_cache_sizes(machine.caches())
+select_isa(environment.instruction_set(supported_isas()))
+set_cache_sizes((machine.caches().l2, machine.caches().l3))

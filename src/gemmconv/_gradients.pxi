@@ -62,7 +62,7 @@ cdef class WeightGradient(Computation):
             self.compute(&problem, self.functions(), threads)
         else:
             self.compute_parts(&problem, threads)
-        if not_finite and self.exact is not None:
+        if not_finite != 0 and self.exact is not None:
             self.exact.run(grad_memory, x_memory, out_memory, threads)
 
     cdef int compute_parts(self, conv_problem *problem, int threads) except -1:

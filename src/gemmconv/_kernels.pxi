@@ -9,24 +9,25 @@ def fitting_kernels(geometry):
 
     `phases` is never among them: it fits where `cut_into_phases` finds a cut.
     """
-    cdef conv_problem problem = problem_of(geometry, None)
+    cdef conv_problem problem = problem_of(geometry, None, sizeof(float))  # which fit does not depend on the type
     return tuple([name for i, name in enumerate(KERNEL_NAMES) if cuts[i].fits(&problem)])
 
 
-cdef const cut *cut_of(str kernel, int operation) except NULL:
+cdef const cut *cut_of(str kernel, operation wanted) except NULL:
     """Return how a kernel cuts problems; its place in the table of cuts is its number."""
     cdef int number
     if kernel in KERNEL_NAMES:
         number = KERNEL_NAMES.index(kernel)
-        if cuts[number].operation == operation:
+        if cuts[number].operation == wanted:
             return &cuts[number]
     raise ValueError(f"there is no kernel {kernel!r} for this operation")
 
 
-cdef conv_problem problem_of(geometry, tiling) except *:
+cdef conv_problem problem_of(geometry, tiling, Py_ssize_t itemsize) except *:
     """Return a convolution in numbers, without arrays."""
     cdef conv_problem problem
     memset(&problem, 0, sizeof(problem))
+    problem.itemsize = itemsize
     problem.batch = geometry.batch
     problem.in_channels = geometry.in_channels
     problem.out_channels = geometry.out_channels
@@ -65,9 +66,9 @@ cdef class Computation:
     cdef const cut *cut
     cdef readonly Py_ssize_t itemsize
 
-    cdef int prepare(self, geometry, tiling, Py_ssize_t itemsize, str kernel, int operation) except -1:
-        self.problem = problem_of(geometry, tiling)
-        self.cut = cut_of(kernel, operation)
+    cdef int prepare(self, geometry, tiling, Py_ssize_t itemsize, str kernel, operation wanted) except -1:
+        self.problem = problem_of(geometry, tiling, itemsize)
+        self.cut = cut_of(kernel, wanted)
         self.itemsize = itemsize
         return 0
 

@@ -27,7 +27,7 @@ cdef class Phases(Computation):
             set_block(&self.blocks[i], block)
             self.blocks[i].classes = self.classes + number
             for made in block.classes:
-                set_class(&self.classes[number], block, made)
+                set_class(&self.classes[number], block, made, itemsize)
                 self.classes[number].block = i
                 number += 1
         phases_prepare(&self.problem, &self.phases, self.classes)
@@ -91,8 +91,8 @@ cdef int set_block(phase_block *block, made) except -1:
     return 0
 
 
-cdef int set_class(phase_class *target, block, made) except -1:
-    target.problem = problem_of(made.geometry, made.tiling)
+cdef int set_class(phase_class *target, block, made, Py_ssize_t itemsize) except -1:
+    target.problem = problem_of(made.geometry, made.tiling, itemsize)
     target.kernel = <int>(cut_of(made.kernel.name, CONVOLUTION) - cuts)
     target.first_group, target.first_channel = block.first_group, block.first_channel
     for axis in range(3):

@@ -151,7 +151,7 @@ cdef class Problem(Computation):
         cdef ptrdiff_t image
         one.bias = problem.bias
         for image in range(problem.batch):
-            if not problem.not_finite[image]:
+            if problem.not_finite[image] == 0:
                 continue
             if functions == NULL:
                 laid_out = self.exact.lay_out(weight, threads)

@@ -64,7 +64,7 @@ def make_parser(with_bench: bool) -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench",
         help="check and time convolutions of known networks",
-        description="Check and time convolutions of known networks, beside PyTorch and NumPy.",
+        description="Check and time convolutions of known networks, with gemmconv and with other libraries.",
     )
     if with_bench:
         # By name: these modules are elsewhere in the repository, where type checkers do not find them.

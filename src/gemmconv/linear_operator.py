@@ -6,6 +6,7 @@ A `Plan` does all the computing. This file only turns the vectors of SciPy into 
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -90,6 +91,16 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         )
         self.input_shape, self.output_shape = self._plan.input_shape, self._plan.output_shape
         super().__init__(self._plan.dtype, (prod(self.output_shape), prod(self.input_shape)))
+
+    def dot(self, x: Any) -> Any:
+        """Multiply by a vector, a matrix or another operator, as `scipy.sparse.linalg.LinearOperator.dot` does."""
+        shape = getattr(x, "shape", ())
+        if shape in (self.input_shape, self.input_shape[1:]) and shape[:1] != self.shape[1:]:
+            raise ValueError(
+                f"x has shape {shape}, but the operator multiplies vectors of {self.shape[1]} elements; "
+                "of an image, pass x.ravel()"
+            )
+        return super().dot(x)
 
     def _matmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):

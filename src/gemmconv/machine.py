@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-# The environment variable that replaces the sizes of the caches, for example 32K,512K,16M.
-CACHES_VARIABLE = "GEMMCONV_CACHES"
+from . import environment
 
 
 def cpu_name() -> str:
@@ -51,25 +50,17 @@ class Caches(NamedTuple):
 
 # What is assumed where the system tells nothing.
 ASSUMED = Caches(32 << 10, 512 << 10, 8 << 20)
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
+@cache
 def caches() -> Caches:
-    """Return the sizes from GEMMCONV_CACHES, from the system, or assumed ones."""
-    given = os.environ.get(CACHES_VARIABLE)
+    """Return the sizes from GEMMCONV_CACHES, from the system, or assumed ones. They are found once."""
+    given = environment.cache_sizes()
     if given:
-        return parse_caches(given)
+        l1, l2, l3 = given
+        return Caches(l1, l2, l3)
     finders = {"Linux": [_caches_linux, _caches_sysconf], "Darwin": [_caches_macos]}
     return merge_caches(finders.get(platform.system(), []))
-
-
-def parse_caches(text: str) -> Caches:
-    """Return the sizes that a text such as ``32K,512K,16M`` names."""
-    sizes = [_bytes_of(word) for word in text.split(",")]
-    if len(sizes) != 3 or not all(sizes):
-        raise ValueError(f"{CACHES_VARIABLE} must be the sizes of three caches such as 32K,512K,16M, not {text!r}")
-    l1, l2, l3 = sizes
-    return Caches(l1, l2, l3)
 
 
 def merge_caches(finders: Sequence[Callable[[], Mapping[str, int]]]) -> Caches:
@@ -81,12 +72,6 @@ def merge_caches(finders: Sequence[Callable[[], Mapping[str, int]]]) -> Caches:
     assumed = tuple(name for name in ("l1", "l2", "l3") if name not in sizes)
     l1, l2, l3 = (sizes.get(name, getattr(ASSUMED, name)) for name in ("l1", "l2", "l3"))
     return Caches(l1, l2, l3, assumed)
-
-
-def _bytes_of(text: str) -> int:
-    """Return the number of bytes that a text such as 512K means, or 0."""
-    match = re.fullmatch(r"(\d+)([KMG]?)", text.strip())
-    return int(match[1]) * UNITS[match[2]] if match else 0
 
 
 def _caches_linux() -> dict[str, int]:
@@ -101,7 +86,7 @@ def _caches_linux() -> dict[str, int]:
         except (OSError, ValueError):
             continue
         if level in ("1", "2", "3") and kind != "Instruction":
-            sizes[f"l{level}"] = _bytes_of(size)
+            sizes[f"l{level}"] = environment.bytes_of(size)
     return sizes
 
 

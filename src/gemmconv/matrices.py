@@ -26,6 +26,9 @@ from .windows import count_read, pattern
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
 
+# For a weight in place of its shape.
+HINT_SHAPE = "; of a weight, pass weight.shape"
+
 FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
 
 
@@ -138,7 +141,13 @@ def convolution_matrix_size(
     MatrixSize(shape=(32768, 16384), entries=4524032, nbytes=36323332)
     """
     geometry, mode = _geometry(
-        as_shape("weight_shape", weight_shape), input_size, stride, padding, dilation, groups, padding_mode
+        as_shape("weight_shape", weight_shape, hint=HINT_SHAPE),
+        input_size,
+        stride,
+        padding,
+        dilation,
+        groups,
+        padding_mode,
     )
     return _size(geometry, mode, check_dtype("dtype", dtype).itemsize)
 
@@ -290,7 +299,7 @@ def tied_weights(
     >>> np.bincount(ties.data, g[rows] * x[ties.indices], minlength=2)
     array([321., 432.])
     """
-    shape = as_shape("weight_shape", weight_shape)
+    shape = as_shape("weight_shape", weight_shape, hint=HINT_SHAPE)
     geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
     # an element that an output reads twice has two entries, so all terms of all outputs are stored
     every = geometry.out_channels * geometry.out_pixels * geometry.reduction_length if mode != "constant" else None

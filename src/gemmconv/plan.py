@@ -94,6 +94,8 @@ class Plan:
     array([[1., 4.]], dtype=float32)
     >>> plan(np.zeros((8, 1, 4), np.float32)).shape
     (8, 1, 2)
+    >>> plan
+    <Plan: x (N, 1, 4), weight (1, 1, 3), y (N, 1, 2), float32, algorithm 'direct'>
     """
 
     def __init__(
@@ -323,9 +325,8 @@ class Plan:
         back = pick("input_gradient", geometry, wish, prepared=True, wish=True)
         sums = pick("weight_gradient", geometry, wish, wish=True)
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
-        shapes = [f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape)]
         return (
-            f"x {shapes[0]}, weight {self._weight_shape}, y {shapes[1]}, {dtype}\n"
+            f"{self._describe_arrays()}\n"
             f"algorithm {self.algorithm}: {self._chosen_by}\n"
             f"{how}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
             f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
@@ -333,6 +334,14 @@ class Plan:
             f"gradients: of the input by {back.algorithm} ({back.kernel}), "
             f"of the weight by {sums.algorithm} ({sums.kernel})"
         )
+
+    def __repr__(self) -> str:
+        """Return one line: the shapes, the type and the algorithm."""
+        return f"<{type(self).__name__}: {self._describe_arrays()}, algorithm {self.algorithm!r}>"
+
+    def _describe_arrays(self) -> str:
+        x, y = (f"(N, {', '.join(map(str, shape))})" for shape in (self.input_shape, self.output_shape))
+        return f"x {x}, weight {self._weight_shape}, y {y}, {self.dtype}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the prepared calls, which hold pointers."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import threadpoolctl
 
-from . import _gemmconv
+from . import _gemmconv, environment
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
 
@@ -62,7 +62,8 @@ def set_num_threads(threads: int) -> None:
 
     At first it is the value of the environment variable ``GEMMCONV_NUM_THREADS``, or else the number of processors that
     the process may use, but at most 64. That is the smaller of its affinity and the quota of its control group.
-    threadpoolctl can read and limit the number too.
+    If the variable has no such value, there is a `RuntimeWarning`, and the default is used. threadpoolctl can read and
+    limit the number too.
 
     Parameters
     ----------
@@ -158,12 +159,8 @@ def usable_processors() -> int:
 
 
 def _default_num_threads() -> int:
-    chosen = os.environ.get("GEMMCONV_NUM_THREADS")
-    if not chosen:
-        return min(usable_processors(), _gemmconv.MAX_THREADS)
-    if not chosen.strip().isdecimal():
-        raise ValueError(f"GEMMCONV_NUM_THREADS must be a number of threads, not {chosen!r}")
-    return _check_threads("GEMMCONV_NUM_THREADS", int(chosen))
+    most = _gemmconv.MAX_THREADS
+    return environment.number_of_threads(min(usable_processors(), most), most)
 
 
 class _Controller(threadpoolctl.LibController):  # type: ignore[misc]

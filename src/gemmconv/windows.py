@@ -8,13 +8,13 @@ read, so windows differ in length. Only matrices.py uses this file; convolutions
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import gcd, prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks.arrays import extension_indices
+from .checks.arrays import extended_from, extension_period
 from .checks.geometry import Geometry
 
 Indices = NDArray[np.int64]
@@ -36,11 +36,11 @@ class Windows(NamedTuple):
 
 def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
     """Return the windows along one axis."""
-    size, before, after = geometry.in_size[axis], geometry.pad_before[axis], geometry.pad_after[axis]
+    size, before = geometry.in_size[axis], geometry.pad_before[axis]
     kernel, dilation = geometry.kernel[axis], geometry.dilation[axis]
     begins = np.arange(geometry.out_size[axis]) * geometry.stride[axis]
     if mode != "constant":
-        read = extension_indices(size, before, after, mode)[begins[:, np.newaxis] + np.arange(kernel) * dilation]
+        read = extended_from(begins[:, np.newaxis] - before + np.arange(kernel) * dilation, size, mode)
         return Windows(np.arange(len(begins) + 1) * kernel, read.ravel(), np.tile(np.arange(kernel), len(begins)))
     # the taps inside the input; the first is the smallest t with begin - before + t * dilation >= 0
     first = np.clip(-((begins - before) // dilation), 0, kernel)
@@ -52,22 +52,78 @@ def along_axis(geometry: Geometry, axis: int, mode: str) -> Windows:
 
 
 def count_read(geometry: Geometry, axis: int, mode: str) -> int:
-    """Return the sum, over all windows along one axis, of the number of different elements in a window."""
-    size, before = geometry.in_size[axis], geometry.pad_before[axis]
-    kernel, stride, dilation = geometry.kernel[axis], geometry.stride[axis], geometry.dilation[axis]
-    outputs = geometry.out_size[axis]
+    """Return the sum, over all windows along one axis, of the number of different elements in a window.
+
+    Nothing is built that grows with the padding.
+    """
     if mode == "constant":
-        # for each tap, the outputs for which it reads a position from 0 to size - 1
-        offsets = np.arange(kernel) * dilation - before
+        return _count_inside(geometry, axis)
+    if mode == "edge":
+        return _count_edge(geometry, axis)
+    size, kernel, dilation = geometry.in_size[axis], geometry.kernel[axis], geometry.dilation[axis]
+    period = extension_period(size, mode)
+    taps = min(kernel, period // gcd(period, dilation))  # further taps read the same elements again
+    if mode == "wrap":
+        return geometry.out_size[axis] * taps
+    return _count_mirrored(geometry, axis, mode, taps)
+
+
+def _chunks(end: int, step: int = CHUNK) -> Iterator[Indices]:
+    """Return the numbers from 0 to `end`, some at a time."""
+    for begin in range(0, end, step):
+        yield np.arange(begin, min(begin + step, end))
+
+
+def _count_inside(geometry: Geometry, axis: int) -> int:
+    """Count for zeros as padding: for each tap, the outputs for which it reads a position from 0 to size - 1."""
+    size, stride, outputs = geometry.in_size[axis], geometry.stride[axis], geometry.out_size[axis]
+    total = 0
+    for taps in _chunks(geometry.kernel[axis]):
+        offsets = taps * geometry.dilation[axis] - geometry.pad_before[axis]
         first = np.maximum(-(offsets // stride), 0)
         end = np.minimum((size - 1 - offsets) // stride + 1, outputs)
-        return int(np.maximum(end - first, 0).sum())
-    extended = extension_indices(size, before, geometry.pad_after[axis], mode)
-    taps, total, rows = np.arange(kernel) * dilation, 0, max(CHUNK // kernel, 1)
-    for begin in range(0, outputs, rows):
-        begins = np.arange(begin, min(begin + rows, outputs)) * stride
-        read = np.sort(extended[begins[:, np.newaxis] + taps], axis=1)
-        total += len(read) + int(np.count_nonzero(np.diff(read, axis=1)))
+        total += int(np.maximum(end - first, 0).sum())
+    return total
+
+
+def _count_edge(geometry: Geometry, axis: int) -> int:
+    """Count for the mode "edge".
+
+    These are the elements inside. A window that begins before them also reads the first one, and a window that ends
+    behind them also reads the last one; it counts once more unless the window reads it at its own place too.
+    """
+    size, before, stride = geometry.in_size[axis], geometry.pad_before[axis], geometry.stride[axis]
+    kernel, outputs = geometry.kernel[axis], geometry.out_size[axis]
+    if size == 1:
+        return outputs
+    begin_before = min(max(-(-before // stride), 0), outputs)
+    last_inside = (size - 1 + before - (kernel - 1) * geometry.dilation[axis]) // stride
+    end_behind = outputs - min(max(last_inside + 1, 0), outputs)
+    twice = _count_readers(geometry, axis, 0, 1) + _count_readers(geometry, axis, size - 1, 0)
+    return _count_inside(geometry, axis) + begin_before + end_behind - twice
+
+
+def _count_readers(geometry: Geometry, axis: int, position: int, first: int) -> int:
+    """Return how many windows read a position with one of kernel - 1 taps, from the tap `first` on."""
+    total = 0
+    for taps in _chunks(geometry.kernel[axis] - 1):
+        output, rest = np.divmod(
+            position + geometry.pad_before[axis] - (first + taps) * geometry.dilation[axis], geometry.stride[axis]
+        )
+        total += int(np.count_nonzero((rest == 0) & (output >= 0) & (output < geometry.out_size[axis])))
+    return total
+
+
+def _count_mirrored(geometry: Geometry, axis: int, mode: str, taps: int) -> int:
+    """Count for "reflect" and "symmetric", whose windows repeat themselves after a cycle of outputs."""
+    size, before, stride = geometry.in_size[axis], geometry.pad_before[axis], geometry.stride[axis]
+    outputs, period = geometry.out_size[axis], extension_period(size, mode)
+    cycle = period // gcd(period, stride)
+    offsets, total = np.arange(taps) * geometry.dilation[axis] - before, 0
+    for numbers in _chunks(min(outputs, cycle), max(CHUNK // taps, 1)):
+        read = np.sort(extended_from(numbers[:, np.newaxis] * stride + offsets, size, mode), axis=1)
+        different = 1 + np.count_nonzero(np.diff(read, axis=1), axis=1)
+        total += int((different * -((numbers - outputs) // cycle)).sum())
     return total
 
 

@@ -34,19 +34,33 @@ def as_array(name: str, value: object) -> Array:
         array = value
     elif isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(0)")
+    elif value is None:
+        raise TypeError(f"{name} is None, but must be an array")
+    elif hasattr(value, "toarray"):
+        raise TypeError(f"{name} is a sparse array; make it dense first: {name}.toarray()")
     else:
         try:
             array = np.asarray(value)
         except (RuntimeError, TypeError, ValueError) as error:  # tensors of PyTorch raise all three
             raise type(error)(f"{name} cannot be made an array: {error}") from None
     if array.dtype.char not in COMPUTABLE:
-        raise_for_dtype(f"{name} has dtype {array.dtype}", array.dtype)
+        raise_for_dtype(f"{name} has dtype {array.dtype}", hint_dtype(name, value, array.dtype))
     return array
 
 
-def raise_for_dtype(what: str, dtype: np.dtype[Any]) -> NoReturn:
+def hint_dtype(name: str, value: object, dtype: np.dtype[Any]) -> str:
+    """Return how to make an array of another type one that can be computed with, or an empty string."""
+    if dtype.kind == "c":
+        return "; convolve the real and the imaginary part apart"
+    if dtype.char == "g":
+        return f"; pass {name}.astype(numpy.float64)"
+    if dtype.kind == "O" and hasattr(value, "to_numpy"):  # pandas, whose nullable types become objects
+        return f"; pass {name}.to_numpy(dtype=float, na_value=numpy.nan)"
+    return f"; if it holds numbers, pass numpy.asarray({name}, dtype=float)" if dtype.kind == "O" else ""
+
+
+def raise_for_dtype(what: str, hint: str = "") -> NoReturn:
     """Raise for a type that cannot be computed with; `what` begins the message."""
-    hint = "; convolve the real and the imaginary part apart" if dtype.kind == "c" else ""
     kinds = "booleans, integers and floats of up to 64 bits"
     raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
 
@@ -58,7 +72,7 @@ def check_dtype(name: str, value: object) -> np.dtype[Any]:
     except TypeError:
         raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None
     if value is None or dtype.char not in COMPUTABLE:
-        raise_for_dtype(f"{name} is {value!r}", dtype)
+        raise_for_dtype(f"{name} is {value!r}")
     return computing_dtype(dtype, dtype)
 
 
@@ -111,13 +125,28 @@ def extend(x: Array, geometry: Geometry, mode: str) -> Array:
     return cropped
 
 
-def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[np.intp]:
+def extension_period(size: int, mode: str) -> int:
+    """Return after how many positions an extended axis repeats itself; 0 for "edge", which does not."""
+    return {"wrap": size, "symmetric": 2 * size, "reflect": max(2 * size - 2, 1), "edge": 0}[mode]
+
+
+def extended_from(positions: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
+    """Return, for positions of an extended axis counted from the first element of x, those in x that they repeat."""
+    if mode == "edge":
+        return np.clip(positions, 0, size - 1)
+    period = extension_period(size, mode)
+    within = positions % period
+    if mode == "wrap":
+        return within
+    return np.minimum(within, period - (1 if mode == "symmetric" else 0) - within)
+
+
+def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
     """Return, for each position of the extended axis, the position in x that it repeats, or -1 for a zero."""
+    positions = np.arange(-before, size + after)
     if mode == "constant":
-        indices = np.arange(-before, size + after)
-        return np.where((indices >= 0) & (indices < size), indices, -1)
-    extended: NDArray[np.intp] = np.pad(np.arange(size), (max(before, 0), max(after, 0)), mode=mode)  # type: ignore[call-overload]
-    return extended[max(-before, 0) : len(extended) - max(-after, 0)]
+        return np.where((positions >= 0) & (positions < size), positions, -1)
+    return extended_from(positions, size, mode)
 
 
 def fold(extended: Array, geometry: Geometry, mode: str) -> Array:
@@ -153,7 +182,14 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     if out.dtype.kind not in "fcO" or not np.can_cast(dtype, out.dtype, "same_kind"):
-        raise TypeError(f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)")
+        hint = ""
+        if out.dtype.kind in "iu":
+            least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
+            rounded = f"numpy.rint(result).clip({least}, {most}).astype(numpy.{out.dtype.name})"
+            hint = f"; without out, round and clip: {rounded}"
+        raise TypeError(
+            f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind){hint}"
+        )
 
 
 def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> Array:

@@ -69,7 +69,8 @@ def spatial_sizes(input_size: Sequence[int], kernel_size: Ints) -> tuple[Sizes, 
             f"input_size must be a sequence of one to three ints such as (H, W) or (L,), not {input_size!r}"
         )
     if not 1 <= len(frozen) <= 3:
-        raise ValueError(f"input_size must have one to three spatial axes, not {len(frozen)}: {input_size!r}")
+        hint = "; of the shape of an array with batch and channels, take shape[2:]" if len(frozen) in (4, 5) else ""
+        raise ValueError(f"input_size must have one to three spatial axes, not {len(frozen)}: {input_size!r}{hint}")
     in_size = per_axis("input_size", frozen, len(frozen))
     return in_size, per_axis("kernel_size", kernel_size, len(in_size))
 

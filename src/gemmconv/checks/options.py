@@ -8,7 +8,7 @@ The tests match these messages.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from .._gemmconv import MOST_CHANNELS, MOST_TAPS
@@ -71,6 +71,14 @@ OPERATION_NAMES = {
 FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
 
 
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint if a name is nearly one of the names, or in capitals; otherwise an empty string."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), list(names), 1, 0.8)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
 def shown(value: object) -> str:
     """Return a value as a message shows it: on one line, and shortened if it is long."""
     if getattr(value, "ndim", 0) > 1:
@@ -97,12 +105,12 @@ def freeze(name: str, value: object, depth: int = 2) -> Frozen:
     raise TypeError(f"{name} must be {FORMS.get(name, INT_PER_AXIS)}, not {shown(value)}")
 
 
-def as_shape(name: str, value: object, minimum: int = 0) -> Sizes:
-    """Return the shape of an array as a tuple of ints."""
+def as_shape(name: str, value: object, minimum: int = 0, hint: str = "") -> Sizes:
+    """Return the shape of an array as a tuple of ints; `hint` says what to write instead."""
     try:
         shape = tuple([operator.index(item) for item in value])  # type: ignore[attr-defined]
     except TypeError:
-        raise TypeError(f"{name} must be a sequence of ints, not {shown(value)}") from None
+        raise TypeError(f"{name} must be a sequence of ints, not {shown(value)}{hint}") from None
     for item in shape:
         check_range(name, item, minimum)
     return shape
@@ -114,7 +122,8 @@ def check_padding_mode(padding_mode: object) -> str:
         raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
     if padding_mode not in PADDING_MODES:
         modes = ", ".join(map(repr, PADDING_MODES))
-        hint = f"; here that is {FOREIGN_MODES[padding_mode]!r}" if padding_mode in FOREIGN_MODES else ""
+        known = FOREIGN_MODES.get(padding_mode.lower())
+        hint = f"; here that is {known!r}" if known else did_you_mean(padding_mode, PADDING_MODES)
         raise ValueError(f"padding_mode must be one of {modes}, not {padding_mode!r}{hint}")
     return PADDING_MODES[padding_mode]
 
@@ -125,7 +134,8 @@ def check_algorithm(algorithm: object) -> str:
         raise TypeError(f"algorithm must be a string, not {algorithm!r}")
     names = ["auto", *ALGORITHMS]
     if algorithm not in names:
-        raise ValueError(f"algorithm must be one of {', '.join(map(repr, names))}, not {algorithm!r}")
+        hint = did_you_mean(algorithm, names)
+        raise ValueError(f"algorithm must be one of {', '.join(map(repr, names))}, not {algorithm!r}{hint}")
     return str(algorithm)
 
 
@@ -151,7 +161,8 @@ def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
     if not all(isinstance(item, int) for item in values):
         raise TypeError(f"{name} must be {INT_PER_AXIS}, not {shown(value)}")
     if len(values) != rank:
-        hint = f"; of a shape with batch and channels, take shape[-{rank}:]" if len(values) == rank + 2 else ""
+        is_shape = name.endswith("_size") and len(values) in (rank + 1, rank + 2)
+        hint = f"; of the shape of an array, take shape[-{rank}:]" if is_shape else ""
         raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {shown(value)}{hint}")
     for item in values:
         check_range(name, item, minimum)
@@ -186,8 +197,8 @@ def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
     """Return (before, after) per axis from the name of a padding."""
     if name not in PADDING_NAMES:
         names = ", ".join(map(repr, PADDING_NAMES))
-        hint = f"; {name!r} is a padding_mode" if name in PADDING_MODES else ""
-        hint = f"; did you mean {name.lower()!r}?" if name.lower() in PADDING_NAMES else hint
+        is_mode = name.lower() in PADDING_MODES
+        hint = f"; {name.lower()!r} is a padding_mode" if is_mode else did_you_mean(name, PADDING_NAMES)
         raise ValueError(f"padding must be numbers or one of the names {names}, not {name!r}{hint}")
     if name == "causal" and len(in_size) > 1:
         raise ValueError(f"padding='causal' is for 1-D convolutions; this one has {len(in_size)} spatial axes")
@@ -214,15 +225,20 @@ def numeric_padding(padding: int | tuple[Any, ...], rank: int) -> tuple[Pair, ..
 
 
 def hint_pairs(values: tuple[Any, ...], rank: int) -> str:
-    """Return a hint for paddings that are written as in torch.nn.functional.pad, or an empty string.
+    """Return a hint for paddings that are written as in other libraries, or an empty string.
 
-    There the numbers are before and after along the last axis, then along the axis before it, and so on.
+    numpy.pad has a pair for every axis of the array. In torch.nn.functional.pad the numbers are before and after along
+    the last axis, then along the axis before it, and so on. ONNX has all numbers before the axes first, then all after.
     """
+    if len(values) in (rank + 1, rank + 2) and all(isinstance(item, tuple) for item in values):
+        return f"; of numpy.pad's pairs, take those of the spatial axes: padding={values[-rank:]}"
     if len(values) != 2 * rank or not all(isinstance(item, int) for item in values):
         return ""
-    pairs = tuple([values[2 * axis : 2 * axis + 2] for axis in reversed(range(rank))])
-    meant = f"{values[0]} before and {values[1]} after" if rank == 1 else f"functional.pad's {values}"
-    return f"; for {meant} write padding={pairs}"
+    if rank == 1:
+        return f"; for {values[0]} before and {values[1]} after write padding=({values},)"
+    of_torch = tuple([values[2 * axis : 2 * axis + 2] for axis in reversed(range(rank))])
+    of_onnx = tuple(zip(values[:rank], values[rank:]))
+    return f"; for functional.pad's {values} write padding={of_torch}, for the pads of ONNX padding={of_onnx}"
 
 
 def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
@@ -236,7 +252,8 @@ def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
 def check_activation(activation: object) -> object:
     """Return the name of an activation, or None; raise for other values."""
     if activation is not None and activation != "relu":
-        raise ValueError(f"activation must be None or 'relu', not {activation!r}")
+        hint = did_you_mean(activation, ["relu"]) if isinstance(activation, str) else ""
+        raise ValueError(f"activation must be None or 'relu', not {activation!r}{hint}")
     return activation
 
 

@@ -43,7 +43,8 @@ def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, s
         noun = "transposed convolution" if shapes is TRANSPOSED_WEIGHT_SHAPES else "convolution"
         kind = f"a {noun}" if rank is None else f"a {rank}-D {noun}"
         expected = " or ".join(shapes[r] for r in ranks)
-        hint = "; for a single kernel pass weight[None, None]" if len(weight_shape) == rank else ""
+        is_kernel = len(weight_shape) == rank or (rank is None and len(weight_shape) in (1, 2))
+        hint = "; for a single kernel pass weight[None, None]" if is_kernel else ""
         raise ValueError(f"weight has shape {weight_shape}, but {kind} needs {expected}{hint}")
 
 
@@ -58,7 +59,8 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
 
 def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size as a tuple; its length is the number of spatial axes."""
-    size = as_shape("kernel_size", kernel_size, minimum=1)
+    hint = f"; for a square kernel pass ({kernel_size}, {kernel_size})" if isinstance(kernel_size, int) else ""
+    size = as_shape("kernel_size", kernel_size, minimum=1, hint=hint)
     if not 1 <= len(size) <= 3:
         hint = "; of the weight's shape, take weight.shape[2:]" if len(size) in (4, 5) else ""
         raise ValueError(
@@ -122,16 +124,28 @@ def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
             raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}")
     if taken == in_channels:
         return
-    hint = ""
-    if x_shape[-1] == taken:
-        hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
-    elif taken == 1 and len(x_shape) == rank + 1:
-        hint = f"; for {in_channels} inputs of one channel pass x[:, None]"
     raise ValueError(
         f"weight has {weight_shape[1]} input channels, but x has {in_channels} (groups={groups}); "
         f"rule: weight.shape[1] = channels of x / groups = {in_channels // groups}, "
-        f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint}"
+        f"where x of shape {x_shape} is {X_SHAPES[rank]}{hint_channels(x_shape, weight_shape, groups)}"
     )
+
+
+def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
+    """Return hints for the usual reasons why the channels of x and weight do not fit, or an empty string."""
+    rank = len(weight_shape) - 2
+    in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
+    if x_shape[-1] == taken:
+        return f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+    if rank > 1 and len({*weight_shape[:rank]}) == 1 and weight_shape[-2] * groups == in_channels:
+        axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
+        return f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
+    hint = ""
+    if taken == 1 and weight_shape[0] % in_channels == 0:
+        hint = f"; for a depthwise convolution pass groups={in_channels}"
+    if taken == 1 and len(x_shape) == rank + 1:
+        hint += f"; for {in_channels} inputs of one channel pass x[:, None]"
+    return hint
 
 
 def x_shape_of_gradient(grad_shape: Sizes, weight_shape: Sizes, input_size: object, groups: object) -> Sizes:

@@ -1,0 +1,131 @@
+"""The messages of usual mistakes: each says what to write instead."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import gemmconv
+from gemmconv import (
+    ConvolutionOperator,
+    Plan,
+    conv,
+    conv2d,
+    conv_weight_gradient,
+    convolution_matrix,
+    im2col,
+    output_size,
+    tied_weights,
+)
+
+X, W = np.ones((2, 8, 12, 12)), np.ones((16, 8, 3, 3))
+PICTURE, KERNEL = np.ones((12, 12)), np.ones((3, 3))
+
+
+class Nullable:
+    """As a column of pandas with a nullable type: its array has the type object."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.full(W.shape, 1, object)
+
+    def to_numpy(self, dtype, na_value):  # noqa: ARG002 - the signature of pandas
+        return np.ones(W.shape, dtype)
+
+
+# What was written -> the end of the message.
+MISTAKES = {
+    "weight_of_tensorflow": (
+        lambda: conv2d(np.ones((1, 28, 28)), np.ones((5, 5, 1, 32))),
+        "; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "depthwise_without_groups": (
+        lambda: conv2d(X, np.ones((8, 1, 3, 3))),
+        "; for a depthwise convolution pass groups=8",
+    ),
+    "depthwise_or_a_stack_of_pictures": (
+        lambda: conv2d(X[0], np.ones((8, 1, 3, 3))),
+        "; for a depthwise convolution pass groups=8; for 8 inputs of one channel pass x[:, None]",
+    ),
+    "kernel_to_conv": (lambda: conv(PICTURE[None], KERNEL), "; for a single kernel pass weight[None, None]"),
+    "kernel_to_a_matrix": (
+        lambda: convolution_matrix(KERNEL, (12, 12)),
+        "; for a single kernel pass weight[None, None]",
+    ),
+    "shape_for_the_input_size": (
+        lambda: convolution_matrix(W, X.shape),
+        "; of the shape of an array, take shape[-2:]",
+    ),
+    "shape_of_an_image": (
+        lambda: Plan(W, input_size=X.shape[1:]),
+        "; of the shape of an array, take shape[-2:]",
+    ),
+    "shape_for_an_output_size": (
+        lambda: output_size(X.shape, (3, 3)),
+        "; of the shape of an array with batch and channels, take shape[2:]",
+    ),
+    "mode_in_capitals": (lambda: conv2d(X, W, padding_mode="REFLECT"), "; did you mean 'reflect'?"),
+    "mode_of_numpy_in_capitals": (lambda: conv2d(X, W, padding_mode="CONSTANT"), "; here that is 'zeros'"),
+    "mode_misspelt": (lambda: conv2d(X, W, padding_mode="edges"), "; did you mean 'edge'?"),
+    "mode_as_padding": (lambda: conv2d(X, W, padding="Reflect"), "; 'reflect' is a padding_mode"),
+    "algorithm_in_capitals": (lambda: conv2d(X, W, algorithm="Winograd"), "; did you mean 'winograd'?"),
+    "activation_in_capitals": (
+        lambda: Plan(W, input_size=(12, 12), activation="ReLU"),
+        "; did you mean 'relu'?",
+    ),
+    "none": (lambda: conv2d(None, W), "x is None, but must be an array"),
+    "sparse": (lambda: conv2d(X, csr_array(KERNEL)), "weight is a sparse array; make it dense first: weight.toarray()"),
+    "nullable": (lambda: conv2d(X, Nullable()), "; pass weight.to_numpy(dtype=float, na_value=numpy.nan)"),
+    "objects": (lambda: conv2d(X, W.astype(object)), "; if it holds numbers, pass numpy.asarray(weight, dtype=float)"),
+    "long_double": (lambda: conv2d(X.astype(np.longdouble), W), "; pass x.astype(numpy.float64)"),
+    "complex": (lambda: conv2d(X * 1j, W), "; convolve the real and the imaginary part apart"),
+    "padding_of_numpy": (
+        lambda: conv2d(X, W, padding=((0, 0), (0, 0), (1, 2), (3, 4))),
+        "; of numpy.pad's pairs, take those of the spatial axes: padding=((1, 2), (3, 4))",
+    ),
+    "padding_of_torch_or_onnx": (
+        lambda: conv2d(X, W, padding=(0, 0, 1, 1)),
+        "; for functional.pad's (0, 0, 1, 1) write padding=((1, 1), (0, 0)), "
+        "for the pads of ONNX padding=((0, 1), (0, 1))",
+    ),
+    "kernel_size_as_a_number": (
+        lambda: im2col(X, 3),
+        "; for a square kernel pass (3, 3)",
+    ),
+    "kernel_size_of_a_gradient": (
+        lambda: conv_weight_gradient(np.ones((2, 16, 10, 10)), X, 3),
+        "; for a square kernel pass (3, 3)",
+    ),
+    "weight_for_its_shape": (lambda: tied_weights(W, (12, 12)), "; of a weight, pass weight.shape"),
+    "out_of_uint8": (
+        lambda: conv2d(X, W, out=np.zeros((2, 16, 10, 10), np.uint8)),
+        "; without out, round and clip: numpy.rint(result).clip(0, 255).astype(numpy.uint8)",
+    ),
+    "operator_applied_to_an_image": (
+        lambda: ConvolutionOperator(W, (12, 12)) @ X[0],
+        "the operator multiplies vectors of 1152 elements; of an image, pass x.ravel()",
+    ),
+    "operator_applied_to_a_picture": (
+        lambda: ConvolutionOperator(KERNEL[None, None], (12, 12)) @ PICTURE,
+        "; of an image, pass x.ravel()",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_message(name):
+    make, end = MISTAKES[name]
+    with pytest.raises((TypeError, ValueError), match=re.escape(end) + "$"):
+        make()
+
+
+def test_what_the_messages_say_is_right():
+    picture, kernel = np.ones((1, 28, 28)), np.ones((5, 5, 1, 32))
+    assert conv2d(picture, kernel.transpose(3, 2, 0, 1)).shape == (32, 24, 24)
+    assert conv2d(X, np.ones((8, 1, 3, 3)), groups=8).shape == (2, 8, 10, 10)
+    assert conv2d(X, Nullable().to_numpy(dtype=float, na_value=np.nan)).shape == (2, 16, 10, 10)
+    assert (ConvolutionOperator(W, (12, 12)) @ X[0].ravel()).shape == (16 * 10 * 10,)
+    assert np.rint(conv2d(X, W)).clip(0, 255).astype(np.uint8).max() == 72
+    assert gemmconv.im2col(X, (3, 3)).shape == (2, 72, 100)
