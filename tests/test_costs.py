@@ -24,7 +24,7 @@ def ways_of_all_cases():
 def test_each_kind_of_work_has_a_rate_and_each_rate_is_used():
     used = {name: set() for name in rates.RATES}
     for way in ways_of_all_cases():
-        for name, terms in (*way.work, *way.layout_work):
+        for name, terms in (*way.work, *way.layout_work()):
             used[name].update(terms)
             assert list(terms) == list(rates.RATES[name]), "rates are in the order of the terms"
     assert used == {name: set(terms) for name, terms in rates.RATES.items()}

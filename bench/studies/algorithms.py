@@ -20,7 +20,7 @@ from gemmconv.engine.blas import single_threaded_blas
 from ..operations import FORWARD
 from ..problems import Problem
 from . import add_suite_option, chosen_problems, make_parser
-from .timings import OPS, TOLERANCE, Timing, draw_problem, load_timings, save_timings, time_ways
+from .timings import OPS, TOLERANCE, Origin, Timing, draw_problem, load_timings, save_timings, time_ways
 
 
 def problems_of(arguments: argparse.Namespace) -> list[Problem]:
@@ -66,7 +66,7 @@ def main() -> None:
         timings.append(timing)
         print(timing.line(prepared), flush=True)
     if arguments.save:
-        save_timings(arguments.save, timings)
+        save_timings(arguments.save, timings, Origin.here(arguments.dtype, arguments.threads))
     losses = sorted([(timing.loss(prepared), timing) for timing in timings], key=lambda pair: -pair[0])
     missed = [(loss, timing) for loss, timing in losses if loss > TOLERANCE]
     for loss, timing in missed:

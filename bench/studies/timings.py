@@ -1,12 +1,15 @@
 """The times of all ways to compute a problem: what the studies of algorithms and of costs share.
 
-Timings are kept in a file (JSON), so that costs can be fitted, and choices be looked at again, without timing anew.
+Timings are kept in a file (JSON), so that costs can be fitted, and choices be looked at again, without timing anew. A
+file also has the command that made it, and what the times depend on (`Origin`).
 """
 
 from __future__ import annotations
 
 import json
 import math
+import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,8 +22,9 @@ import gemmconv
 from gemmconv import _gemmconv
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import WAYS, pick
-from gemmconv.engine.blas import gemm_path
+from gemmconv.engine.blas import gemm_path, scipy_blas_info
 from gemmconv.engine.normal_form import normal_form
+from gemmconv.machine import cpu_name
 
 from ..operations import FORWARD, OPERATIONS
 from ..problems import Problem, parse_problem
@@ -30,13 +34,32 @@ OPS = {FORWARD: "convolution", "input_gradient": "input_gradient", "weight_gradi
 
 # A choice is good if it takes at most this many times as long as the fastest way.
 TOLERANCE = 1.1
-# A way that is slower than the fastest by this factor is timed in few rounds: no estimate should take it for good.
+# A way that is slower than the fastest by this factor is timed in the first and the last round only: no estimate should
+# take it for good. If something else disturbed the first round, the last one corrects it.
 FAR_BEHIND = 4
-FEW_ROUNDS = 2
 # The seconds that a round should take, at least: a call that is shorter is repeated.
 ROUND = 1e-3
 
 Call = Callable[[], object]
+
+
+class Origin(NamedTuple):
+    """What the timings of a file depend on, beside the problems."""
+
+    cpu: str
+    isa: str
+    """The instruction set of our kernels."""
+    gemm_path: str
+    blas: str
+    """The core that BLAS has chosen its routines for."""
+    dtype: str
+    threads: int
+
+    @classmethod
+    def here(cls, dtype: str, threads: int) -> Origin:
+        """Return that of timings which this process makes."""
+        cores = sorted({library.get("architecture", "unknown") for library in scipy_blas_info()})
+        return cls(cpu_name(), _gemmconv.isa(), gemm_path(), ", ".join(cores), dtype, threads)
 
 
 class Timing(NamedTuple):
@@ -151,7 +174,7 @@ def time_in_turns(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     for number in range(rounds):
         fastest = min(best.values(), default=0.0)
         for name, call in calls.items():
-            if number < FEW_ROUNDS or best[name] < FAR_BEHIND * fastest:
+            if number in (0, rounds - 1) or best[name] < FAR_BEHIND * fastest:
                 best[name] = min(best[name], seconds_of(call, repeats[name]))
     return best
 
@@ -164,21 +187,47 @@ def seconds_of(call: Call, repeats: int) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def save_timings(path: Path, timings: Sequence[Timing]) -> None:
-    """Write timings to a file, with the instruction set and the path of BLAS that they belong to."""
+def save_timings(path: Path, timings: Sequence[Timing], origin: Origin) -> None:
+    """Write timings to a file, with their origin and the command that runs now."""
     rows = [[timing.problem.line, timing.op, timing.seconds, timing.layouts] for timing in timings]
-    text = json.dumps({"isa": _gemmconv.isa(), "gemm_path": gemm_path(), "timings": rows}, indent=0)
+    command = f"python -m gemmconv.bench.studies.algorithms {shlex.join(sys.argv[1:])}"
+    text = json.dumps({"command": command, "origin": origin._asdict(), "timings": rows}, indent=0)
     path.write_text(text, encoding="utf-8")
 
 
 def load_timings(paths: Sequence[Path]) -> list[Timing]:
-    """Read timings from files; raise ValueError for those of another instruction set or path of BLAS."""
-    timings = []
+    """Read the timings of the ways that there are; raise ValueError if files have none for some of these."""
+    timings: list[Timing] = []
     for path in paths:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        here = {"isa": _gemmconv.isa(), "gemm_path": gemm_path()}
-        there = {name: saved[name] for name in here}
-        if there != here:
-            raise ValueError(f"{path} has timings for {there}, but here it is {here}")
-        timings += [Timing(parse_problem(line), op, times, layouts) for line, op, times, layouts in saved["timings"]]
+        saved = _read(path)
+        for line, op, seconds, layouts in saved["timings"]:
+            problem = parse_problem(line)
+            names = [way.name for way in WAYS[OPS[op]](geometry_of(problem))]
+            for name in names:
+                if name not in seconds:
+                    raise ValueError(f"{path} has no time of {name} for {line!r}; make it again: {saved['command']}")
+            of_ways = ({name: times[name] for name in names} for times in (seconds, layouts))
+            timings.append(Timing(problem, op, *of_ways))
     return timings
+
+
+def load_origin(paths: Sequence[Path]) -> Origin:
+    """Return the origin of some files; raise ValueError if it is not the same for all."""
+    origins = {path: Origin(**_read(path)["origin"]) for path in paths}
+    first = paths[0]
+    for path in paths:
+        if origins[path] != origins[first]:
+            raise ValueError(f"{first} and {path} do not belong together: {origins[first]}, {origins[path]}")
+    return origins[first]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Read a file; raise ValueError if it has timings of another instruction set or path of BLAS."""
+    saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if "origin" not in saved:
+        raise ValueError(f"{path} does not say on what its timings depend: it is of an older version, make it again")
+    here = {"isa": _gemmconv.isa(), "gemm_path": gemm_path()}
+    there = {name: saved["origin"][name] for name in here}
+    if there != here:
+        raise ValueError(f"{path} has timings for {there}, but here it is {here}")
+    return saved

@@ -30,7 +30,23 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef extern from "channels/direct_channels.h" nogil:
     int CHANNEL_BLOCK_IN_C "CHANNEL_BLOCK"
+    int CHANNELS_BAND_IN_C "CHANNELS_BAND"
     int CHANNELS_MOST, CHANNELS_TAPS
+
+
+cdef extern from "channels/dense_channels.h" nogil:
+    int DENSE_BLOCK_IN_C "DENSE_BLOCK"
+    int DENSE_BLOCKS_IN_C "DENSE_BLOCKS"
+
+
+cdef extern from "panels/panels.h" nogil:
+    int PANELS_PIXELS_IN_C "PANELS_PIXELS"
+    int PANELS_TAPS_IN_C "PANELS_TAPS"
+
+
+cdef extern from "pixels/direct_pixels.h" nogil:
+    int PIXELS_PLANES_IN_C "PIXELS_PLANES"
+    int PIXELS_VECTORS_IN_C "PIXELS_VECTORS"
 
 
 cdef extern from "problem.h" nogil:

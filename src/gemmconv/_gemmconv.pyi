@@ -14,6 +14,13 @@ LONGEST_VECTOR: int
 CHANNEL_BLOCK: int
 MOST_CHANNELS: int
 MOST_TAPS: int
+CHANNELS_BAND: int
+DENSE_BLOCK: int
+DENSE_BLOCKS: int
+PANELS_PIXELS: int
+PANELS_TAPS: int
+PIXELS_PLANES: int
+PIXELS_VECTORS: int
 
 def supported_isas() -> tuple[str, ...]: ...
 def isa() -> str: ...

@@ -27,6 +27,9 @@ from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_
 from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
 from .tiling import Tiling, largest_gemm
 
+# The kernels of a convolution that give the right infinities and NaNs where Winograd's algorithm does not.
+EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
+
 
 class Built(NamedTuple):
     """The object that runs a way, for one geometry and type."""
@@ -50,14 +53,17 @@ class Way(NamedTuple):
     """The reason to take it, as `Plan.describe` shows it."""
     nanoseconds: float
     """The estimated time for one image on one thread, with weights that are laid out already."""
-    layout_nanoseconds: float
-    """The estimated time to lay out the weights."""
     build: Callable[..., Built]
     """(geometry, itemsize, threads) -> the object that runs it. That of a convolution also takes `relu`."""
     work: costs.Work
     """What takes `nanoseconds`."""
-    layout_work: costs.Work
-    """What takes `layout_nanoseconds`."""
+    layout_work: Callable[[], costs.Work]
+    """Returns what takes `layout_nanoseconds`. Most choices need it for a few ways only."""
+
+    @property
+    def layout_nanoseconds(self) -> float:
+        """The estimated time to lay out the weights."""
+        return costs.nanoseconds(self.layout_work())
 
     @property
     def name(self) -> str:
@@ -65,24 +71,17 @@ class Way(NamedTuple):
         return f"{self.algorithm}-{self.kernel}"
 
 
-def make_way(
-    names: tuple[str, str, str], work: costs.Work, layout_work: costs.Work, build: Callable[..., Built]
-) -> Way:
-    """Return a way with its estimated times; `names` are its first three attributes."""
-    return Way(*names, costs.nanoseconds(work), costs.nanoseconds(layout_work), build, work, layout_work)
-
-
 def way_of(kernel: Kernel, counts: Counts, build: Callable[..., Built]) -> Way:
     """Return the way that consists of one C kernel."""
-    names = kernel.algorithm, kernel.name, kernel.why
-    return make_way(names, kernel.work(counts), kernel.layout_work(counts), build)
+    work = kernel.work(counts)
+    nanoseconds = costs.nanoseconds(work)
+    return Way(kernel.algorithm, kernel.name, kernel.why, nanoseconds, build, work, partial(kernel.layout_work, counts))
 
 
-def ways_of_convolution(geometry: Geometry) -> list[Way]:
-    """Return all ways to compute a convolution."""
+def ways_of_convolution(geometry: Geometry, kernels: tuple[Kernel, ...] = CONVOLUTION) -> list[Way]:
+    """Return all ways to compute a convolution, or those by some of the kernels."""
     counts = Counts(geometry)
-    kernels = that_fit(CONVOLUTION, geometry)
-    return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in kernels]
+    return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in that_fit(kernels, geometry)]
 
 
 def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
@@ -96,18 +95,22 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
     ways = [way_of(INPUT_GRADIENT, Counts(one), build_input_gradient)]
     if geometry.stride == (1, 1, 1):
         turned = one.turned()
-        turning = (("turning", costs.turning(Counts(turned))),)
         for way in ways_of_convolution(turned):
             if way.kernel == "gemm_conv":
                 continue  # it would also multiply by BLAS; the way above is the better one
             reads_transpose = way.kernel == "panels" and prod(one.kernel) == 1
-            layout_work = way.layout_work if reads_transpose else way.layout_work + turning
-            ways.append(make_way(way[:3], way.work, layout_work, partial(build_turned, way.build)))
+            layout_work = way.layout_work if reads_transpose else partial(turned_layout_work, way, turned)
+            ways.append(way._replace(build=partial(build_turned, way.build), layout_work=layout_work))
     elif cut := cut_into_phases(one):
         names = "direct", "phases", "a convolution for each remainder of the stride, in registers"
-        work, layout_work = phases_work(one, cut), phases_layout_work(one, cut)
-        ways.append(make_way(names, work, layout_work, partial(build_phases, cut)))
+        work, layout_work = phases_work(one, cut), partial(phases_layout_work, one, cut)
+        ways.append(Way(*names, costs.nanoseconds(work), partial(build_phases, cut), work, layout_work))
     return ways
+
+
+def turned_layout_work(way: Way, turned: Geometry) -> costs.Work:
+    """Return the work to turn the weight, and to lay it out for a way to compute the turned convolution."""
+    return (*way.layout_work(), ("turning", costs.turning(Counts(turned))))
 
 
 def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
@@ -130,17 +133,27 @@ def pick(
     """Return the way by which an operation is computed for a geometry.
 
     `prepared` says that weights are laid out once for many calls, so that the layout costs nothing. `wish` says that
-    `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises. An algorithm that is given
-    by name means the same way with and without `prepared`. So a plan gives the same bits as a function with the name
-    of the plan's algorithm.
+    `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises.
     """
-    ways = WAYS[operation](geometry)
-    names = [way.algorithm for way in ways]
-    if algorithm not in names:
-        if algorithm != "auto" and not wish:
-            raise_undefined(algorithm, operation, names)
-        algorithm = min(ways, key=_time_of_prepared if prepared else _time_of_call).algorithm
-    return min([way for way in ways if way.algorithm == algorithm], key=_time_of_prepared)
+    ways = way_of_each_algorithm(WAYS[operation](geometry))
+    if algorithm in ways:
+        return ways[algorithm]
+    if algorithm != "auto" and not wish:
+        raise_undefined(algorithm, operation, list(ways))
+    return min(ways.values(), key=_time_of_prepared if prepared else _time_of_call)
+
+
+def way_of_each_algorithm(ways: list[Way]) -> dict[str, Way]:
+    """Return the way that the name of each algorithm means: its fastest, if weights are laid out already.
+
+    A function and a plan take the same way for a name, whatever the layout costs the function. So a plan gives the same
+    bits as a function with the name of the plan's algorithm.
+    """
+    taken: dict[str, Way] = {}
+    for way in ways:
+        if way.algorithm not in taken or way.nanoseconds < taken[way.algorithm].nanoseconds:
+            taken[way.algorithm] = way
+    return taken
 
 
 def _time_of_prepared(way: Way) -> float:
@@ -168,7 +181,8 @@ def build_convolution(
     exact = None
     if kernel.name == "winograd":  # an image with a result that is not finite is computed again, by this
         one = replace(geometry, batch=1)
-        exact = pick("convolution", one, "direct").build(one, itemsize, threads, relu, turned).problem
+        direct = min(ways_of_convolution(one, EXACT), key=_time_of_prepared)
+        exact = direct.build(one, itemsize, threads, relu, turned).problem
     problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
 

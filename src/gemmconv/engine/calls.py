@@ -30,12 +30,13 @@ from ..checks.transposed_geometry import transposed_geometry
 from ..threads import get_num_threads, threads_worth
 from .algorithms import Built, pick
 from .blas import single_threaded_blas
-from .costs import NANOSECONDS_PER_MOVE
 from .normal_form import normal_form
 from .tiling import Tiling
 
 # The most prepared calls that are kept of each operation.
 CACHE = 512
+# The time to copy one element into or out of the patch matrix.
+NANOSECONDS_PER_MOVE = 0.25
 
 # The default of each option. A message names only the options that have another value.
 DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}

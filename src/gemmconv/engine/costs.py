@@ -16,9 +16,17 @@ from math import ceil, gcd
 from operator import mul
 from typing import NamedTuple
 
-from .._gemmconv import CHANNEL_BLOCK, LONGEST_VECTOR, isa
+from .._gemmconv import (
+    CHANNEL_BLOCK,
+    CHANNELS_BAND,
+    DENSE_BLOCK,
+    LONGEST_VECTOR,
+    PANELS_TAPS,
+    PIXELS_VECTORS,
+    isa,
+)
 from .blas import gemm_path
-from .counts import Counts
+from .counts import Counts, rows_of_bands, rows_of_planes
 from .rates import RATES, column_of
 from .tiling import DENSE_PIXELS, PANELS_TILE, PATHS
 
@@ -29,38 +37,26 @@ Work = tuple[tuple[str, Terms], ...]
 
 # The independent sums that keep the multipliers busy, by the lanes of a vector.
 BUSY_SUMS = {4: 6, 8: 8, 16: 4}
-# panels: the vectors of positions of a panel, by the lanes of a vector.
-PANEL_VECTORS = {4: 2, 8: 2, 16: 4}
-# panels: the output channels that are computed together, at most.
-PANEL_ROWS = 6
-# panels: the terms of a slice of the sum, at most.
-PANEL_TAPS = 256
-# direct_channels: the neighbouring pixels of a row that are computed together.
-PIXELS = 6
-# direct_channels: the vectors of channels that are computed together, by the lanes of a vector.
-STRIP_VECTORS = {4: 2, 8: 2, 16: 4}
-# direct_channels: the output positions that share what is read of the weights, about.
-PIXELS_OF_BAND = 256
+# The vectors of a register block, by the lanes of a vector. Its rows are at most DENSE_BLOCK.
+BLOCK_VECTORS = {4: 2, 8: 2, 16: 4}
 # direct_pixels: the channels that are computed together, at most, by the lanes of a vector.
 PIXELS_CHANNELS = {4: 4, 8: 4, 16: 8}
 # direct_pixels: the registers for sums and vectors that are read, by the lanes of a vector.
 PIXELS_REGISTERS = {4: 14, 8: 15, 16: 31}
 # depthwise: the rows of outputs that are computed together, at most.
 ROWS_OF_BLOCK = 8
-# The rows of sums that weight_gradient_channels computes together.
-ROWS_OF_SUMS = 6
 # The output positions of the largest tile of weight_gradient_pixels.
 PIXELS_OF_TILE = 8192
 # The elements of the largest gradient of y, of one image, that still stays in the cache.
 CACHED = 1 << 20
 # The transformed weights that still stay in the cache, in elements.
 CACHED_WEIGHTS = 1 << 22
+# The weights that still stay in the cache, beside their layout.
+CACHED_COPIES = 1 << 20
 # The weights that still stay in the second-level cache, in elements.
 CACHED_LAYOUT = 1 << 17
 # The terms of a sum whose weights and planes still stay in the first-level cache.
 CACHED_TERMS = 1000
-# The time to copy one element into or out of the patch matrix.
-NANOSECONDS_PER_MOVE = 0.25
 
 
 @lru_cache(maxsize=16)
@@ -98,7 +94,9 @@ def busy(n: Counts, blocks: int, sums: float) -> float:
 
 def gemm_conv(n: Counts) -> Terms:
     """Return the work of the product of K and packed tiles of P."""
-    largest = next(call for call in PATHS[gemm_path()].calls if n.pixels <= call.largest_image)
+    for largest in PATHS[gemm_path()].calls:
+        if n.pixels <= largest.largest_image:
+            break
     tiles, blocks = -(-n.pixels // largest.pixels), -(-n.outputs // largest.channels)
     slices = -(-n.reduction // largest.taps)
     packed = 0 if n.in_place else n.patches
@@ -112,19 +110,22 @@ def gemm_conv(n: Counts) -> Terms:
         "calls": n.groups * tiles * blocks * slices,
         "packing": packed,
         "packing with a stride": packed * n.inside * (n.stride > 1),
-        "packing a row": packed * n.inside / n.width,
+        "packing a row": packed / n.width,
+        "packing a row inside": packed * n.inside / n.width,
         "from memory": n.from_memory,
+        "from memory in place": n.from_memory * (packed == 0),
+        "from main memory": n.from_main_memory,
     }
 
 
 def panels(n: Counts) -> Terms:
     """Return the work of the product of K and packed panels of P, in registers."""
-    width = PANEL_VECTORS[n.lanes] * n.lanes
-    blocks = -(-n.outputs // PANEL_ROWS)
-    vectors, last = divmod(-(-n.pixels // n.lanes), PANEL_VECTORS[n.lanes])
+    width = BLOCK_VECTORS[n.lanes] * n.lanes
+    blocks = -(-n.outputs // DENSE_BLOCK)
+    vectors, last = divmod(-(-n.pixels // n.lanes), BLOCK_VECTORS[n.lanes])
     rows = n.outputs / blocks
-    sums = busy(n, blocks * vectors, rows * PANEL_VECTORS[n.lanes]) + busy(n, blocks, rows * last) * (last > 0)
-    slices = -(-n.reduction // PANEL_TAPS)
+    sums = busy(n, blocks * vectors, rows * BLOCK_VECTORS[n.lanes]) + busy(n, blocks, rows * last) * (last > 0)
+    slices = -(-n.reduction // PANELS_TAPS)
     tiles = -(-n.pixels // PANELS_TILE)
     packed = 0 if n.in_place else n.patches
     return {
@@ -132,14 +133,16 @@ def panels(n: Counts) -> Terms:
         "outputs": n.results * slices,
         "blocks": n.groups * slices * blocks * (vectors + (last > 0)),
         "reading weights": n.weights * -(-n.pixels // width),
-        "packing": n.patches,
-        "packing patches": packed,
+        "weights from memory": max(0, n.weights - CACHED_LAYOUT) * tiles,
+        "packing": packed,
+        "packing in place": n.patches - packed,
         "packing with a stride": packed * (n.stride > 1),
         "packing with a long stride": packed * (n.stride > 2),
         "packing a row": packed / n.width,
         "taps of tiles": n.groups * tiles * slices * n.taps,
         "taps of rows": n.rows * slices * n.taps,
         "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
     }
 
 
@@ -185,7 +188,7 @@ def weight_gradient_channels(n: Counts) -> Terms:
     """Return the work of sums over output positions, with output channels in the lanes."""
     lanes = grown(n.outputs, n.lanes)
     return {
-        "multiply-adds": n.multiply_adds * lanes * grown(n.reduction, ROWS_OF_SUMS),
+        "multiply-adds": n.multiply_adds * lanes * grown(n.reduction, DENSE_BLOCK),
         "transposing": n.results * lanes,
         "gradients from memory": n.results * (n.results > CACHED),
         "weights": n.weights / max(n.geometry.batch, 1),
@@ -213,34 +216,38 @@ def weight_gradient_pixels(n: Counts) -> Terms:
 
 def direct_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, with output channels in the lanes."""
-    strip = STRIP_VECTORS[n.lanes] * n.lanes
-    strips, blocks = -(-n.outputs // strip), -(-n.width // PIXELS)
+    strip = BLOCK_VECTORS[n.lanes] * n.lanes
+    strips, blocks = -(-n.outputs // strip), -(-n.width // DENSE_BLOCK)
     # a block of few pixels or vectors of channels waits for its own sums
     last = -(-(n.outputs - (strips - 1) * strip) // n.lanes)
-    sums = busy(n, (strips - 1) * blocks, n.width / blocks * STRIP_VECTORS[n.lanes])
+    sums = busy(n, (strips - 1) * blocks, n.width / blocks * BLOCK_VECTORS[n.lanes])
     sums += busy(n, blocks, n.width / blocks * last)
-    bands = -(-n.pixels // PIXELS_OF_BAND)
+    bands = -(-n.pixels // CHANNELS_BAND)
+    rows, packed = rows_of_bands(n, CHANNELS_BAND)
     return {
         "multiply-adds": n.rows * sums * n.reduction * n.inside,
         "steps": n.rows * blocks * strips * n.reduction,  # a register block takes one for each term of its sums
         "outputs": n.results,
-        "packing": n.copied,
-        "packing a row": n.copied_rows,
+        "packing": packed,
+        "packing a row": rows,
         "reading weights": n.weights * bands,
+        "weights from memory": max(0, n.weights - CACHED_LAYOUT) * bands,
         "planes": n.groups * n.geometry.out_size[0],
         "positions": n.positions,
         "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
     }
 
 
 def dense_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, with output channels in the lanes, of patches that are packed densely."""
-    strip = STRIP_VECTORS[n.lanes] * n.lanes
+    strip = BLOCK_VECTORS[n.lanes] * n.lanes
     strips = -(-n.outputs // strip)
     bands = -(-n.pixels // DENSE_PIXELS)
-    blocks = bands * -(-n.pixels // (bands * PIXELS))
+    blocks = bands * -(-n.pixels // (bands * DENSE_BLOCK))
+    rows, staged = rows_of_bands(n, DENSE_PIXELS)
     last = -(-(n.outputs - (strips - 1) * strip) // n.lanes)
-    sums = busy(n, (strips - 1) * blocks, n.pixels / blocks * STRIP_VECTORS[n.lanes])
+    sums = busy(n, (strips - 1) * blocks, n.pixels / blocks * BLOCK_VECTORS[n.lanes])
     sums += busy(n, blocks, n.pixels / blocks * last)
     return {
         "multiply-adds": n.groups * sums * n.reduction,
@@ -248,16 +255,25 @@ def dense_channels(n: Counts) -> Terms:
         "outputs": n.results,
         "packing": n.patches,
         "packing a row": n.patches / n.width,
+        "staging": staged,
+        "staging a row": rows,
         "reading weights": n.weights * bands,
+        "weights from memory": max(0, n.weights - CACHED_LAYOUT) * bands,
         "taps of rows": n.rows * n.taps,
         "bands": n.groups * bands,
         "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
     }
 
 
 def direct_channels_layout(n: Counts) -> Terms:
     """Return the work to lay out the weights once."""
-    return {"weights": n.weights, "lanes": n.weights * grown(n.outputs, CHANNEL_BLOCK), "beginning": 1}
+    return {
+        "weights": n.weights,
+        "lanes": n.weights * grown(n.outputs, CHANNEL_BLOCK),
+        "weights to memory": max(0, n.weights - CACHED_COPIES),
+        "beginning": 1,
+    }
 
 
 def direct_pixels(n: Counts) -> Terms:
@@ -268,31 +284,35 @@ def direct_pixels(n: Counts) -> Terms:
     vectors = ceil(height * min(-(-width // n.lanes), (width + min(gap, n.lanes / 2)) / n.lanes))
     blocks = -(-n.outputs // PIXELS_CHANNELS[n.lanes])
     channels = n.outputs / blocks
-    most = min(8, PIXELS_REGISTERS[n.lanes] // (ceil(channels) + 1))
+    most = min(8, PIXELS_REGISTERS[n.lanes] // (-(-n.outputs // blocks) + 1))
     planes = depth * n.groups
     passes = -(-vectors // most)
     terms = planes * n.reduction
+    rows, behind = rows_of_planes(n)
+    copied = rows * n.copied_columns
     return {
         "multiply-adds": terms * blocks * busy(n, passes, channels * vectors / passes),
         "reading planes": terms * vectors * n.lanes * blocks,
+        "reading planes from memory": terms * vectors * n.lanes * blocks * max(0.0, 1 - CACHED_LAYOUT / behind),
         "steps": terms * passes * blocks,
         "steps of long sums": terms * passes * blocks * max(0.0, 1 - CACHED_TERMS / n.reduction),
-        "reading weights": n.weights * depth * -(-vectors // 96),
+        "reading weights": n.weights * depth * -(-vectors // PIXELS_VECTORS),
         "outputs": n.results,
         "rows": n.rows * n.outputs,
-        "copying": n.copied,
-        "copying with a stride": n.copied * (n.stride > 1),
-        "copying with a long stride": n.copied * (n.stride > 2),
-        "copying a row": n.copied_rows,
+        "copying": copied,
+        "copying with a stride": copied * (n.stride > 1),
+        "copying with a long stride": copied * (n.stride > 2),
+        "copying a row": rows,
         "planes": planes,
         "terms of planes": terms,
         "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
     }
 
 
 def direct_pixels_layout(n: Counts) -> Terms:
     """Return the work to lay out the weights once."""
-    return {"weights": n.weights, "beginning": 1}
+    return {"weights": n.weights, "weights to memory": max(0, n.weights - CACHED_COPIES), "beginning": 1}
 
 
 def depthwise(n: Counts) -> Terms:
@@ -300,24 +320,35 @@ def depthwise(n: Counts) -> Terms:
     height, taps = n.geometry.out_size[1], n.geometry.kernel[1]
     step = gcd(n.geometry.stride[1], n.geometry.dilation[1])
     phases = min(n.geometry.dilation[1] // step, height) if taps > 1 else 1
-    # the rows of a phase share the vectors that they read, a block of rows at a time
+    # the rows of a phase may share the vectors that they read, a block of rows at a time
     of_phase = -(-height // phases)
     blocks = phases * -(-of_phase // ROWS_OF_BLOCK)
     rows = height / blocks
-    read = min((rows - 1) * (n.geometry.stride[1] // step) + taps, rows * taps)
+    apart = n.geometry.stride[1] // step
+    shared = apart == (n.stride if n.stride <= 2 else 1)
+    read = min((rows - 1) * apart + taps, rows * taps) if shared else rows * taps
+    is_square = n.geometry.kernel == (1, 3, 3) and n.outputs == 1 and n.stride <= 2
     vectors = n.rows // height * n.outputs * -(-n.width // n.lanes)
     passes = vectors * blocks if height > 1 else -(-vectors // ROWS_OF_BLOCK)
     loads = vectors * blocks * read * n.taps // taps
     return {
         "multiply-adds": n.taps * vectors * height * n.lanes,
+        "multiply-adds of other kernels": n.taps * vectors * height * n.lanes * (not is_square),
         "reading x": loads,
+        "reading x for other kernels": loads * (not is_square),
+        "reading rows": loads * (height == 1),
         "reading x with stride 2": loads * (n.stride == 2),
+        "reading x with stride 2 for other kernels": loads * (n.stride == 2) * (not is_square),
         "passes": passes,
+        "passes of rows": passes * (height == 1),
+        "passes for other kernels": passes * (not is_square),
         "passes for each row of the kernel": passes * (n.taps // n.geometry.kernel[2]),
         "copying": n.copied * (n.stride > 2),
         "copying a row": n.copied_rows * (n.stride > 2),
         "planes": n.rows // height * n.outputs,
+        "phases of planes": n.rows // height * n.outputs * phases,
         "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
         "rows from memory": n.from_memory / n.width,
     }
 
@@ -333,7 +364,7 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
     values = cut.frequencies * cut.tiles * n.groups  # of all frequencies, for one channel of each group
     weights = cut.frequencies * n.weights / n.taps
     return {
-        "products": values * n.in_channels * n.outputs * grown(n.outputs, 2 * n.lanes),
+        "products": values * n.in_channels * n.outputs * grown(n.outputs, n.lanes),
         "transforming sums": values * n.outputs * grown(n.outputs, n.lanes),
         "transforming x": values * n.in_channels * grown(n.in_channels, n.lanes) * ceil(n.outputs / 128),
         "reading weights": weights,

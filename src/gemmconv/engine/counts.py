@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import gcd, prod
 
-from .._gemmconv import isa
+from .._gemmconv import PIXELS_PLANES, isa
 from ..checks.geometry import Geometry
 from .tiling import WinogradTiles, winograd_tiles
 
@@ -14,6 +14,8 @@ LANES = {"baseline": 4, "avx2": 8, "avx512": 16}
 SAMPLED_TAPS = 32
 # The elements of x and y together that still stay in the cache.
 CACHED_ARRAYS = 1 << 20
+# The elements of x and y together that still stay in the last-level cache.
+LAST_CACHED_ARRAYS = 1 << 22
 
 
 def inside(geometry: Geometry) -> float:
@@ -40,7 +42,9 @@ class Counts:
     __slots__ = (
         "_cuts",
         "copied",
+        "copied_columns",
         "copied_rows",
+        "from_main_memory",
         "from_memory",
         "geometry",
         "groups",
@@ -102,10 +106,14 @@ class Counts:
         self.rows = self.positions // width
         #: the rows of x that are copied if each depth of the output copies those that it reads
         self.copied_rows = geometry.in_channels * (depth * geometry.kernel[0]) * read_along(geometry, 1)
+        #: the elements of such a row that are copied
+        self.copied_columns = read_along(geometry, 2)
         #: the elements of x that are then copied
-        self.copied = self.copied_rows * read_along(geometry, 2)
+        self.copied = self.copied_rows * self.copied_columns
         #: the elements of x and y that come from memory, because they do not fit the cache
         self.from_memory = max(0, self.inputs + self.results - CACHED_ARRAYS)
+        #: those that come from main memory, because they do not fit the last-level cache either
+        self.from_main_memory = max(0, self.inputs + self.results - LAST_CACHED_ARRAYS)
         #: the weights
         self.weights = geometry.out_channels * self.reduction
         #: the multiplications of the definition
@@ -123,3 +131,38 @@ def read_along(geometry: Geometry, axis: int) -> int:
     stride, kernel = geometry.stride[axis], geometry.kernel[axis]
     step = stride if kernel == 1 else gcd(stride, geometry.dilation[axis])
     return min(-(-geometry.in_size[axis] // step), geometry.out_size[axis] * kernel)
+
+
+def rows_of_bands(n: Counts, pixels: int) -> tuple[float, float]:
+    """Return the rows of x that bands of about `pixels` output positions pack, and the elements of these rows.
+
+    A band packs what lies between the rows and columns that it reads too, unless taps are far apart.
+    """
+    geometry = n.geometry
+    _, stride, along = geometry.stride
+    _, dilation, distance = geometry.dilation
+    _, taps, columns = geometry.kernel
+    height = geometry.out_size[1]
+    pieces = -(-n.width // pixels)
+    width = n.width / pieces
+    bands = -(-height // max(int(pixels // width), 1))
+    rows = height / bands
+    slots = min((rows - 1) * stride + (taps - 1) * dilation + 1, rows * taps)
+    packed = geometry.in_channels * geometry.out_size[0] * geometry.kernel[0] * bands * pieces * slots
+    return packed, packed * ((width - 1) * along + (columns - 1) * distance + 1)
+
+
+def rows_of_planes(n: Counts) -> tuple[float, float]:
+    """Return the rows of x that tasks of direct_pixels copy, and the elements of the rows behind one row of outputs.
+
+    Tasks of few rows share few of the rows that they copy.
+    """
+    geometry = n.geometry
+    height, stride, taps = geometry.out_size[1], geometry.stride[1], geometry.kernel[1]
+    step = stride if taps == 1 else gcd(stride, geometry.dilation[1])
+    apart, distance = stride // step, (taps - 1) * geometry.dilation[1] // step
+    row = n.in_channels * geometry.kernel[0] * n.copied_columns
+    rows = max(1, min((PIXELS_PLANES // row - distance - 1) // apart + 1, height))
+    slots = min((rows - 1) * apart + distance + 1, rows * taps)
+    copied = geometry.in_channels * geometry.kernel[0] * geometry.out_size[0] * (height / rows) * slots
+    return copied, row * taps

@@ -13,7 +13,14 @@ from __future__ import annotations
 from math import inf, prod
 from typing import NamedTuple
 
-from .._gemmconv import CHANNEL_BLOCK
+from .._gemmconv import (
+    CHANNEL_BLOCK,
+    CHANNELS_BAND,
+    DENSE_BLOCK,
+    DENSE_BLOCKS,
+    LONGEST_VECTOR,
+    PANELS_PIXELS,
+)
 from ..checks.geometry import Geometry
 from .blas import gemm_path
 
@@ -113,12 +120,10 @@ SUMMED_CHANNELS = 256
 SUMS = 16
 # Weight gradient: a block is halved to get more blocks only if each half keeps this number of rows or columns.
 LEAST_SUMMED = 64
-# Direct convolution: about the number of output positions of a task.
-BAND_PIXELS = 256
 # Tasks that share their work badly, because each packs the same again: the number for each thread, at least.
 LEAST_TASKS_PER_THREAD = 2
 # Panels: the output positions of a tile, at most; C adds up to a vector to some.
-PANELS_TILE = 112
+PANELS_TILE = PANELS_PIXELS - LONGEST_VECTOR
 # Panels: the output positions of a tile, at least, where tiles are made smaller so that several threads have work.
 PANELS_LEAST_TILE = 48
 # Panels: the number of tiles wanted for each thread.
@@ -126,7 +131,7 @@ PANELS_TASKS_PER_THREAD = 4
 # Panels: the output channels of a task are a multiple of this, or all of a group.
 PANELS_LEAST_CHANNELS = 24
 # Dense channels: the output positions of a band, at most.
-DENSE_PIXELS = 102
+DENSE_PIXELS = DENSE_BLOCKS * DENSE_BLOCK
 # Winograd: an image with fewer tiles than this is estimated as if it had this number of tiles. Reading the weights then
 # takes most of the time.
 FEW_TILES = 6
@@ -166,7 +171,7 @@ def choose_direct_tiling(geometry: Geometry, itemsize: int, threads: int = 1) ->
     """
     del itemsize
     group_channels = geometry.out_channels // geometry.groups
-    bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // BAND_PIXELS, 1)
+    bands = max(geometry.batch, 1) * geometry.groups * max(geometry.out_pixels // CHANNELS_BAND, 1)
     wanted = 1 if threads == 1 else min(-(-threads * TASKS_PER_THREAD // bands), max(MOST_BLOCKS, 2 * threads))
     block = equal_piece(group_channels, -(-group_channels // wanted), multiple=CHANNEL_BLOCK)
     return Tiling(pixels=0, block=block, panel=0, channels=0, taps=0)
