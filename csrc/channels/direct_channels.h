@@ -224,8 +224,9 @@ PLANNING ptrdiff_t channels_find_places(const struct conv_problem *problem, cons
 static inline ptrdiff_t channels_end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
 {
     const ptrdiff_t stride = problem->stride[2], dilation = problem->dilation[2], before = problem->pad_before[2];
-    const ptrdiff_t first = ceil_div(before - at * stride, dilation);
-    const ptrdiff_t end = ceil_div(problem->in_size[2] + before - at * stride, dilation);
+    const ptrdiff_t taps = problem->kernel[2];
+    const ptrdiff_t first = min_size(ceil_div(before - at * stride, dilation), taps);
+    const ptrdiff_t end = min_size(ceil_div(problem->in_size[2] + before - at * stride, dilation), taps);
     ptrdiff_t change = problem->out_size[2];
 
     if (first > 0)
