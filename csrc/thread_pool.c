@@ -6,14 +6,26 @@
 
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <time.h>
 
 enum {
-    /* How often a waiting thread looks before it sleeps: 20 us on Zen 4, about the time to wake it. */
-    LOOKS_BEFORE_SLEEP = 1000,
+    /* How long a waiting thread looks before it sleeps; to wake it takes 15 to 30 us. A worker waits for the next job,
+     * which may never come; the caller waits for tasks in progress, which end. */
+    WORKER_LOOKS_MICROSECONDS = 100,
+    CALLER_LOOKS_MICROSECONDS = 1000,
+    /* After this number of looks, 2 us on Zen 4, a thread lets others that wait for its processor go first. */
+    LOOKS_BEFORE_YIELD = 100,
     STACK_BYTES = 1 << 20,
+    CACHE_LINE = 64,
+};
+
+/* The tasks of a job are cut into equal shares: as many as it has threads, or one. */
+struct share {
+    _Alignas(CACHE_LINE) atomic_ptrdiff_t next; /* the first task of the share that nobody has taken */
 };
 
 /* `lock` guards what is not atomic. A worker is either waiting, or working in the job. */
@@ -24,10 +36,10 @@ static struct {
     fenv_t environment;       /* the floating-point environment of its caller */
     int threads, max_threads; /* that have joined the job, caller included; and the most that may join */
     atomic_int workers;       /* threads that exist beside the callers */
-    atomic_int working;       /* workers in the job */
+    atomic_uint working;      /* workers in the job */
     atomic_int crowded;       /* whether the job has more threads than there are processors */
     atomic_uint generation;   /* counts the jobs: what a waiting worker looks at */
-    atomic_ptrdiff_t next;    /* the first task that nobody has taken */
+    struct share shares[MAX_THREADS];
 } pool = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .job_came = PTHREAD_COND_INITIALIZER,
@@ -63,10 +75,26 @@ void thread_pool_set_processors(int count)
     atomic_store(&processors, count);
 }
 
-/* If threads outnumber processors, a thread that looks keeps another from working. */
-static int looks_before_sleep(void)
+static int64_t microseconds(void)
 {
-    return atomic_load(&pool.crowded) ? 0 : LOOKS_BEFORE_SLEEP;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Look whether a number is still `seen`, until it is not or some time has passed. If threads outnumber processors, a
+ * thread that looks keeps another from working: then this returns at once. Returns 1 if the number has changed. */
+static int changes(const atomic_uint *number, unsigned seen, int64_t longest)
+{
+    if (atomic_load(&pool.crowded))
+        return 0;
+    for (const int64_t end = microseconds() + longest; microseconds() < end; sched_yield())
+        for (int looks = 0; looks < LOOKS_BEFORE_YIELD; looks++) {
+            if (atomic_load_explicit(number, memory_order_acquire) != seen)
+                return 1;
+            relax();
+        }
+    return 0;
 }
 
 static int never_ends(void *state)
@@ -80,25 +108,41 @@ static int is_ended(const struct job *job)
     return atomic_load_explicit(&closed, memory_order_relaxed) && !job->outlives_closing;
 }
 
-/* Returns 0 if keep_going or the closing of the pool ended the job early. */
-static int take_tasks(const struct job *job, int thread, int (*keep_going)(void *))
+static int share_count(const struct job *job, int threads)
 {
-    ptrdiff_t task;
-    while ((task = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed)) < job->task_count) {
-        job->run(job->context, task, thread);
-        if (is_ended(job) || !keep_going(job->state)) {
-            atomic_store(&pool.next, job->task_count);
-            return 0;
+    return job->in_shares ? threads : 1;
+}
+
+static ptrdiff_t share_begin(const struct job *job, int share, int shares)
+{
+    return job->task_count * share / shares;
+}
+
+/* Takes the tasks of its own share, then those that are left of the others'. Returns 0 if keep_going or the closing of
+ * the pool ended the job early. */
+static int take_tasks(const struct job *job, int thread, int threads, int (*keep_going)(void *))
+{
+    const int shares = share_count(job, threads);
+    for (int i = 0; i < shares; i++) {
+        const int share = (thread + i) % shares;
+        const ptrdiff_t end = share_begin(job, share + 1, shares);
+        ptrdiff_t task;
+        while ((task = atomic_fetch_add_explicit(&pool.shares[share].next, 1, memory_order_relaxed)) < end) {
+            job->run(job->context, task, thread);
+            if (is_ended(job) || !keep_going(job->state)) {
+                for (int ended = 0; ended < shares; ended++)
+                    atomic_store(&pool.shares[ended].next, job->task_count);
+                return 0;
+            }
         }
     }
     return 1;
 }
 
 /* Wait for a job later than `seen`. */
-static void await_job(unsigned seen, int looks)
+static void await_job(unsigned seen)
 {
-    for (; looks > 0 && atomic_load_explicit(&pool.generation, memory_order_acquire) == seen; looks--)
-        relax();
+    changes(&pool.generation, seen, WORKER_LOOKS_MICROSECONDS);
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&pool.generation) == seen)
         pthread_cond_wait(&pool.job_came, &pool.lock);
@@ -113,13 +157,14 @@ static void *worker_main(void *unused)
     for (;;) {
         const struct job *job = NULL;
         fenv_t environment;
-        int thread = 0;
+        int thread = 0, threads = 0;
 
-        await_job(seen, looks_before_sleep());
+        await_job(seen);
         pthread_mutex_lock(&pool.lock);
         seen = atomic_load(&pool.generation);
         if (pool.threads < pool.max_threads) {
             thread = pool.threads++;
+            threads = pool.max_threads;
             job = pool.job;
             environment = pool.environment;
             atomic_fetch_add(&pool.working, 1);
@@ -132,7 +177,7 @@ static void *worker_main(void *unused)
             pthread_cond_signal(&pool.job_came);
 
         fesetenv(&environment);
-        take_tasks(job, thread, never_ends);
+        take_tasks(job, thread, threads, never_ends);
         pthread_mutex_lock(&pool.lock);
         if (atomic_fetch_sub(&pool.working, 1) == 1)
             pthread_cond_signal(&pool.workers_left);
@@ -202,7 +247,9 @@ static void open_job(const struct job *job, int threads)
     pool.threads = 1;
     pool.max_threads = threads;
     atomic_store(&pool.crowded, threads > atomic_load(&processors));
-    atomic_store(&pool.next, 0);
+    const int shares = share_count(job, threads);
+    for (int share = 0; share < shares; share++)
+        atomic_store(&pool.shares[share].next, share_begin(job, share, shares));
     atomic_fetch_add(&pool.generation, 1);
     pthread_mutex_unlock(&pool.lock);
     pthread_cond_signal(&pool.job_came);
@@ -214,8 +261,8 @@ static void close_job(void)
     pthread_mutex_lock(&pool.lock);
     pool.max_threads = 0;
     pthread_mutex_unlock(&pool.lock);
-    for (int looks = looks_before_sleep(); looks > 0 && atomic_load(&pool.working); looks--)
-        relax();
+    for (unsigned left; (left = atomic_load(&pool.working)) && changes(&pool.working, left, CALLER_LOOKS_MICROSECONDS);)
+        ;
     pthread_mutex_lock(&pool.lock);
     while (atomic_load(&pool.working))
         pthread_cond_wait(&pool.workers_left, &pool.lock);
@@ -227,7 +274,7 @@ static int run_together(const struct job *job, int threads)
     const unsigned forks_before = forks;
 
     open_job(job, threads);
-    const int finished = take_tasks(job, 0, job->keep_going);
+    const int finished = take_tasks(job, 0, threads, job->keep_going);
     /* A signal's handler may have forked. In the child the workers are gone, and their tasks may be unfinished: every
      * task is computed again, which does no harm. */
     if (forks != forks_before)

@@ -1,9 +1,10 @@
-/* A pool of threads of our own: persistent workers, one atomic task counter, the caller works too.
+/* A pool of threads of our own: persistent workers, and the caller works too. They take one task after the other:
+ * of one share of all tasks, or each first of a share of its own and then of those of the others.
  *
- * Nothing runs before the first job. Workers look for the next job for a short while, then sleep. A caller that finds
- * the pool busy computes alone. After a fork the child has no workers and starts new ones when it needs them. (A child
- * that was forked while another thread multiplied may hang in OpenBLAS, if that holds a lock then.) Workers take no
- * signals, and compute in the floating-point environment of their caller. */
+ * Nothing runs before the first job. Workers look for the next job for a short while (0.1 ms), then sleep. A caller
+ * that finds the pool busy computes alone. After a fork the child has no workers and starts new ones when it needs
+ * them. (A child that was forked while another thread multiplied may hang in OpenBLAS, if that holds a lock then.)
+ * Workers take no signals, and compute in the floating-point environment of their caller. */
 #ifndef GEMMCONV_THREAD_POOL_H
 #define GEMMCONV_THREAD_POOL_H
 
@@ -22,6 +23,7 @@ struct job {
     void *state;
     ptrdiff_t task_count;
     int outlives_closing; /* whether it is computed even after thread_pool_close */
+    int in_shares;        /* whether each thread begins with a share of neighbouring tasks */
 };
 
 /* Run all tasks of a job on at most `threads` threads. Returns 0 if keep_going or thread_pool_close ended it early,

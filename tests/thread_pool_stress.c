@@ -35,7 +35,7 @@ static void *call(void *first)
     for (int number = *(int *)first; number < JOBS; number++) {
         struct context context = {0};
         int looks = number % 10 ? -1 : 2; /* every tenth job is ended after two tasks of its caller */
-        const struct job job = {run, keep_going, &context, &looks, 1 + number * 7 % MOST_TASKS, 0};
+        const struct job job = {run, keep_going, &context, &looks, 1 + number * 7 % MOST_TASKS, 0, number % 3 == 0};
         const int finished = thread_pool_run(&job, 1 + number % 8);
         int runs = 0;
         for (int i = 0; i < MOST_TASKS; i++) {

@@ -200,6 +200,7 @@ cdef extern from "thread_pool.h" nogil:
         void *state
         ptrdiff_t task_count
         int outlives_closing
+        int in_shares
 
     void thread_pool_close()
     int thread_pool_is_closed()
