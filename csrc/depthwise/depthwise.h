@@ -40,6 +40,7 @@
 
 #include <stdint.h>
 
+#include "memory.h"
 #include "rows.h"
 
 enum {
@@ -49,12 +50,12 @@ enum {
     DEPTHWISE_SPLIT_SEGMENT = 256, /* the most output columns of a task that splits rows into planes */
     DEPTHWISE_NARROW = 256,        /* the most elements of a row that is copied if there are no masked loads */
     DEPTHWISE_COPIES = 1 << 16,    /* elements of all rows that a task copies, about */
-    DEPTHWISE_NEARBY = 1 << 12,    /* elements of the channels that 3x3 computes together, about */
-    DEPTHWISE_REPEAT = 512,        /* elements (2 KiB of float) after which addresses share sets of the first cache */
-    DEPTHWISE_NEAR = 24,         /* elements by which a distance may miss a multiple of DEPTHWISE_REPEAT and collide */
-    DEPTHWISE_WORK = 1 << 20,    /* multiplications of a task, about */
-    DEPTHWISE_TASKS = 8,         /* the least number of tasks that many groups of an image are cut into */
-    DEPTHWISE_WEIGHTS = 1 << 14, /* weights that a task lays out, about */
+    DEPTHWISE_L1 = 1 << 12,        /* elements of the channels that 3x3 computes together, so that L1 keeps them */
+    DEPTHWISE_ALIAS = 512,         /* elements (2 KiB of float) after which addresses share sets of the first cache */
+    DEPTHWISE_ALIAS_MARGIN = 24,   /* elements by which a distance may miss a multiple of DEPTHWISE_ALIAS and collide */
+    DEPTHWISE_WORK = 1 << 20,      /* multiplications of a task, about */
+    DEPTHWISE_TASKS = 8,           /* the least number of tasks that many groups of an image are cut into */
+    DEPTHWISE_WEIGHTS = 1 << 14,   /* weights that a task lays out, about */
 };
 
 struct depthwise_cut {
@@ -93,7 +94,8 @@ static inline int depthwise_splits(const struct conv_problem *problem)
 static inline int depthwise_collides(const struct conv_problem *problem)
 {
     const ptrdiff_t width = problem->in_size[2];
-    return width >= DEPTHWISE_REPEAT / 2 && (width + DEPTHWISE_NEAR) % DEPTHWISE_REPEAT <= 2 * DEPTHWISE_NEAR;
+    return width >= DEPTHWISE_ALIAS / 2 &&
+           (width + DEPTHWISE_ALIAS_MARGIN) % DEPTHWISE_ALIAS <= 2 * DEPTHWISE_ALIAS_MARGIN;
 }
 
 static inline int depthwise_one_row(const struct conv_problem *problem)
