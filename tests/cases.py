@@ -105,6 +105,7 @@ KERNEL_CASES = {
     "distant_taps": Case((1, 7, 80, 9), (5, 7, 3, 2), {"dilation": (30, 4), "stride": (1, 3)}),
     "only_padding": Case((1, 3, 2, 2), (17, 3, 2, 2), {"padding": 40}),
     "stride_2_wide": Case((1, 4, 9, 333), (12, 4, 3, 3), {"stride": 2, "padding": 1}),
+    "stride_2_to_the_end": Case((1, 2, 127), (3, 2, 1), {"stride": 2}),
     "stride_3_dilation_2": Case((1, 3, 30, 70), (9, 3, 3, 5), {"stride": 3, "dilation": 2, "padding": 4}),
     "four_per_group": Case((2, 32, 15, 13), (32, 4, 3, 3), {"groups": 8, "padding": 1}),
     "depthwise_5x5": Case((2, 19, 11, 14), (19, 1, 5, 5), {"groups": 19, "padding": 2}),

@@ -28,7 +28,7 @@
 
 enum {
     PANELS_PIXELS = 128, /* output positions of a tile, at most */
-    PANELS_TAPS = 256,   /* rows of P in a slice, at most: with AVX2 a panel is half of a first-level cache */
+    PANELS_TAPS = 512,   /* rows of P in a slice, at most: with AVX2 a panel is as large as a first-level cache */
     PANELS_NARROWEST = 4 /* positions of a panel, at least, on any instruction set */
 };
 
