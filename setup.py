@@ -18,7 +18,8 @@ HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", rec
 # by their source: a shared source would be compiled once and linked three times. Except on x86-64, the files for AVX
 # are empty. -O2 instead of -O3 makes them a sixth smaller, so that the wheel stays below a megabyte: the kernels say
 # themselves which loops are unrolled. Loops that copy and add rows are vectorised all the same, but not for the
-# baseline, which few x86-64 machines need. With 32 registers, the two passes that are left out only add code.
+# baseline, which few x86-64 machines need: it is made small. With 32 registers, the two passes that are left out only
+# add code.
 VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
 SMALL = ["-fno-tree-pre", "-fno-gcse"]
 
@@ -31,7 +32,7 @@ def accepted(flags):
 
 
 FLAGS = {
-    "baseline": ["-O2"],
+    "baseline": ["-Os"],
     "avx2": ["-O2", *accepted(VECTORIZED), "-mavx2", "-mfma"],
     "avx512": ["-O2", *accepted(VECTORIZED + SMALL), "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
 }

@@ -33,6 +33,9 @@ SHAPES = {
     "groups": Shapes((1, 40, 17, 15), (34, 20, 3, 3), {"padding": 1, "groups": 2}, 4),
     "cropped": Shapes((1, 8, 20, 21), (8, 8, 3, 3), {"padding": ((-1, -2), (1, -3))}, 4),
     "one_row": Shapes((1, 12, 7, 50), (9, 12, 1, 3), {"padding": (0, 1)}, 4),
+    "depths": Shapes((1, 70, 4, 9, 13), (40, 70, 3, 3, 3), {"padding": (1, 0, 1)}, 4),
+    "depths_of_groups": Shapes((2, 6, 3, 10, 12), (34, 3, 2, 3, 3), {"padding": 1, "groups": 2}, 4),
+    "depths_of_padding": Shapes((1, 40, 2, 6, 21), (5, 40, 2, 1, 3), {"padding": ((3, 2), 0, 1)}, 4),
     "small_map": Shapes((2, 40, 6, 5), (33, 40, 3, 3), {"padding": 1}, 2),
     "smallest_map": Shapes((1, 100, 3, 3), (20, 100, 3, 3), {}, 2),
     "small_row": Shapes((1, 9, 2, 4), (16, 9, 1, 3), {}, 2),
@@ -186,7 +189,7 @@ def test_typical_errors_are_small(channels, isa):
 
 
 # Of these, "direct" computes some by direct_channels and some by direct_pixels.
-MENDED = ["partial_tiles", "partial_sums", "groups", "one_row", "small_map"]
+MENDED = ["partial_tiles", "partial_sums", "groups", "one_row", "depths", "small_map"]
 
 
 def batch(shapes: Shapes, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

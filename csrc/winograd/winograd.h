@@ -10,7 +10,7 @@
  *
  *     padded  [row][column][c]                                 x of one row of tiles or more     pack_rows
  *     V       [f][c / lanes][t][c % lanes]                     B^T d B                           transform_input
- *     U       [group][block][chunk][f][o / pair][c][o % pair]  G g G^T, the laid-out weights     lay_out
+ *     U       [group][block][slice][f][o / pair][c][o % pair]  G g G^T, the laid-out weights     lay_out
  *     M       [f][o / pair][t][o % pair]                       the sum over c of V U             multiply_frequencies
  *     y                                                        A^T M A + bias, clamped           transform_output
  *
@@ -22,7 +22,9 @@
  * A task computes a block of tiles for a block of output channels, starting from the input: tasks of the same tiles
  * transform the same input again. Tasks of the same output channels follow each other and find their U in the cache;
  * where U fits no cache, an image of few tiles is one task for each block, so that U is read once. U is laid out in the
- * order in which a task reads it. The sum over c is cut into chunks whose V fits the cache; M collects their sums.
+ * order in which a task reads it. The sum over c is cut into chunks whose V fits the cache. In three dimensions only
+ * rows and columns are transformed: each depth of the output sums over the depths that it reads, too. A slice of the
+ * sum is a tap of the depth and a chunk, in this order; M collects the sums of all slices.
  *
  * The sizes of the caches decide how many tiles a task has and how long a chunk is. Results do not depend on either:
  * the sum of a tile is taken in partial sums of WINOGRAD_PARTIAL channels, of which a chunk is a multiple.
@@ -76,16 +78,14 @@ static inline double winograd_weight_scale(int m)
     return m == 4 ? 24 : m;
 }
 
-/* A kernel of 3x3 or 1x3, with stride and dilation 1. direct_channels must fit too: it computes again the images
- * whose results are not finite. */
+/* A kernel of 3x3 or 1x3 at every tap of the depth, with stride and dilation 1. direct_channels must fit too: it
+ * computes again the images whose results are not finite. */
 static inline int winograd_fits(const struct conv_problem *problem)
 {
     const ptrdiff_t *kernel = problem->kernel, *stride = problem->stride, *dilation = problem->dilation;
-    const int flat =
-        problem->in_size[0] == 1 && problem->out_size[0] == 1 && kernel[0] == 1 && problem->pad_before[0] == 0;
     const int height = kernel[1] == 1 || (kernel[1] == 3 && dilation[1] == 1);
     const int width = kernel[2] == 3 && dilation[2] == 1;
-    return flat && height && width && stride[1] == 1 && stride[2] == 1 && direct_channels_fits(problem);
+    return height && width && stride[1] == 1 && stride[2] == 1 && direct_channels_fits(problem);
 }
 
 static inline ptrdiff_t winograd_tile_size(const struct conv_problem *problem, int axis)
@@ -122,7 +122,8 @@ static inline ptrdiff_t winograd_tile_blocks(const struct winograd_cut *cut)
  * everything else, every task reads it from memory. */
 static inline ptrdiff_t winograd_most_tiles(const struct conv_problem *problem, const struct winograd_cut *cut)
 {
-    const ptrdiff_t u = winograd_frequencies(problem) * group_in_channels(problem) * group_out_channels(problem);
+    const ptrdiff_t u =
+        winograd_frequencies(problem) * problem->kernel[0] * group_in_channels(problem) * group_out_channels(problem);
     const int few = cut->rows * cut->columns <= WINOGRAD_IMAGE;
     return few && u > caches.l3 / 4 * 3 / problem->itemsize ? WINOGRAD_IMAGE : WINOGRAD_TILES;
 }
@@ -145,7 +146,8 @@ PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
     const ptrdiff_t tiles = cut.task_rows * cut.task_columns;
     const ptrdiff_t most = max_size((fit / tiles - least) / WINOGRAD_PAIR, 1) * WINOGRAD_PAIR;
     cut.block = winograd_even(channels, min_size(WINOGRAD_BLOCK, most), WINOGRAD_PAIR);
-    while (cut.block > WINOGRAD_PAIR && winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
+    while (cut.block > WINOGRAD_PAIR &&
+           problem->out_size[0] * winograd_tile_blocks(&cut) * ceil_div(channels, cut.block) < WINOGRAD_TASKS)
         cut.block = winograd_even(channels, cut.block - WINOGRAD_PAIR, WINOGRAD_PAIR);
     const ptrdiff_t longest = max_size((fit / tiles - cut.block) / WINOGRAD_PARTIAL, 1) * WINOGRAD_PARTIAL;
     cut.chunk = winograd_even(in, longest, WINOGRAD_PARTIAL);
@@ -155,7 +157,7 @@ PLANNING struct winograd_cut winograd_cut_of(const struct conv_problem *problem)
 static inline ptrdiff_t winograd_task_count(const struct conv_problem *problem)
 {
     const struct winograd_cut cut = winograd_cut_of(problem);
-    return problem->batch * problem->groups * winograd_tile_blocks(&cut) *
+    return problem->batch * problem->groups * problem->out_size[0] * winograd_tile_blocks(&cut) *
            ceil_div(group_out_channels(problem), cut.block);
 }
 
@@ -182,13 +184,14 @@ static inline ptrdiff_t winograd_scratch_size(const struct conv_problem *problem
                (winograd_frequency_size(&cut, cut.chunk) + winograd_frequency_size(&cut, cut.block));
 }
 
-/* The elements of U for one group. Each frequency and chunk of a pair of vectors is one vector longer than needed,
+/* The elements of U for one group. Each frequency and slice of a pair of vectors is one vector longer than needed,
  * again so that frequencies do not share a set of the cache. */
 static inline ptrdiff_t winograd_group_layout_size(const struct conv_problem *problem)
 {
     const ptrdiff_t blocks = ceil_div(group_out_channels(problem), WINOGRAD_PAIR);
     const ptrdiff_t in = group_in_channels(problem), chunks = ceil_div(in, winograd_cut_of(problem).chunk);
-    return blocks * winograd_frequencies(problem) * (in * WINOGRAD_PAIR + chunks * WINOGRAD_PAIR / 2);
+    return blocks * winograd_frequencies(problem) * problem->kernel[0] *
+           (in * WINOGRAD_PAIR + chunks * WINOGRAD_PAIR / 2);
 }
 
 static inline ptrdiff_t winograd_layout_size(const struct conv_problem *problem)

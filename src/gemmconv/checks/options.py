@@ -50,7 +50,7 @@ PADDING_MODES = {
 ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
 
 # What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry.
-_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D), stride and dilation 1, one or two axes"
+_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D this along the last two axes"
 ALGORITHM_NEEDS = {
     "direct": (
         f"at most {MOST_TAPS} taps in a kernel, which span no more than some 10000 positions of a row, and at most "

@@ -362,11 +362,12 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
     """Return the work of Winograd's algorithm, with tiles of the best of these sides."""
     cut = n.winograd_tiles(sides)
     values = cut.frequencies * cut.tiles * n.groups  # of all frequencies, for one channel of each group
-    weights = cut.frequencies * n.weights / n.taps
+    depth = n.geometry.kernel[0]  # each depth of the output transforms all depths that it reads
+    weights = cut.frequencies * n.weights * depth / n.taps
     return {
-        "products": values * n.in_channels * n.outputs * grown(n.outputs, n.lanes),
+        "products": values * depth * n.in_channels * n.outputs * grown(n.outputs, n.lanes),
         "transforming sums": values * n.outputs * grown(n.outputs, n.lanes),
-        "transforming x": values * n.in_channels * grown(n.in_channels, n.lanes) * ceil(n.outputs / 128),
+        "transforming x": values * depth * n.in_channels * grown(n.in_channels, n.lanes) * ceil(n.outputs / 128),
         "reading weights": weights,
         "weights from memory": max(0, weights - CACHED_WEIGHTS),
         "groups": n.groups,
@@ -375,7 +376,7 @@ def winograd(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
 
 def winograd_layout(n: Counts, sides: tuple[int, ...] = (4, 2)) -> Terms:
     """Return the work to transform the weights once; many weights do not fit the cache."""
-    weights = n.winograd_tiles(sides).frequencies * n.weights / n.taps
+    weights = n.winograd_tiles(sides).frequencies * n.weights * n.geometry.kernel[0] / n.taps
     return {"weights": weights, "weights to memory": max(0, weights - CACHED_WEIGHTS), "beginning": 1}
 
 

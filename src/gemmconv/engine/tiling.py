@@ -226,7 +226,7 @@ def winograd_tiles(geometry: Geometry, sides: tuple[int, ...] = (4, 2)) -> Winog
     """Return the tiles with the fewest products: the large ones, unless small ones fit the image better."""
     cuts = []
     for side in sides:
-        frequencies = tiles = 1
+        frequencies, tiles = 1, geometry.out_size[0]
         for size, kernel in zip(geometry.out_size[1:], geometry.kernel[1:]):
             along = side if kernel > 1 else 1
             frequencies *= along + kernel - 1

@@ -80,10 +80,10 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
 
     Parameters
     ----------
-    x : array_like of shape (N, C, H, W)
+    x : array_like of shape (N, C, H, W) or (N, C, D, H, W)
         The input.
-    weight : array_like of shape (O, C/groups, KH, KW)
-        The kernels, with three taps or one tap along each axis.
+    weight : array_like of shape (O, C/groups, KH, KW) or (O, C/groups, KD, KH, KW)
+        The kernels, with three taps or one tap along each of the last two axes.
     padding, groups
         As in `gemmconv.conv`.
     side : int
@@ -91,10 +91,10 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
 
     Returns
     -------
-    ndarray of shape (N, O, OH, OW)
+    ndarray of shape (N, O, OH, OW) or (N, O, OD, OH, OW)
         The output. Each of its tiles is ``A.T @ M @ A``, where M is the sum over the channels of the elementwise
         product of ``B.T @ d @ B`` and ``G @ g @ G.T``. Here d holds the inputs that the tile reads, and g is
-        the kernel.
+        the kernel. In three dimensions M sums over the taps of the depth, too.
 
     Examples
     --------
@@ -106,10 +106,12 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
     """
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
     geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
-    (A, B, G), (A2, B2, G2) = (winograd_transforms(side if taps > 1 else 1) for taps in weight.shape[2:])
+    (A, B, G), (A2, B2, G2) = (winograd_transforms(side if taps > 1 else 1) for taps in weight.shape[-2:])
+    x, kernels = fold_depth(x, weight, geometry)
     V = B.T @ read_tiles(x, geometry, A.shape, A2.shape) @ B2
-    U = G @ weight @ G2.T
-    return join_tiles(A.T @ frequency_products(U, V, groups) @ A2, geometry)
+    U = G @ kernels @ G2.T
+    y = join_tiles(A.T @ frequency_products(U, V, groups) @ A2, geometry)
+    return y if weight.ndim == 4 else unfold_depth(y, geometry)
 
 
 def winograd_bound(
@@ -134,10 +136,11 @@ def winograd_bound(
 
     Returns
     -------
-    ndarray of shape (N, O, OH, OW)
-        The bound ``c * eps * (|A.T| @ M @ |A| + |bias|)``, where M is the sum over the C channels of a group of
-        ``(|G| @ |g| @ |G.T|) * (|B.T| @ |d| @ |B|)``. Let s be the smallest normal number. Numbers below s are rounded
-        as coarsely as s is. To allow for that, s is added to the left factor, and to the product.
+    ndarray of shape (N, O, OH, OW) or (N, O, OD, OH, OW)
+        The bound ``c * eps * (|A.T| @ M @ |A| + |bias|)``, where M is the sum over the C channels of a group, and the
+        KD taps of the depth, of ``(|G| @ |g| @ |G.T|) * (|B.T| @ |d| @ |B|)``. Let s be the smallest normal number.
+        Numbers below s are rounded as coarsely as s is. To allow for that, s is added to the left factor, and to the
+        product.
 
     Notes
     -----
@@ -148,25 +151,47 @@ def winograd_bound(
     * the kernel: 4 roundings by its transform and one by its scale. In float32 there are fewer, because these are
       computed in double;
     * the product and its sum: min(C, 32) roundings in a partial sum of 32 channels, and one for each partial sum that
-      is added after it. These are at most C / 24: when the cache is full the channels are also cut, into chunks of at
-      least 64, and the last partial sum of a chunk may have only 16 channels;
+      is added after it. These are at most C / 24 for the first tap of the depth, and C / 24 + 1 for each other tap:
+      when the cache is full the channels are also cut, into chunks of at least 64, and the last partial sum of a chunk
+      may have only 16 channels;
     * the output: 3 roundings along an axis (``z0 + (z1 + z2) + (z3 + z4)``), 6 in all, and one by the bias.
 
-    Together these are 18 + min(C, 32) + C / 24 roundings, each of eps / 2. So c is half this number, and 1 more because
-    the factors are multiplied: ``c = 10 + min(C, 32) / 2 + C / 48``. This holds for up to 100 000 channels.
+    Together these are 18 + min(C, 32) + KD * C / 24 + KD - 1 roundings, each of eps / 2. So c is half this number, and
+    1 more because the factors are multiplied: ``c = 10 + min(C, 32) / 2 + KD * C / 48 + (KD - 1) / 2``. This holds for
+    up to 100 000 terms KD * C.
     """
     x, weight = abs(np.asarray(x, np.float64)), abs(np.asarray(weight, np.float64))
     geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
-    sides = [side if taps > 1 else 1 for taps in weight.shape[2:]]
+    sides = [side if taps > 1 else 1 for taps in weight.shape[-2:]]
     (A, B, G), (A2, B2, G2) = (map(abs, winograd_transforms(side)) for side in sides)
-    channels, least = weight.shape[1], float(np.finfo(dtype).smallest_normal)
+    channels, depth, least = weight.shape[1], geometry.kernel[0], float(np.finfo(dtype).smallest_normal)
+    x, kernels = fold_depth(x, weight, geometry)
     V = B.T @ read_tiles(x, geometry, A.shape, A2.shape) @ B2
-    U = G @ weight @ G2.T + least
-    y = join_tiles(A.T @ (frequency_products(U, V, groups) + channels * least) @ A2, geometry)
+    U = G @ kernels @ G2.T + least
+    y = join_tiles(A.T @ (frequency_products(U, V, groups) + depth * channels * least) @ A2, geometry)
     if bias is not None:
         y += np.reshape(abs(np.asarray(bias, np.float64)), (-1, 1, 1))
-    y *= (10 + min(channels, 32) / 2 + channels / 48) * float(np.finfo(dtype).eps)
-    return y
+    y *= (10 + min(channels, 32) / 2 + depth * channels / 48 + (depth - 1) / 2) * float(np.finfo(dtype).eps)
+    return y if weight.ndim == 4 else unfold_depth(y, geometry)
+
+
+def fold_depth(x: Array, weight: Array, geometry: Geometry) -> tuple[Array, Array]:
+    """Return x and the weight of the same sums in two dimensions.
+
+    Each depth of the output is an image of its own: [n * OD + od, c * KD + kd]. The depths that it reads are channels.
+    """
+    if weight.ndim == 4:
+        return x, weight
+    before, depth = geometry.pad_before[0], geometry.kernel[0]
+    after = geometry.out_size[0] + depth - 1 - before - geometry.in_size[0]
+    windows = np.lib.stride_tricks.sliding_window_view(extend(x, [(before, after), (0, 0), (0, 0)]), depth, 2)
+    folded = windows.transpose(0, 2, 1, 5, 3, 4)
+    return folded.reshape(-1, x.shape[1] * depth, *x.shape[3:]), weight.reshape(len(weight), -1, *weight.shape[3:])
+
+
+def unfold_depth(y: Array, geometry: Geometry) -> Array:
+    """Return the output (N, O, OD, OH, OW) of the images of `fold_depth`."""
+    return y.reshape(-1, geometry.out_size[0], *y.shape[1:]).swapaxes(1, 2)
 
 
 def read_tiles(x: Array, geometry: Geometry, *shapes: tuple[int, ...]) -> Array:
