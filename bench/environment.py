@@ -6,7 +6,14 @@ import os
 from pathlib import Path
 
 # Variables that choose an instruction set, or say which caches the machine has.
-CHOICES = ("GEMMCONV_ISA", "GEMMCONV_CACHES", "OPENBLAS_CORETYPE", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+CHOICES = (
+    "GEMMCONV_ISA",
+    "GEMMCONV_CACHES",
+    "OPENBLAS_CORETYPE",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "GLIBC_TUNABLES",
+)
 # Variables that hold paths of libraries, such as another allocator. Only the names of the files are recorded.
 PATHS = ("LD_PRELOAD",)
 ENVIRONMENT = (*CHOICES, *PATHS)

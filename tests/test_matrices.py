@@ -168,7 +168,14 @@ def test_sizes_need_no_memory(mode):
         tracemalloc.stop()
     assert size.shape == (outputs, 4)
     # two windows read the first and the last element, and the two inside; wrapped windows all read three elements
-    assert size.entries == {"zeros": 4, "edge": outputs + 2, "wrap": 3 * outputs}.get(mode, size.entries)
+    entries = {
+        "zeros": 4,
+        "edge": outputs + 2,
+        "wrap": 3 * outputs,
+        "reflect": 2 * outputs,
+        "symmetric": outputs // 8 * 20 + 16,
+    }
+    assert size.entries == entries[mode]
     assert peak < 2**25
 
 

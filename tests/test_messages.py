@@ -79,7 +79,7 @@ MISTAKES = {
     "sparse": (lambda: conv2d(X, csr_array(KERNEL)), "weight is a sparse array; make it dense first: weight.toarray()"),
     "nullable": (lambda: conv2d(X, Nullable()), "; pass weight.to_numpy(dtype=float, na_value=numpy.nan)"),
     "objects": (lambda: conv2d(X, W.astype(object)), "; if it holds numbers, pass numpy.asarray(weight, dtype=float)"),
-    "long_double": (lambda: conv2d(X.astype(np.longdouble), W), "; pass x.astype(numpy.float64)"),
+    "long_double": (lambda: conv2d(X.astype(np.longdouble), W), "; pass numpy.asarray(x, numpy.float64)"),
     "complex": (lambda: conv2d(X * 1j, W), "; convolve the real and the imaginary part apart"),
     "padding_of_numpy": (
         lambda: conv2d(X, W, padding=((0, 0), (0, 0), (1, 2), (3, 4))),
@@ -92,11 +92,11 @@ MISTAKES = {
     ),
     "kernel_size_as_a_number": (
         lambda: im2col(X, 3),
-        "; for a square kernel pass (3, 3)",
+        "; for one axis pass (3,), for a square kernel (3, 3)",
     ),
     "kernel_size_of_a_gradient": (
         lambda: conv_weight_gradient(np.ones((2, 16, 10, 10)), X, 3),
-        "; for a square kernel pass (3, 3)",
+        "; for one axis pass (3,), for a square kernel (3, 3)",
     ),
     "weight_for_its_shape": (lambda: tied_weights(W, (12, 12)), "; of a weight, pass weight.shape"),
     "out_of_uint8": (

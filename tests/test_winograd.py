@@ -36,6 +36,9 @@ SHAPES = {
     "depths": Shapes((1, 70, 4, 9, 13), (40, 70, 3, 3, 3), {"padding": (1, 0, 1)}, 4),
     "depths_of_groups": Shapes((2, 6, 3, 10, 12), (34, 3, 2, 3, 3), {"padding": 1, "groups": 2}, 4),
     "depths_of_padding": Shapes((1, 40, 2, 6, 21), (5, 40, 2, 1, 3), {"padding": ((3, 2), 0, 1)}, 4),
+    "strided_depths": Shapes(
+        (1, 6, 7, 9, 10), (5, 6, 3, 3, 3), {"stride": (2, 1, 1), "dilation": (2, 1, 1), "padding": (3, 1, 1)}, 4
+    ),
     "small_map": Shapes((2, 40, 6, 5), (33, 40, 3, 3), {"padding": 1}, 2),
     "smallest_map": Shapes((1, 100, 3, 3), (20, 100, 3, 3), {}, 2),
     "small_row": Shapes((1, 9, 2, 4), (16, 9, 1, 3), {}, 2),

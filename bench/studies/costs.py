@@ -45,7 +45,7 @@ OUTLIER = 0.15
 REPETITIONS = 15
 # The power of (time of the fastest way / its own time) by which the error of a way counts.
 NEARNESS = 2
-# By which factor, as a logarithm, estimates must differ for the lower one to be the choice, about. The true choice is
+# About the difference, as a logarithm, from which on the lower estimate is the choice. The true choice is
 # all or nothing, which has no slope to follow.
 SOFTNESS = 0.05
 # The loss of a choice, as a logarithm, grows no further from here.
@@ -98,14 +98,14 @@ class Choices(NamedTuple):
     """The logarithm of its time over that of the fastest."""
 
     def mean_loss(self, estimates: Floats) -> tuple[float, Floats]:
-        """Return the mean loss of the ways that auto takes, nearly, and its slope by the estimates.
+        """Return about the mean loss of auto's choices, and its slope by the estimates.
 
         Of each algorithm, ways are taken in shares, nearly all of it the one with the lowest estimate. Algorithms too
         are taken in shares, by the mean totals of their ways. The slopes follow by the chain rule.
         """
-        padded = np.append(estimates, 0.0)
-        times = np.where(self.ways < 0, np.inf, padded[self.ways])
-        layouts = padded[self.layouts]
+        with_none = np.append(estimates, 0.0)
+        times = np.where(self.ways < 0, np.inf, with_none[self.ways])
+        layouts = with_none[self.layouts]
         members = [self.algorithms == number for number in range(self.algorithms.max() + 1)]
         of_ways = sum(shares_of(np.where(of, times, np.inf)) for of in members)
         times = np.where(self.ways < 0, 1.0, times)  # of no share
@@ -123,7 +123,7 @@ class Choices(NamedTuple):
         effect = of_each_way(by_total) * (times + layouts) + of_each_way(shares) * self.losses
         by_share = of_each_way(by_total * totals + shares * losses) - effect
         by_layout = of_ways * of_each_way(by_total)
-        slope = np.zeros_like(padded)
+        slope = np.zeros_like(with_none)
         np.add.at(slope, self.ways, (by_layout + of_ways * by_share / times / SOFTNESS) / len(loss))
         np.add.at(slope, self.layouts, by_layout / len(loss))
         return float(loss.mean()), slope[:-1]

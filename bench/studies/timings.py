@@ -170,7 +170,7 @@ def time_in_turns(calls: dict[str, Call], rounds: int) -> dict[str, float]:
     for name, call in calls.items():
         call()
         best[name] = seconds_of(call, 1)
-    repeats = {name: max(1, math.ceil(ROUND / seconds)) for name, seconds in best.items()}
+    repeats = {name: max(1, math.ceil(ROUND / max(seconds, 1e-9))) for name, seconds in best.items()}
     for number in range(rounds):
         fastest = min(best.values(), default=0.0)
         for name, call in calls.items():

@@ -86,7 +86,7 @@ def conv(
             Sums in registers. It is defined unless the kernel, the dilation or the number of channels is huge.
         ``"winograd"``
             A quarter of the multiplications of a 3x3 kernel, and a larger error. It is defined for 3x3 and 1x3 kernels
-            with stride and dilation 1; in three dimensions, for kernels that are such along the last two axes.
+            with stride and dilation 1. In three dimensions this must hold for the last two axes.
         ``"winograd2"``
             Less than half of the multiplications of a 3x3 kernel, and a small error. It is defined where
             ``"winograd"`` is.

@@ -95,7 +95,8 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
     def dot(self, x: Any) -> Any:
         """Multiply by a vector, a matrix or another operator, as `scipy.sparse.linalg.LinearOperator.dot` does."""
         shape = getattr(x, "shape", ())
-        if shape in (self.input_shape, self.input_shape[1:]) and shape[:1] != self.shape[1:]:
+        is_image = shape in (self.input_shape, self.input_shape[1:]) and prod(shape) == self.shape[1]
+        if is_image and shape[:1] != self.shape[1:]:
             raise ValueError(
                 f"x has shape {shape}, but the operator multiplies vectors of {self.shape[1]} elements; "
                 "of an image, pass x.ravel()"

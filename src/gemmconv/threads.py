@@ -62,8 +62,8 @@ def set_num_threads(threads: int) -> None:
 
     At first it is the value of the environment variable ``GEMMCONV_NUM_THREADS``, or else the number of processors that
     the process may use, but at most 64. That is the smaller of its affinity and the quota of its control group.
-    If the variable has no such value, there is a `RuntimeWarning`, and the default is used. threadpoolctl can read and
-    limit the number too.
+    If the variable has no such value, there is a `RuntimeWarning`, and the default is used, or 64 for a larger number.
+    threadpoolctl can read and limit the number too.
 
     Parameters
     ----------

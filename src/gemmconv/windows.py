@@ -69,7 +69,7 @@ def count_read(geometry: Geometry, axis: int, mode: str) -> int:
 
 
 def _chunks(end: int, step: int = CHUNK) -> Iterator[Indices]:
-    """Return the numbers from 0 to `end`, some at a time."""
+    """Yield the numbers from 0 to ``end - 1``, some at a time."""
     for begin in range(0, end, step):
         yield np.arange(begin, min(begin + step, end))
 

@@ -53,7 +53,7 @@ def hint_dtype(name: str, value: object, dtype: np.dtype[Any]) -> str:
     if dtype.kind == "c":
         return "; convolve the real and the imaginary part apart"
     if dtype.char == "g":
-        return f"; pass {name}.astype(numpy.float64)"
+        return f"; pass numpy.asarray({name}, numpy.float64)"
     if dtype.kind == "O" and hasattr(value, "to_numpy"):  # pandas, whose nullable types become objects
         return f"; pass {name}.to_numpy(dtype=float, na_value=numpy.nan)"
     return f"; if it holds numbers, pass numpy.asarray({name}, dtype=float)" if dtype.kind == "O" else ""
@@ -183,7 +183,7 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
         raise ValueError("out is read-only")
     if out.dtype.kind not in "fcO" or not np.can_cast(dtype, out.dtype, "same_kind"):
         hint = ""
-        if out.dtype.kind in "iu":
+        if out.dtype.kind in "iu" and out.dtype.itemsize <= 2:  # the limits of wider types are no floats
             least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
             rounded = f"numpy.rint(result).clip({least}, {most}).astype(numpy.{out.dtype.name})"
             hint = f"; without out, round and clip: {rounded}"

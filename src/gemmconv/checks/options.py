@@ -50,7 +50,10 @@ PADDING_MODES = {
 ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
 
 # What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry.
-_WINOGRAD_NEEDS = "kernel 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D this along the last two axes"
+_WINOGRAD_NEEDS = (
+    "a kernel of 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D, this must hold for the last two axes; "
+    f"and at most {MOST_TAPS} taps in a kernel and {MOST_CHANNELS} output channels in a group"
+)
 ALGORITHM_NEEDS = {
     "direct": (
         f"at most {MOST_TAPS} taps in a kernel, which span no more than some 10000 positions of a row, and at most "
@@ -161,7 +164,8 @@ def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
     if not all(isinstance(item, int) for item in values):
         raise TypeError(f"{name} must be {INT_PER_AXIS}, not {shown(value)}")
     if len(values) != rank:
-        is_shape = name.endswith("_size") and len(values) in (rank + 1, rank + 2)
+        longer = (rank + 2,) if name == "kernel_size" else (rank + 1, rank + 2)
+        is_shape = name.endswith("_size") and len(values) in longer
         hint = f"; of the shape of an array, take shape[-{rank}:]" if is_shape else ""
         raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {shown(value)}{hint}")
     for item in values:
@@ -230,7 +234,8 @@ def hint_pairs(values: tuple[Any, ...], rank: int) -> str:
     numpy.pad has a pair for every axis of the array. In torch.nn.functional.pad the numbers are before and after along
     the last axis, then along the axis before it, and so on. ONNX has all numbers before the axes first, then all after.
     """
-    if len(values) in (rank + 1, rank + 2) and all(isinstance(item, tuple) for item in values):
+    are_pairs = len(values) in (rank + 1, rank + 2) and all(isinstance(item, tuple) for item in values)
+    if are_pairs and not any(map(any, values[:-rank])):  # the batch and the channels have no padding
         return f"; of numpy.pad's pairs, take those of the spatial axes: padding={values[-rank:]}"
     if len(values) != 2 * rank or not all(isinstance(item, int) for item in values):
         return ""
@@ -252,7 +257,7 @@ def resolve(padding: object, in_size: Sizes, extents: Sizes, stride: Sizes) -> t
 def check_activation(activation: object) -> object:
     """Return the name of an activation, or None; raise for other values."""
     if activation is not None and activation != "relu":
-        hint = did_you_mean(activation, ["relu"]) if isinstance(activation, str) else ""
+        hint = "; did you mean 'relu'?" if str(activation).strip().lower() == "relu" else ""
         raise ValueError(f"activation must be None or 'relu', not {activation!r}{hint}")
     return activation
 

@@ -17,6 +17,9 @@ X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
 WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
 TRANSPOSED_WEIGHT_SHAPES = {rank: "(C, O/groups" + shape[12:] for rank, shape in WEIGHT_SHAPES.items()}
 
+# The most taps along an axis of what is taken for a kernel in a weight of another order.
+LARGEST_USUAL_KERNEL = 11
+
 
 def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, transposed: bool = False) -> int:
     """Return the number of spatial axes, or raise unless x and weight have the axes for it."""
@@ -59,7 +62,9 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
 
 def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size as a tuple; its length is the number of spatial axes."""
-    hint = f"; for a square kernel pass ({kernel_size}, {kernel_size})" if isinstance(kernel_size, int) else ""
+    hint = ""
+    if isinstance(kernel_size, int):
+        hint = f"; for one axis pass ({kernel_size},), for a square kernel ({kernel_size}, {kernel_size})"
     size = as_shape("kernel_size", kernel_size, minimum=1, hint=hint)
     if not 1 <= len(size) <= 3:
         hint = "; of the weight's shape, take weight.shape[2:]" if len(size) in (4, 5) else ""
@@ -137,7 +142,8 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
     in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
     if x_shape[-1] == taken:
         return f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
-    if rank > 1 and len({*weight_shape[:rank]}) == 1 and weight_shape[-2] * groups == in_channels:
+    is_kernel = len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
+    if rank > 1 and is_kernel and weight_shape[-2] * groups == in_channels:
         axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
         return f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
     hint = ""

@@ -10,7 +10,7 @@ that instruction set beside a BLAS for one of its `BLAS_CORES`. These commands m
     TIME --op weight_gradient --random 120 --seed 1 --rounds 3 --save weight_gradient.json
     TIME --op input_gradient --suite resnet50 --suite mobilenet --rounds 3 --save input_gradient_suites.json
     TIME --op weight_gradient --suite resnet50 --suite mobilenet --rounds 3 --save weight_gradient_suites.json
-    TIME --random 200 --seed 777 --save check.json
+    TIME --random 200 --seed 2027 --save check.json
     python -m gemmconv.bench.studies.costs drawn.json suites.json *_gradient*.json --check check.json --write
 
 They ran on one Zen 4 core on 2026-11-27: for "avx2" with ``GEMMCONV_ISA=avx2 OPENBLAS_CORETYPE=Haswell``, and for
@@ -20,10 +20,11 @@ algorithm ``"auto"`` takes, but never what an algorithm computes.
 
 from __future__ import annotations
 
+from ..environment import INSTRUCTION_SETS
 from .blas import SMALL_MATRIX_CORES
 
 #: The instruction sets of the columns.
-COLUMNS = ("baseline", "avx2", "avx512")
+COLUMNS = INSTRUCTION_SETS
 #: The cores whose BLAS the rates of a column are fitted beside, as OpenBLAS names them: what machines without a better
 #: instruction set have. OPENBLAS_CORETYPE sets one of them on other machines.
 BLAS_CORES = {"baseline": ("Nehalem",), "avx2": ("Haswell", "Zen"), "avx512": SMALL_MATRIX_CORES}

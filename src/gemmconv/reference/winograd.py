@@ -7,13 +7,14 @@ change of one needs a change of the other.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.polynomial import polyfromroots
 from numpy.typing import ArrayLike, DTypeLike
 
 from ..checks.geometry import Geometry
-from ..checks.options import Padding
+from ..checks.options import Ints, Padding
 from .convolution import Array, channel_product, extend
 
 #: The points, beside infinity, at which Winograd's algorithm interpolates, by the number of outputs of a tile along an
@@ -75,7 +76,16 @@ def winograd_transforms(side: int) -> tuple[Array, Array, Array]:
     return A, B, G
 
 
-def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, groups: int = 1, side: int = 4) -> Array:
+def winograd_conv(
+    x: ArrayLike,
+    weight: ArrayLike,
+    *,
+    stride: Ints = 1,
+    padding: Padding = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+    side: int = 4,
+) -> Array:
     """Convolve (cross-correlate) as `conv` does, but by Winograd's algorithm.
 
     Parameters
@@ -84,8 +94,8 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
         The input.
     weight : array_like of shape (O, C/groups, KH, KW) or (O, C/groups, KD, KH, KW)
         The kernels, with three taps or one tap along each of the last two axes.
-    padding, groups
-        As in `gemmconv.conv`.
+    stride, padding, dilation, groups
+        As in `gemmconv.conv`. Stride and dilation must be 1 along the last two axes.
     side : int
         The number of outputs of a tile along an axis with three taps: 4 or 2.
 
@@ -105,7 +115,7 @@ def winograd_conv(x: ArrayLike, weight: ArrayLike, *, padding: Padding = 0, grou
              [81., 90.]]]])
     """
     x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
-    geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
+    geometry = winograd_geometry(x, weight, stride, padding, dilation, groups)
     (A, B, G), (A2, B2, G2) = (winograd_transforms(side if taps > 1 else 1) for taps in weight.shape[-2:])
     x, kernels = fold_depth(x, weight, geometry)
     V = B.T @ read_tiles(x, geometry, A.shape, A2.shape) @ B2
@@ -119,7 +129,9 @@ def winograd_bound(
     weight: ArrayLike,
     bias: ArrayLike | None = None,
     *,
+    stride: Ints = 1,
     padding: Padding = 0,
+    dilation: Ints = 1,
     groups: int = 1,
     side: int = 4,
     dtype: DTypeLike = np.float32,
@@ -128,7 +140,7 @@ def winograd_bound(
 
     Parameters
     ----------
-    x, weight, bias, padding, groups, side
+    x, weight, bias, stride, padding, dilation, groups, side
         As in `winograd_conv`. With ``"winograd"`` the library takes a side of 4, but 2 for some small images
         (``gemmconv.engine.tiling.winograd_tiles``); with ``"winograd2"`` it takes 2.
     dtype : dtype
@@ -161,7 +173,7 @@ def winograd_bound(
     up to 100 000 terms KD * C.
     """
     x, weight = abs(np.asarray(x, np.float64)), abs(np.asarray(weight, np.float64))
-    geometry = Geometry.from_shapes(x.shape, weight.shape, padding=padding, groups=groups)
+    geometry = winograd_geometry(x, weight, stride, padding, dilation, groups)
     sides = [side if taps > 1 else 1 for taps in weight.shape[-2:]]
     (A, B, G), (A2, B2, G2) = (map(abs, winograd_transforms(side)) for side in sides)
     channels, depth, least = weight.shape[1], geometry.kernel[0], float(np.finfo(dtype).smallest_normal)
@@ -175,6 +187,15 @@ def winograd_bound(
     return y if weight.ndim == 4 else unfold_depth(y, geometry)
 
 
+def winograd_geometry(x: Array, weight: Array, stride: Ints, padding: Padding, dilation: Ints, groups: int) -> Geometry:
+    """Return the geometry; raise unless stride and dilation are 1 along the last two axes."""
+    options: dict[str, Any] = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    geometry = Geometry.from_shapes(x.shape, weight.shape, **options)
+    if {*geometry.stride[1:], *geometry.dilation[1:]} != {1}:
+        raise ValueError("Winograd's algorithm needs stride and dilation 1 along the last two axes")
+    return geometry
+
+
 def fold_depth(x: Array, weight: Array, geometry: Geometry) -> tuple[Array, Array]:
     """Return x and the weight of the same sums in two dimensions.
 
@@ -182,11 +203,15 @@ def fold_depth(x: Array, weight: Array, geometry: Geometry) -> tuple[Array, Arra
     """
     if weight.ndim == 4:
         return x, weight
-    before, depth = geometry.pad_before[0], geometry.kernel[0]
-    after = geometry.out_size[0] + depth - 1 - before - geometry.in_size[0]
-    windows = np.lib.stride_tricks.sliding_window_view(extend(x, [(before, after), (0, 0), (0, 0)]), depth, 2)
+    before, stride, dilation = geometry.pad_before[0], geometry.stride[0], geometry.dilation[0]
+    span = (geometry.kernel[0] - 1) * dilation + 1
+    after = (geometry.out_size[0] - 1) * stride + span - before - geometry.in_size[0]
+    extended = extend(x, [(before, after), (0, 0), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(extended, span, 2)[:, :, ::stride, ..., ::dilation]
     folded = windows.transpose(0, 2, 1, 5, 3, 4)
-    return folded.reshape(-1, x.shape[1] * depth, *x.shape[3:]), weight.reshape(len(weight), -1, *weight.shape[3:])
+    return folded.reshape(-1, x.shape[1] * geometry.kernel[0], *x.shape[3:]), weight.reshape(
+        len(weight), -1, *weight.shape[3:]
+    )
 
 
 def unfold_depth(y: Array, geometry: Geometry) -> Array:
