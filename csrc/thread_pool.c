@@ -82,8 +82,9 @@ static int64_t microseconds(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-/* Look whether a number is still `seen`, until it is not or some time has passed. If threads outnumber processors, a
- * thread that looks keeps another from working: then this returns at once. Returns 1 if the number has changed. */
+/* Wait, without sleeping, until a number is no longer `seen`, for at most `longest` microseconds. If threads outnumber
+ * processors, a thread that looks keeps another from working: then this returns at once. Returns 1 if the number has
+ * changed. */
 static int changes(const atomic_uint *number, unsigned seen, int64_t longest)
 {
     if (atomic_load(&pool.crowded))

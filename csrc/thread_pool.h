@@ -1,5 +1,6 @@
-/* A pool of threads of our own: persistent workers, and the caller works too. They take one task after the other:
- * of one share of all tasks, or each first of a share of its own and then of those of the others.
+/* A pool of threads of our own: persistent workers, and the caller works too. The tasks of a job are one sequence
+ * from which all threads take, or one share per thread: a thread takes the tasks of its own share first, then what is
+ * left of the others.
  *
  * Nothing runs before the first job. Workers look for the next job for a short while (0.1 ms), then sleep. A caller
  * that finds the pool busy computes alone. After a fork the child has no workers and starts new ones when it needs

@@ -14,7 +14,7 @@
  *  K  +-------+   +-----+-----+-----+         the positions of a panel
  *     | block |   |     |     |     |  Y
  *
- * A panel stays in the first-level cache while the channels pass by; K is read in place. The sums of the first slice,
+ * A panel stays in the cache of the core while the channels pass by; K is read in place. The sums of the first slice,
  * which begin with the bias, are written to Y; those of later slices are added there.
  *
  * How the sum is cut into slices depends on its length alone. So the bits of a result depend neither on the tile nor on

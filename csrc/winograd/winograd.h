@@ -23,8 +23,8 @@
  * transform the same input again. Tasks of the same output channels follow each other and find their U in the cache;
  * where U fits no cache, an image of few tiles is one task for each block, so that U is read once. U is laid out in the
  * order in which a task reads it. The sum over c is cut into chunks whose V fits the cache. In three dimensions only
- * rows and columns are transformed: each depth of the output sums over the depths that it reads, too. A slice of the
- * sum is a tap of the depth and a chunk, in this order; M collects the sums of all slices.
+ * rows and columns are transformed; the sum also runs over the taps of the depth. A slice of the sum is one chunk for
+ * one tap; all chunks of a tap follow each other. M collects the sums of all slices.
  *
  * The sizes of the caches decide how many tiles a task has and how long a chunk is. Results do not depend on either:
  * the sum of a tile is taken in partial sums of WINOGRAD_PARTIAL channels, of which a chunk is a multiple.
@@ -78,8 +78,9 @@ static inline double winograd_weight_scale(int m)
     return m == 4 ? 24 : m;
 }
 
-/* A kernel of 3x3 or 1x3 at every tap of the depth, with stride and dilation 1. direct_channels must fit too: it
- * computes again the images whose results are not finite. */
+/* A kernel of 3x3 or 1x3 along rows and columns, with stride 1 there and dilation 1 along axes of three taps. The depth
+ * may have any kernel, stride and dilation. direct_channels must fit too: it computes again the images whose results
+ * are not finite. */
 static inline int winograd_fits(const struct conv_problem *problem)
 {
     const ptrdiff_t *kernel = problem->kernel, *stride = problem->stride, *dilation = problem->dilation;

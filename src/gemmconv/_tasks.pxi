@@ -89,7 +89,7 @@ cdef int run_tasks(
     cdef job tasks
     tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
     tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &watch, in_main_thread
-    # Neighbours that are blocks of channels read the same input; threads that take turns then read a part of K each.
+    # Where neighbouring tasks are blocks of channels of the same input, threads take turns: each reads a part of K.
     tasks.in_shares = not 0 < problem.tiling.block < problem.out_channels // problem.groups
     shared.scratch = <char *>allocate(threads * scratch_bytes)
     cdef int finished
