@@ -299,7 +299,7 @@ def test_an_algorithm_that_is_not_defined():
     x, weight = np.ones((1, 1, 9000)), np.ones((1, 1, 5000))
     assert (conv(x, weight, algorithm="gemm") == 5000).all()
     with pytest.raises(
-        ValueError, match=r"algorithm='winograd' is not defined for this convolution, only 'gemm'.*; rule: kernel 3x3"
+        ValueError, match=r"algorithm='winograd' is not defined for this convolution, only 'gemm'.*; rule: a kernel of 3x3"
     ):
         conv(x, weight, algorithm="winograd")
     with pytest.raises(ValueError, match="algorithm='winograd2' is not defined for this convolution"):
