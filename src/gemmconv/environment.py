@@ -31,7 +31,7 @@ def value_of(variable: str) -> str:
 def warn(variable: str, wrong: str, instead: str) -> None:
     """Warn that a variable has a value of no use, and say what is used instead."""
     text = f"{variable}={value_of(variable)[:100]!r} {wrong}; {instead}"
-    warnings.warn(text, RuntimeWarning, stacklevel=3)
+    warnings.warn_explicit(text, RuntimeWarning, "environment", 0)  # no line of code is to blame
 
 
 def number_of_threads(default: int, most: int) -> int:
