@@ -13,8 +13,9 @@ that instruction set beside a BLAS for one of its `BLAS_CORES`. These commands m
     TIME --random 200 --seed 2027 --save check.json
     python -m gemmconv.bench.studies.costs drawn.json suites.json *_gradient*.json --check check.json --write
 
-They ran on one Zen 4 core on 2026-11-27: for "avx2" with ``GEMMCONV_ISA=avx2 OPENBLAS_CORETYPE=Haswell``, and for
-"baseline" with ``GEMMCONV_ISA=baseline OPENBLAS_CORETYPE=Nehalem``. Numbers here may be fitted again: they change which
+They ran on one Zen 4 core on 2026-11-27; for "avx2" with ``GEMMCONV_ISA=avx2 OPENBLAS_CORETYPE=Haswell``. The column
+"baseline" was fitted on the same day, with ``GEMMCONV_ISA=baseline OPENBLAS_CORETYPE=Nehalem``, to 162 shapes and to
+kernels that were compiled with -O2. Numbers here may be fitted again: they change which
 algorithm ``"auto"`` takes, but never what an algorithm computes.
 """
 
