@@ -121,6 +121,29 @@ def test_message(name):
         make()
 
 
+# Mistakes of which nobody can tell what was meant: what the message says, and the hint that would be wrong.
+UNCLEAR = {
+    "picture_of_another_operator": (lambda: ConvolutionOperator(W, (12, 12)) @ PICTURE, "dimension mismatch", "ravel"),
+    "another_activation": (lambda: Plan(W, input_size=(12, 12), activation="relu6"), "activation must be", "did you"),
+    "pairs_that_pad_the_batch": (
+        lambda: gemmconv.conv1d(X[..., 0], W[..., 0], padding=((1, 1), (2, 2))),
+        "padding must be",
+        "numpy.pad",
+    ),
+    "out_of_wide_integers": (lambda: conv2d(X, W, out=np.empty((2, 16, 10, 10), np.int64)), "out has dtype", "clip"),
+    "channels_that_do_not_fit": (lambda: conv2d(X, np.ones((64, 64, 8, 3))), "weight has 64 input channels", "Tensor"),
+    "kernel_of_another_rank": (lambda: output_size((12, 12), (3, 3, 3)), "kernel_size must be", "shape["),
+}
+
+
+@pytest.mark.parametrize("name", UNCLEAR)
+def test_no_wrong_hint(name):
+    make, said, hint = UNCLEAR[name]
+    with pytest.raises((TypeError, ValueError), match=said) as error:
+        make()
+    assert hint not in str(error.value)
+
+
 def test_what_the_messages_say_is_right():
     picture, kernel = np.ones((1, 28, 28)), np.ones((5, 5, 1, 32))
     assert conv2d(picture, kernel.transpose(3, 2, 0, 1)).shape == (32, 24, 24)

@@ -158,6 +158,15 @@ def test_the_twin_is_the_definition(name, side):
     np.testing.assert_allclose(y, reference.conv(x, weight, **shapes.options), rtol=0, atol=1e-9)
 
 
+def test_the_twin_needs_stride_and_dilation_1():
+    x, weight = np.ones((1, 1, 5, 9, 9)), np.ones((1, 1, 3, 3, 3))
+    for options in ({"stride": (1, 1, 2)}, {"dilation": (1, 2, 1)}):
+        with pytest.raises(ValueError, match="stride and dilation 1 along the last two axes"):
+            reference.winograd_conv(x, weight, **options)
+        with pytest.raises(ValueError, match="stride and dilation 1 along the last two axes"):
+            reference.winograd_bound(x, weight, **options)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_exact_on_integers(name, dtype, isa):
     shapes = SHAPES[name]
