@@ -13,8 +13,8 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``results.py``      what came out: medians, ratios, totals, JSON
 ``report.py``       the same as tables
 ``comparison.py``   a run beside an earlier one
-``plots.py``        the ratios and a roofline as a picture
-``scaling.py``      time against threads, batch and sizes
+``plots.py``        pictures: the ratios and a roofline; time against one quantity
+``scaling.py``      time against threads, batch, sizes and taps
 ``terminal.py``     tables and progress, with rich or as plain text
 ``roofs.py``        the peak and the bandwidth of the machine
 ``arguments.py``    the options of the command

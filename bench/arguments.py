@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare = "show how fast gemmconv is beside the run whose --json is FILE; exit code 3 if it is slower in the mean"
     add("--compare", metavar="FILE", help=compare)
     add("--plot", metavar="FILE", help="draw the ratios and a roofline into FILE, which ends in .svg")
-    add("--scaling", action="store_true", help="time gemmconv.conv against threads, batch and sizes instead")
+    add("--scaling", action="store_true", help="time gemmconv against threads, batch, sizes and taps instead")
     add("--json", metavar="FILE", help="write the results to FILE as well; - is standard output")
     add("--list", action="store_true", help="print the problems and do nothing else")
 

@@ -44,13 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     fill_in(arguments)
     if arguments.scaling:
         if arguments.op != FORWARD:
-            return _refuse(f"--scaling times the convolution alone, and so has no --op {arguments.op}")
-        if arguments.network:
-            return _refuse("--scaling has no --network")
-        from .scaling import run_scaling
-
-        run_scaling(arguments.dtype, arguments.seconds, sys.stdout)
-        return 0
+            return _refuse(f"--scaling times its own operations; leave out --op {arguments.op}, or choose with --match")
+        if arguments.network or arguments.compare:
+            return _refuse(f"--scaling has no {'--network' if arguments.network else '--compare'}")
+        return time_series(arguments)
     problems = select_problems(arguments)
     if not problems:
         option = f"--match {arguments.match.pattern!r}" if arguments.match else "--network"
@@ -78,6 +75,40 @@ def run(arguments: argparse.Namespace) -> int:
     # JSON on standard output stays alone there.
     stream = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
     return compare_with(earlier, results, stream) if earlier else 0
+
+
+def time_series(arguments: argparse.Namespace) -> int:
+    """Time convolutions against one quantity at a time, and return the exit code."""
+    from .scaling import run_scaling, select_series
+
+    chosen = select_series(arguments.match)
+    if not chosen:
+        return _refuse(f"--match {arguments.match.pattern!r} matches no series; gemmconv bench --scaling runs all")
+    if arguments.list:
+        print("\n".join(series.title for series in chosen))
+        return 0
+    try:
+        check_files(arguments)
+    except ValueError as error:
+        return _refuse(str(error))
+    results = Results({}, {}, {"dtype": arguments.dtype, "seconds": arguments.seconds})
+    describe_machine(results, arguments.dtype, 1)
+    # JSON on standard output stays alone there.
+    stream = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
+    curves = run_scaling(chosen, arguments.dtype, arguments.seconds, stream)
+    if arguments.json:
+        recorded = {"machine": results.machine, "versions": results.versions, "arguments": results.arguments}
+        text = json.dumps(recorded | {"series": [curve.as_json() for curve in curves]}, allow_nan=False) + "\n"
+        if arguments.json == STANDARD_OUTPUT:
+            sys.stdout.write(text)
+        else:
+            Path(arguments.json).write_text(text, encoding="utf-8")
+    if arguments.plot:
+        from .plots import plot_curves
+
+        title = f"{results.machine['cpu']}, {results.machine['instruction_set']}, {arguments.dtype}, one thread"
+        plot_curves(curves, title, arguments.plot)
+    return 0
 
 
 def _refuse(message: str) -> int:

@@ -1,4 +1,4 @@
-"""The results of a run as a picture: what every layer gains or loses, and how near it comes to the roofs.
+"""Pictures: what every layer gains or loses and how near it comes to the roofs; and time against one quantity.
 
 Nothing else imports matplotlib, and this does only when it draws.
 """
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .operations import OPERATIONS
 from .peers import FUNCTIONAL, KINDS, OURS, PREPARED
 from .problems import Problem
 from .results import Results, Row
+from .scaling import TAPS_SERIES, Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +33,10 @@ WIDTH = 9.0
 HEIGHT_OF_ROW = 0.34
 HEIGHT_OF_FRAME = 1.4
 HEIGHT_OF_ROOFLINE = 5.0
+HEIGHT_OF_CURVES = 4.0
+
+# Panels of curves in a row.
+COLUMNS = 3
 
 # Of the distance between two rows.
 THICKNESS = 0.4
@@ -77,6 +83,46 @@ def plot_results(results: Results, file: str) -> None:
         _draw_ratios(upper, compared)
         _draw_roofline(lower, results)
         figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def plot_curves(curves: list[Curve], title: str, file: str) -> None:
+    """Draw time against each quantity into an SVG file; the same curves give the same file.
+
+    The series against taps share a panel for each operation; every other series has a panel of its own.
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    panels: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        quantity = "taps" if curve.series.name in TAPS_SERIES else curve.series.name
+        panels.setdefault((quantity, curve.series.operation), []).append(curve)
+    rows = -(-len(panels) // COLUMNS)
+    with matplotlib.style.context(["default", SETTINGS]):
+        figure = Figure(figsize=(WIDTH, HEIGHT_OF_CURVES * rows), layout="constrained")
+        figure.suptitle(title)
+        for index, ((quantity, operation), together) in enumerate(panels.items()):
+            axes = figure.add_subplot(rows, min(COLUMNS, len(panels)), index + 1)
+            axes.set_title(OPERATIONS[operation].what)
+            axes.set_xlabel(quantity)
+            axes.set_ylabel("milliseconds")
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.grid(color="0.93")
+            for curve in together:
+                _draw_curve(axes, curve)
+            axes.legend(loc="upper left", fontsize="small")
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    """Draw the points of a series, with a ring around each cliff."""
+    name, values = curve.series.name, [point.value for point in curve.points]
+    times = [1e3 * point.seconds for point in curve.points]
+    axes.plot(values, times, ".-", linewidth=0.8, markersize=3, label=name, gid=f"{curve.series.operation}-{name}")
+    cliffs = [(value, time) for value, time in zip(values, times) if value in curve.cliffs]
+    if cliffs:
+        axes.plot(*zip(*cliffs), "o", color="red", fillstyle="none", gid=f"cliffs-{curve.series.operation}-{name}")
 
 
 def make_title(results: Results) -> str:

@@ -12,6 +12,7 @@ from gemmconv.bench.results import Measurement, Results, Row
 
 pytest.importorskip("matplotlib")
 from gemmconv.bench import plots
+from gemmconv.bench.scaling import Curve, Point, Series, find_jumps
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINE = "{} x1 c64 h56 w56 o64 kh3 kw3 ph1 pw1"
@@ -124,3 +125,31 @@ def test_speed_is_that_of_the_plan_if_it_is_timed(tmp_path):
     assert plots._our_speed(MIXED[2]) == pytest.approx(flops / 2e-3 / 1e9)
     assert plots._peer_speed(MIXED[1]) == pytest.approx(flops / 1e-3 / 1e9), "torch is faster than onnxruntime"
     assert plots._peer_speed(MIXED[2]) == pytest.approx(flops / 2e-3 / 1e9)
+
+
+def make_curve(name, operation, *times):
+    points = [Point(value + 1, time, 1 / time) for value, time in enumerate(times)]
+    return Curve(Series(name, "what", (), operation, find_jumps), points)
+
+
+CURVES = [
+    make_curve("kernel", "forward", 1e-3, 2e-3, 3e-3),
+    make_curve("taps_1d", "forward", 1e-3, 1e-3, 1e-3),
+    make_curve("taps_2d", "forward", 1e-3, 1e-3, 5e-3),
+    make_curve("taps_1d", "weight_gradient", 1e-3, 1e-3, 1e-3),
+]
+
+
+def test_curves_of_taps_share_a_panel(tmp_path):
+    file = tmp_path / "curves.svg"
+    plots.plot_curves(CURVES, "a processor, float32", str(file))
+    root = ElementTree.parse(file).getroot()
+    assert len([element for element in root.iter() if element.get("id", "").startswith("axes_")]) == 3
+    assert {"a processor, float32", "convolution", "gradient of the weight", "taps", "kernel"} <= texts_of(root)
+    for curve in CURVES:
+        group(root, f"{curve.series.operation}-{curve.series.name}")
+    group(root, "cliffs-forward-taps_2d")
+    assert root.find(f".//{SVG}g[@id='cliffs-forward-taps_1d']") is None
+    first = file.read_bytes()
+    plots.plot_curves(CURVES, "a processor, float32", str(file))
+    assert file.read_bytes() == first

@@ -13,7 +13,7 @@ from fresh import run_python
 
 import gemmconv
 from gemmconv import cli, get_num_threads, threads
-from gemmconv.bench import arguments, process, roofs
+from gemmconv.bench import arguments, process, roofs, scaling
 from gemmconv.bench.problems import SUITES, load_suite, read_suite
 from gemmconv.bench.results import Library, Measurement, Row
 from gemmconv.engine import blas
@@ -137,6 +137,30 @@ def test_blas_in_one_line():
     assert cli.describe_blas(library) == "mkl 2024.1, Zen, 4 threads, intel, libmkl_rt.so"
 
 
+def test_series_are_listed(capsys):
+    assert exit_code("bench", "--scaling", "--list", "--match", "taps_2d$") == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == "taps_2d: 1 channel of 256x256, one thread"
+    assert second.startswith("taps_2d: gradient of the input, ")
+    assert third.startswith("taps_2d: gradient of the weight")
+
+
+def test_series_are_written(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(scaling, "measure", lambda *_: [scaling.Point(1, 1e-3, 1.0)])
+    file = tmp_path / "curves.json"
+    assert exit_code("bench", "--scaling", "--match", "^(image|kernel)$", "--json", str(file)) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("image: 64 to 64 channels")
+    assert "none" in printed
+    written = json.loads(file.read_text())
+    assert [series["name"] for series in written["series"]] == ["image", "kernel"]
+    assert written["machine"]["instruction_set"]
+    assert exit_code("bench", "--scaling", "--match", "image", "--json", "-") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["series"][0]["points"] == [{"value": 1, "seconds": 1e-3, "gflops": 1.0}]
+    assert captured.err.startswith("image: 64")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -144,7 +168,10 @@ def test_blas_in_one_line():
         (["paint"], "invalid choice: 'paint'"),
         (["bench", "--suite", "alexnet"], "invalid choice: 'alexnet'"),
         (["bench", "--op", "backward"], "invalid choice: 'backward'"),
-        (["bench", "--scaling", "--op", "weight_gradient"], "and so has no --op weight_gradient"),
+        (["bench", "--scaling", "--op", "weight_gradient"], "--scaling times its own operations"),
+        (["bench", "--scaling", "--match", "zzz"], "'zzz' matches no series"),
+        (["bench", "--scaling", "--plot", "plot.png"], "the name of its file must end in .svg, not 'plot.png'"),
+        (["bench", "--scaling", "--compare", "run.json"], "--scaling has no --compare"),
         (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["bench", "--match", "("], "'(' is no regular expression"),
         (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
