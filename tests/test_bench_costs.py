@@ -11,11 +11,13 @@ import pytest
 from gemmconv.bench.studies import costs as study
 from gemmconv.bench.studies import timings as timings_module
 from gemmconv.bench.studies.timings import (
+    DRAWS,
     OPS,
     Origin,
     Timing,
     bind,
-    draw_problem,
+    draw_problems,
+    draw_usual,
     load_origin,
     load_timings,
     save_timings,
@@ -27,7 +29,7 @@ from gemmconv.engine.algorithms import WAYS
 
 def made_up(number: int, op: str = "forward") -> Timing:
     """Return a drawn problem, with the present estimates as its times."""
-    problem = draw_problem(np.random.default_rng(number), number)
+    problem = draw_usual(np.random.default_rng(number), f"random_{number}")
     timing = Timing(problem, op, {}, {})
     for way in WAYS[OPS[op]](timing.geometry):
         timing.seconds[way.name] = way.nanoseconds / 1e9
@@ -38,6 +40,24 @@ def made_up(number: int, op: str = "forward") -> Timing:
 def write_file(path, timings, **changes):
     """Write a file of timings that were made here, with some changes to what they depend on."""
     save_timings(path, timings, Origin.here("float32", 1)._replace(**changes))
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_drawn_problems(kind):
+    problems = draw_problems(kind, 40, seed=5)
+    assert problems == draw_problems(kind, 40, seed=5)
+    assert problems != draw_problems(kind, 40, seed=6)
+    assert len({problem.name for problem in problems}) == 40
+    ranks = {len(problem.input_size) for problem in problems}
+    assert ranks == ({1, 2} if kind == "small" else {1, 2, 3})
+
+
+def test_long_problems_have_many_taps_and_small_ones_little_work():
+    taps = [max(problem.kernel_size) for problem in draw_problems("long", 100, seed=5)]
+    assert max(taps) > 1000
+    assert max(taps) <= 2000
+    assert min(taps) < 10
+    assert all(problem.flops <= 1e6 for problem in draw_problems("small", 100, seed=5))
 
 
 @pytest.fixture
@@ -185,7 +205,7 @@ def test_a_table_is_not_written_from_other_timings(tmp_path, table, monkeypatch)
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_way_is_bound(op):
-    problem = draw_problem(np.random.default_rng(3), 3)
+    problem = draw_usual(np.random.default_rng(3), "random_3")
     calls, layouts = bind(problem, op, "float32")
     names = {way.name for way in WAYS[OPS[op]](Timing(problem, op, {}, {}).geometry)}
     assert set(calls) == names

@@ -12,21 +12,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 import gemmconv
 from gemmconv.engine.blas import single_threaded_blas
 
 from ..operations import FORWARD
 from ..problems import Problem
 from . import add_suite_option, chosen_problems, make_parser
-from .timings import OPS, TOLERANCE, Origin, Timing, draw_problem, load_timings, save_timings, time_ways
+from .timings import DRAWS, OPS, TOLERANCE, Origin, Timing, draw_problems, load_timings, save_timings, time_ways
 
 
 def problems_of(arguments: argparse.Namespace) -> list[Problem]:
     """Return the problems that were asked for."""
-    rng = np.random.default_rng(arguments.seed)
-    problems = [draw_problem(rng, number) for number in range(arguments.random)] or chosen_problems(arguments)
+    problems = draw_problems(arguments.kind, arguments.random, arguments.seed) or chosen_problems(arguments)
     return [problem for problem in problems if re.search(arguments.match, problem.name)]
 
 
@@ -44,6 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = make_parser("algorithms", __doc__)
     parser.add_argument("--random", type=int, default=0, metavar="N", help="time N drawn shapes, not the suites")
+    parser.add_argument("--kind", default="usual", choices=DRAWS, help="of the drawn shapes: up to 2000 taps, or tiny")
     parser.add_argument("--seed", type=int, default=0, help="of the drawn shapes")
     parser.add_argument("--match", default="", metavar="PATTERN", help="only problems whose name has this pattern")
     parser.add_argument("--op", default=FORWARD, choices=OPS, help="the convolution, or a gradient of it")

@@ -107,7 +107,7 @@ def geometry_of(problem: Problem) -> Geometry:
     return normal_form(Geometry.from_shapes(problem.input_shape, problem.weight_shape, **problem.options))
 
 
-def draw_problem(rng: np.random.Generator, number: int) -> Problem:
+def draw_usual(rng: np.random.Generator, name: str) -> Problem:
     """Return a convolution of one to three axes and of at most 1.5 GFLOP."""
     while True:
         rank = int(rng.choice([1, 2, 2, 2, 3]))
@@ -134,7 +134,55 @@ def draw_problem(rng: np.random.Generator, number: int) -> Problem:
         words = [f"c{in_channels}", f"o{out_channels}", f"g{groups}"]
         for key, value in (("", size), ("k", kernel), ("s", stride), ("p", padding), ("d", dilation)):
             words += [f"{key}{axis}{value}" for axis in axes]
-        return parse_problem(" ".join([f"random_{number}", "x0", *words]))
+        return parse_problem(" ".join([name, "x0", *words]))
+
+
+def draw_long(rng: np.random.Generator, name: str) -> Problem:
+    """Return a convolution of one to three axes with 1 to 2000 taps along each, few channels, and at most 3 GFLOP."""
+    while True:
+        rank = int(rng.choice([1, 1, 1, 2, 2, 2, 3]))
+        in_channels, out_channels = (int(number) for number in rng.choice([1, 1, 1, 2, 3, 8, 16], 2))
+        groups = int(rng.choice([1, 1, in_channels]))
+        out_channels = -(-out_channels // groups) * groups
+        axes = "dhw"[3 - rank :]
+        kernel = [int(2000 ** rng.uniform(0, 1)) for _ in axes]
+        out = [int(2 ** rng.uniform(*{1: (8, 16), 2: (3, 9.5), 3: (1, 6)}[rank])) for _ in axes]
+        stride, dilation = int(rng.choice([1, 1, 1, 1, 2])), int(rng.choice([1, 1, 1, 2]))
+        size = [(count - 1) * stride + (taps - 1) * dilation + 1 for count, taps in zip(out, kernel)]
+        operations = 2.0 * out_channels * in_channels / groups * math.prod(out) * math.prod(kernel)
+        if not 1e6 < operations < 3e9 or in_channels * math.prod(size) > 2e6 or math.prod(kernel) > 5e4:
+            continue
+        words = [f"c{in_channels}", f"o{out_channels}", f"g{groups}"]
+        for key, values in (("", size), ("k", kernel), ("s", [stride] * rank), ("d", [dilation] * rank)):
+            words += [f"{key}{axis}{value}" for axis, value in zip(axes, values)]
+        return parse_problem(" ".join([name, "x0", *words]))
+
+
+def draw_small(rng: np.random.Generator, name: str) -> Problem:
+    """Return a convolution of one or two axes of at most 1 MFLOP an image."""
+    while True:
+        rank, kernel = int(rng.integers(1, 3)), int(rng.integers(1, 8))
+        size = int(2 ** rng.uniform(*{1: (3, 10), 2: (2, 5)}[rank]))
+        in_channels, out_channels = (int(2 ** rng.uniform(0, 5)) for _ in "co")
+        padding, stride = int(rng.choice([0, kernel // 2])), int(rng.choice([1, 1, 2]))
+        operations = 2.0 * out_channels * in_channels * (size / stride) ** rank * kernel**rank
+        if size + 2 * padding < kernel or operations > 1e6:
+            continue
+        words = [f"c{in_channels}", f"o{out_channels}"]
+        for key, value in (("", size), ("k", kernel), ("s", stride), ("p", padding)):
+            words += [f"{key}{axis}{value}" for axis in "hw"[2 - rank :]]
+        return parse_problem(" ".join([name, "x0", *words]))
+
+
+#: The kinds of shapes that are drawn.
+DRAWS = {"usual": draw_usual, "long": draw_long, "small": draw_small}
+
+
+def draw_problems(kind: str, count: int, seed: int) -> list[Problem]:
+    """Return shapes of a kind; the same seed gives the same shapes."""
+    rng = np.random.default_rng(seed)
+    prefix = "random" if kind == "usual" else kind
+    return [DRAWS[kind](rng, f"{prefix}_{number}") for number in range(count)]
 
 
 def bind(problem: Problem, op: str, dtype: str) -> tuple[dict[str, Call], dict[str, Call]]:
