@@ -176,7 +176,35 @@ TRANSPOSED_CASES = {
     "same": Case((2, 3, 6, 5), (3, 4, 3, 3), {"padding": "same"}),
     "same_stride": Case((2, 3, 6, 5), (3, 4, 5, 4), {"padding": "same", "stride": (2, 3)}),
     "same_stride_wider_than_kernel": Case((1, 3, 6, 5), (3, 4, 2, 1), {"padding": "same", "stride": 4}),
+    "same_lower": Case((2, 3, 6, 5), (3, 4, 4, 3), {"padding": "same_lower"}),
+    "same_lower_stride": Case((2, 3, 6, 5), (3, 4, 5, 4), {"padding": "same_lower", "stride": 2, "dilation": (2, 1)}),
+    "same_output_size": Case(
+        (1, 3, 6, 5), (3, 4, 5, 4), {"padding": "same", "stride": (4, 3), "output_size": (22, 13)}
+    ),
+    "same_lower_output_size": Case(
+        (1, 3, 6, 5), (3, 4, 3, 4), {"padding": "same_lower", "stride": (2, 3), "output_size": (11, 14)}
+    ),
     "valid": Case((1, 3, 6, 5), (3, 4, 3, 2), {"padding": "valid", "stride": 2}),
+    "wrap": Case((2, 6, 5, 7), (6, 5, 4, 4), {"stride": 2, "padding": 1, "padding_mode": "wrap"}),
+    "edge": Case((1, 3, 6, 7), (3, 4, 3, 4), {"padding": ((0, 3), (4, 1)), "padding_mode": "edge"}),
+    "symmetric_same": Case(
+        (1, 3, 5, 4), (3, 4, 5, 4), {"padding": "same", "stride": (2, 3), "padding_mode": "symmetric"}
+    ),
+    "reflect_output_size": Case(
+        (1, 2, 9), (2, 3, 5), {"padding": 2, "stride": 3, "output_size": 27, "padding_mode": "reflect"}
+    ),
+    "reflect_repeatedly": Case((1, 2, 9, 8), (2, 3, 3, 3), {"padding": (5, 4), "padding_mode": "reflect"}),
+    "wrap_output_padding": Case(
+        (1, 2, 4, 5),
+        (2, 3, 3, 2),
+        {"padding": ((3, 0), (0, 0)), "dilation": 3, "output_padding": 2, "padding_mode": "wrap"},
+    ),
+    "reflect_cropped": Case((1, 2, 7, 8), (2, 3, 3, 3), {"padding": ((3, -2), (-1, 4)), "padding_mode": "reflect"}),
+    "circular_3d": Case(
+        (4, 3, 4, 3),
+        (4, 3, 2, 3, 3),
+        {"padding": (1, 2, 1), "stride": (1, 2, 2), "groups": 2, "padding_mode": "circular"},
+    ),
     "asymmetric": Case((2, 3, 8, 9), (3, 4, 3, 2), {"padding": ((0, 3), (2, 1)), "stride": 2}),
     "negative": Case((1, 3, 6, 7), (3, 4, 3, 3), {"padding": ((-2, 1), (3, -4)), "stride": (1, 2)}),
     "padding_only": Case((1, 2, 4, 4), (2, 3, 2, 2), {"padding": ((6, -7), (-9, 8))}),

@@ -67,8 +67,52 @@ def test_matlab(theirs, ours, kernel):
     np.testing.assert_array_equal(eval(ours, names), eval(theirs, names))
 
 
+def onnx_pads(total: int, auto_pad: str) -> tuple[int, int]:
+    """Return (before, after) as ONNX splits a total: the larger half is before, except for SAME_UPPER."""
+    half = total // 2
+    return (half, total - half) if auto_pad == "SAME_UPPER" else (total - half, half)
+
+
+def onnx_conv(x, w, strides=(1, 1), pads=(0, 0, 0, 0), auto_pad="NOTSET"):
+    """Return what ONNX specifies for Conv; x is padded, and each output is the sum over one window."""
+    pairs = list(zip(pads[:2], pads[2:]))
+    if auto_pad != "NOTSET":
+        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip(x.shape[2:], strides, w.shape[2:])]
+        pairs = [onnx_pads(total, auto_pad) for total in totals]
+    padded = np.pad(x, [(0, 0), (0, 0), *pairs])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, w.shape[2:], (2, 3))[:, :, :: strides[0], :: strides[1]]
+    return np.einsum("ncijhw,ochw->noij", windows, w)
+
+
+def onnx_conv_transpose(x, w, **attributes):
+    """Return what ONNX specifies for ConvTranspose; each element of x adds a kernel, and the borders are cut off."""
+    strides, auto_pad = attributes["strides"], attributes.get("auto_pad", "NOTSET")
+    more, pads = attributes.get("output_padding", (0, 0)), attributes.get("pads", (0, 0, 0, 0))
+    sizes = [(n - 1) * s + k for n, s, k in zip(x.shape[2:], strides, w.shape[2:])]
+    shape = attributes.get("output_shape", tuple(n * s for n, s in zip(x.shape[2:], strides)))
+    pairs = list(zip(pads[:2], pads[2:]))
+    if auto_pad != "NOTSET" or "output_shape" in attributes:
+        pairs = [onnx_pads(size + m - wanted, auto_pad) for size, m, wanted in zip(sizes, more, shape)]
+    every = np.zeros((len(x), w.shape[1], *[size + m for size, m in zip(sizes, more)]))
+    for i, j in np.ndindex(x.shape[2:]):
+        top, left = i * strides[0], j * strides[1]
+        every[:, :, top : top + w.shape[2], left : left + w.shape[3]] += np.tensordot(x[:, :, i, j], w, 1)
+    (top, bottom), (left, right) = pairs
+    return every[:, :, top : every.shape[2] - bottom, left : every.shape[3] - right]
+
+
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 3), (5, 4)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("ONNX"))
+def test_onnx(theirs, ours, kernel):
+    channels = (3, 4) if "Transpose" in theirs else (4, 3)
+    names = {"x": integers((2, 3, 12, 15), np.float64, 1), "w": integers((*channels, *kernel), np.float64, 2)}
+    expected = eval(theirs, {"Conv": onnx_conv, "ConvTranspose": onnx_conv_transpose, **names})
+    np.testing.assert_array_equal(eval(ours, {**NAMES, **names}), expected)
+
+
 def test_the_table_was_read():
+    assert len(rows("ONNX")) == 8
     assert len(rows("SciPy, NumPy")) == 10
     assert len(rows("OpenCV")) == 2
     assert len(rows("MATLAB")) == 3
-    assert len(rows("PyTorch")) == 7
+    assert len(rows("PyTorch")) == 8

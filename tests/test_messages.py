@@ -14,6 +14,7 @@ from gemmconv import (
     Plan,
     conv,
     conv2d,
+    conv_transpose,
     conv_weight_gradient,
     convolution_matrix,
     im2col,
@@ -22,6 +23,7 @@ from gemmconv import (
 )
 
 X, W = np.ones((2, 8, 12, 12)), np.ones((16, 8, 3, 3))
+SWAPPED = W.swapaxes(0, 1)
 PICTURE, KERNEL = np.ones((12, 12)), np.ones((3, 3))
 
 
@@ -41,6 +43,19 @@ MISTAKES = {
         lambda: conv2d(np.ones((1, 28, 28)), np.ones((5, 5, 1, 32))),
         "; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
     ),
+    "weight_and_pictures_of_tensorflow": (
+        lambda: conv2d(np.ones((2, 28, 28, 3)), np.ones((5, 5, 3, 32))),
+        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass numpy.moveaxis(x, -1, -3)",
+    ),
+    "transposed_weight_of_tensorflow": (
+        lambda: conv_transpose(np.ones((32, 14, 14)), np.ones((5, 5, 1, 32))),
+        "; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "transposed_weight_and_pictures_of_tensorflow": (
+        lambda: conv_transpose(np.ones((2, 14, 14, 32)), np.ones((3, 3, 8, 32))),
+        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass numpy.moveaxis(x, -1, -3)",
+    ),
+    "weight_of_one_group": (lambda: conv2d(X, W, groups=8), "; with groups=1 they fit"),
     "depthwise_without_groups": (
         lambda: conv2d(X, np.ones((8, 1, 3, 3))),
         "; for a depthwise convolution pass groups=8",
@@ -90,6 +105,53 @@ MISTAKES = {
         "; for functional.pad's (0, 0, 1, 1) write padding=((1, 1), (0, 0)), "
         "for the pads of ONNX padding=((0, 1), (0, 1))",
     ),
+    "padding_of_onnx": (lambda: conv2d(X, W, padding="SAME_UPPER"), "; here that is 'same'"),
+    "padding_of_onnx_transposed": (lambda: conv_transpose(X, SWAPPED, padding="SAME_UPPER"), "; here that is 'same'"),
+    "padding_in_capitals_transposed": (lambda: conv_transpose(X, SWAPPED, padding="SAME"), "; did you mean 'same'?"),
+    "mode_as_padding_transposed": (
+        lambda: conv_transpose(X, SWAPPED, padding="reflect"),
+        "; 'reflect' is a padding_mode",
+    ),
+    "full_transposed": (
+        lambda: conv_transpose(X, SWAPPED, padding="full", dilation=2),
+        "; for the transpose of a convolution with padding='full' pass padding=((4, 4), (4, 4))",
+    ),
+    "causal_transposed": (
+        lambda: conv_transpose(X[..., 0], SWAPPED[..., 0], padding="causal"),
+        "; for the transpose of a convolution with padding='causal' pass padding=((2, 0),)",
+    ),
+    "size_that_same_cannot_have": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, padding="same", output_size=(22, 25)),
+        "output_size is 22 along spatial axis 0, but with padding='same' it must be from 23 to 24; "
+        "rule: ceil(output_size / stride) = 12, the size of x; for an output of size (22, 25) pass "
+        "padding=((1, 2), (0, 0)) without output_size",
+    ),
+    "size_that_same_lower_cannot_have": (
+        lambda: conv_transpose(X, SWAPPED, padding="same_lower", output_size=(11, 20)),
+        "but with padding='same_lower' it must be 12; rule: ceil(output_size / stride) = 12, the size of x; "
+        "for an output of size (11, 20) pass padding=((2, 1), (0, -6)) without output_size",
+    ),
+    "size_that_is_too_large": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, padding=1, output_size=30),
+        "less than max(stride, dilation) = 2 more; for 30 positions give 7 less padding",
+    ),
+    "size_that_is_too_small": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, padding=1, output_size=20),
+        "less than max(stride, dilation) = 2 more; for 20 positions give 3 more padding",
+    ),
+    "output_padding_of_same": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, padding="same", output_padding=1),
+        "output_padding cannot be given as well, but is 1; for another size pass output_size",
+    ),
+    "output_padding_and_output_size": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, output_size=25, output_padding=1),
+        "output_padding cannot be given as well, but is 1; leave it out",
+    ),
+    "output_padding_that_is_too_large": (
+        lambda: conv_transpose(X, SWAPPED, stride=2, output_padding=2),
+        "; for a longer output give less padding after it (negative numbers add positions)",
+    ),
+    "nothing_is_left": (lambda: conv_transpose(X, SWAPPED, padding=8), "output_padding + 1 >= 1; give less padding"),
     "kernel_size_as_a_number": (
         lambda: im2col(X, 3),
         "; for one axis pass (3,), for a square kernel (3, 3)",
@@ -147,8 +209,12 @@ def test_no_wrong_hint(name):
 def test_what_the_messages_say_is_right():
     picture, kernel = np.ones((1, 28, 28)), np.ones((5, 5, 1, 32))
     assert conv2d(picture, kernel.transpose(3, 2, 0, 1)).shape == (32, 24, 24)
+    large = np.ones((14, 14, 32))
+    assert conv_transpose(np.moveaxis(large, -1, -3), kernel.transpose(3, 2, 0, 1)).shape == (1, 18, 18)
     assert conv2d(X, np.ones((8, 1, 3, 3)), groups=8).shape == (2, 8, 10, 10)
     assert conv2d(X, Nullable().to_numpy(dtype=float, na_value=np.nan)).shape == (2, 16, 10, 10)
     assert (ConvolutionOperator(W, (12, 12)) @ X[0].ravel()).shape == (16 * 10 * 10,)
     assert np.rint(conv2d(X, W)).clip(0, 255).astype(np.uint8).max() == 72
     assert gemmconv.im2col(X, (3, 3)).shape == (2, 72, 100)
+    for pads, size in (((1, 2), (0, 0)), (22, 25)), (((1, 2), (1, -2)), (22, 26)):
+        assert conv_transpose(X, SWAPPED, stride=2, padding=pads).shape == (2, 16, *size)

@@ -98,7 +98,8 @@ def transposed_problem(case):
 def torch_accepts(options):
     """Return whether PyTorch's transposed convolutions take these options."""
     padding = options.get("padding", 0)
-    return isinstance(padding, int) or all(isinstance(pad, int) for pad in padding)
+    numbers = isinstance(padding, int) or all(isinstance(pad, int) for pad in padding)
+    return numbers and "padding_mode" not in options
 
 
 @pytest.mark.parametrize("name", [name for name, case in TRANSPOSED_CASES.items() if torch_accepts(case.options)])
@@ -127,7 +128,8 @@ def test_transpose_is_the_input_gradient(name):
     g = np.zeros(reference.conv(y, weight, **options).shape)
     g[tuple(map(slice, x.shape))] = x
     np.testing.assert_array_equal(reference.conv_input_gradient(g, weight, size, **options), y)
-    np.testing.assert_array_equal(torch_gradients(y, weight, g, options)[0], y)
+    if "padding_mode" not in options:
+        np.testing.assert_array_equal(torch_gradients(y, weight, g, options)[0], y)
     biased = reference.conv_transpose(x, weight, bias, **case.options)
     np.testing.assert_array_equal(biased, y + bias.reshape(-1, *[1] * len(size)))
 
@@ -142,7 +144,9 @@ def test_transpose_undoes_the_shape(name):
     np.testing.assert_array_equal(reference.conv_transpose(g, weight, **case.options, output_size=size), expected)
 
 
-@pytest.mark.parametrize(("padding", "size"), [("same", 20), ("valid", 22), (1, 20), (((0, 3),), 19), (-2, 26)])
+@pytest.mark.parametrize(
+    ("padding", "size"), [("same", 20), ("same_lower", 20), ("valid", 22), (1, 20), (((0, 3),), 19), (-2, 26)]
+)
 def test_size_of_the_transpose(padding, size):
     x, weight = np.ones((1, 1, 5)), np.ones((1, 1, 6))
     assert reference.conv_transpose(x, weight, stride=4, padding=padding).shape == (1, 1, size)

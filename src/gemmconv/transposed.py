@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, computing_dtype
+from .checks.arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver
 from .checks.options import Ints, Padding
 from .checks.shapes import check_bias_shape
 from .engine.calls import TransposedOptions, prepare_transposed
@@ -27,7 +27,14 @@ def convolve_transposed(
     if bias is not None:
         bias = as_array("bias", bias)
         check_bias_shape(bias.shape, call.geometry.in_channels)
-    return call.into(out, dtype, x, weight, bias)
+    if bias is None or options.padding_mode == "zeros":
+        return call.into(out, dtype, x, weight, bias)
+    # what is folded back must not have the bias yet
+    if out is not None:
+        check_out(out, call.out_shape, dtype)
+    result = call.into(None, dtype, x, weight, None)
+    result += contiguous(bias, dtype).reshape(-1, *[1] * call.geometry.rank)
+    return result if out is None else deliver(result, out)
 
 
 def conv_transpose(
@@ -41,6 +48,7 @@ def conv_transpose(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -61,16 +69,23 @@ def conv_transpose(
         Step between the places to which neighbouring elements of `x` are added, in output positions.
     padding : int, str or sequence, optional
         How many positions are cut off at the borders of the output: an int, one int per axis, or one (before, after)
-        pair per axis. Negative numbers make the output longer. ``"valid"`` is 0. With ``"same"`` the output is
-        `stride` times as large as `x`.
+        pair per axis. Negative numbers make the output longer. ``"valid"`` is 0. With ``"same"`` and ``"same_lower"``
+        the output is `stride` times as large as `x`, or has the size `output_size`. The padding is that of the
+        convolution of an input of this size; see `gemmconv.resolve_padding`.
     output_padding : int or sequence of int, optional
         How many positions are added at the end of the output: less than max(stride, dilation).
     output_size : int or sequence of int, optional
-        The spatial size of the output, instead of `output_padding`.
+        The spatial size of the output, instead of `output_padding`: at least the size without output_padding, and less
+        than max(stride, dilation) more. With ``"same"`` and ``"same_lower"``, ``ceil(output_size / stride)`` must be
+        the size of `x`.
     dilation : int or sequence of int, optional
         Step between neighbouring taps of the kernel, in output positions.
     groups : int, optional
         Number of groups, as in `gemmconv.conv`.
+    padding_mode : str, optional
+        ``"zeros"``, or the padding mode of the convolution of which this is the transpose, as in `gemmconv.conv`. With
+        another mode than ``"zeros"``, positions that `padding` cuts off are not dropped. They are folded back: each is
+        added to the output position that the convolution reads in its place.
     algorithm : str, optional
         As in `gemmconv.conv_input_gradient`.
     out : ndarray, optional
@@ -96,6 +111,23 @@ def conv_transpose(
     -----
     With stride s, dilation d and padding b before the output, element i of x adds
     ``x[n, c, i] * weight[c, o, t]`` to output position ``i * s - b + t * d`` of channel o, for every tap t [1]_.
+    Let L be the size of the output along an axis. If a position p is not in the output (``p < 0`` or ``p >= L``), the
+    product is added to this position instead:
+
+    ===============  ====================================================================
+    `padding_mode`   position
+    ===============  ====================================================================
+    ``"zeros"``      none: the product is dropped
+    ``"edge"``       the nearer one of 0 and L - 1
+    ``"wrap"``       p mod L
+    ``"symmetric"``  the smaller one of q and 2 * L - 1 - q, with q = p mod (2 * L)
+    ``"reflect"``    the smaller one of q and 2 * L - 2 - q, with q = p mod (2 * L - 2);
+                     if L is 1, position 0
+    ===============  ====================================================================
+
+    So the result is that of ``gemmconv.convolution_matrix(weight, output_size, ...).T @ x`` with the same options. For
+    all x and y, ``<conv(y, weight, ...), x> == <y, conv_transpose(x, weight, output_size=L, ...)>``, where ``<, >`` is
+    the sum of the products of all elements, and L is the spatial size of y.
 
     References
     ----------
@@ -109,7 +141,9 @@ def conv_transpose(
     >>> conv_transpose([[1, 10, 100]], [[[1, 2, 3]]], stride=2, padding="same").shape
     (1, 6)
     """
-    options = TransposedOptions(None, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    options = TransposedOptions(
+        None, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+    )
     return convolve_transposed(x, weight, bias, options, out)
 
 
@@ -124,6 +158,7 @@ def conv_transpose1d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -139,7 +174,7 @@ def conv_transpose1d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
         As in `conv_transpose`.
 
     Returns
@@ -158,7 +193,9 @@ def conv_transpose1d(
     >>> conv_transpose1d([[1, 2, 3]], [[[1, 1]]], stride=2)
     array([[1., 1., 2., 2., 3., 3.]])
     """
-    options = TransposedOptions(1, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    options = TransposedOptions(
+        1, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+    )
     return convolve_transposed(x, weight, bias, options, out)
 
 
@@ -173,6 +210,7 @@ def conv_transpose2d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -188,7 +226,7 @@ def conv_transpose2d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
         As in `conv_transpose`.
 
     Returns
@@ -209,7 +247,9 @@ def conv_transpose2d(
     >>> conv_transpose2d(x, np.ones((64, 32, 4, 4), np.float32), stride=2, padding=1).shape
     (8, 32, 112, 112)
     """
-    options = TransposedOptions(2, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    options = TransposedOptions(
+        2, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+    )
     return convolve_transposed(x, weight, bias, options, out)
 
 
@@ -224,6 +264,7 @@ def conv_transpose3d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -239,7 +280,7 @@ def conv_transpose3d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
         As in `conv_transpose`.
 
     Returns
@@ -260,5 +301,7 @@ def conv_transpose3d(
     >>> conv_transpose3d(x, np.ones((8, 2, 2, 2, 2), np.float32), stride=2).shape
     (2, 8, 10, 12)
     """
-    options = TransposedOptions(3, stride, padding, output_padding, output_size, dilation, groups, algorithm)
+    options = TransposedOptions(
+        3, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+    )
     return convolve_transposed(x, weight, bias, options, out)

@@ -197,12 +197,21 @@ PADDING_NAMES: dict[str, Callable[[int, int, int], Pair]] = {
 }
 
 
+def hint_padding_name(name: str, names: Iterable[str]) -> str:
+    """Return a hint for a padding that is none of the names, or an empty string."""
+    lower = name.lower()
+    if lower in PADDING_MODES:
+        return f"; {lower!r} is a padding_mode"
+    if lower == "same_upper":  # of ONNX
+        return "; here that is 'same'"
+    return did_you_mean(name, names)
+
+
 def named_padding(name: str, in_size: Sizes, extents: Sizes, stride: Sizes) -> tuple[Pair, ...]:
     """Return (before, after) per axis from the name of a padding."""
     if name not in PADDING_NAMES:
         names = ", ".join(map(repr, PADDING_NAMES))
-        is_mode = name.lower() in PADDING_MODES
-        hint = f"; {name.lower()!r} is a padding_mode" if is_mode else did_you_mean(name, PADDING_NAMES)
+        hint = hint_padding_name(name, PADDING_NAMES)
         raise ValueError(f"padding must be numbers or one of the names {names}, not {name!r}{hint}")
     if name == "causal" and len(in_size) > 1:
         raise ValueError(f"padding='causal' is for 1-D convolutions; this one has {len(in_size)} spatial axes")

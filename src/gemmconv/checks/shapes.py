@@ -142,15 +142,28 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
     in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
     if x_shape[-1] == taken:
         return f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
-    is_kernel = len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
-    if rank > 1 and is_kernel and weight_shape[-2] * groups == in_channels:
-        axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
-        return f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
-    hint = ""
+    hint = hint_tensorflow(x_shape, weight_shape, weight_shape[-2] * groups)
+    if hint:
+        return hint
+    if weight_shape[1] == in_channels:
+        return "; with groups=1 they fit"
     if taken == 1 and weight_shape[0] % in_channels == 0:
         hint = f"; for a depthwise convolution pass groups={in_channels}"
     if taken == 1 and len(x_shape) == rank + 1:
         hint += f"; for {in_channels} inputs of one channel pass x[:, None]"
+    return hint
+
+
+def hint_tensorflow(x_shape: Sizes, weight_shape: Sizes, channels: int) -> str:
+    """Return a hint if weight may have the kernel first, or an empty string; x must have `channels` channels then."""
+    rank = len(weight_shape) - 2
+    is_kernel = len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
+    if rank == 1 or not is_kernel or channels not in (x_shape[-rank - 1], x_shape[-1]):
+        return ""
+    axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
+    hint = f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
+    if channels != x_shape[-rank - 1]:
+        hint += f"; if the channels of x are last as well, pass numpy.moveaxis(x, -1, {-rank - 1})"
     return hint
 
 
@@ -211,6 +224,8 @@ def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | Non
             hint = "; if this is the weight of a convolution, pass numpy.swapaxes(weight, 0, 1)" if groups == 1 else ""
         elif x_shape[-1] == weight_shape[0]:
             hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+        else:
+            hint = hint_tensorflow(x_shape, weight_shape, weight_shape[-1])
         raise ValueError(
             f"weight has {weight_shape[0]} input channels, but x has {channels}; rule: the weight of a transposed "
             f"convolution is {TRANSPOSED_WEIGHT_SHAPES[rank]}{hint}"

@@ -5,7 +5,8 @@ of positions that a kernel covers: ``dilation * (kernel - 1) + 1``. Along each a
 
     output = (input - 1) * stride - before - after + extent + output_padding
 
-What output_padding and output_size may be is decided here.
+What output_padding and output_size may be is decided here. The padding of a geometry is such that the padded output is
+exactly what the kernels reach: output_padding makes the padding after the output smaller.
 """
 
 from __future__ import annotations
@@ -13,8 +14,26 @@ from __future__ import annotations
 from math import prod
 
 from .geometry import LARGEST_ARRAY, Geometry, check_limits, extents_of, three
-from .options import LARGEST_INT, Frozen, Pair, Sizes, check_group_count, freeze, numeric_padding, per_axis, resolve
+from .options import (
+    LARGEST_INT,
+    PADDING_NAMES,
+    Frozen,
+    Pair,
+    Sizes,
+    check_group_count,
+    freeze,
+    hint_padding_name,
+    named_padding,
+    numeric_padding,
+    per_axis,
+)
 from .shapes import check_transposed_shapes
+
+# The names of padding with which the output is `stride` times as large as the input, or has the size `output_size`.
+SAME = ("same", "same_lower")
+
+# Why output_padding must be 0 beside output_size.
+SIZE_IS_GIVEN = "output_size says how large the output is"
 
 
 def transposed_geometry(
@@ -36,15 +55,11 @@ def transposed_geometry(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     extents = extents_of(kernel, dilations)
     given = freeze("padding", padding)
-    if given == "same":
-        why = "padding='same' makes the output stride times as large as the input"
-        check_no_output_padding(why, output_padding, rank)
-        if output_size is not None:
-            raise ValueError(f"{why}: output_size cannot be given as well, but is {output_size!r}")
-        wanted = tuple([n * s for n, s in zip(sizes, strides)])
-        pads = resolve("same", wanted, extents, strides)
+    if isinstance(given, str) and given in SAME:
+        wanted = resolve_same_size(given, sizes, strides, extents, output_padding, output_size)
+        pads = named_padding(given, wanted, extents, strides)
     else:
-        pads = resolve_transposed_padding(given, rank)
+        pads = resolve_transposed_padding(given, extents)
         least = tuple([(n - 1) * s + extent - sum(pad) for n, s, extent, pad in zip(sizes, strides, extents, pads)])
         limits = tuple(map(max, strides, dilations))
         wanted = resolve_output_size(least, limits, output_padding, output_size)
@@ -70,21 +85,63 @@ def transposed_geometry(
     return geometry
 
 
-def resolve_transposed_padding(padding: Frozen, rank: int) -> tuple[Pair, ...]:
-    """Return (before, after) per axis from the padding of a transposed convolution, numbers or a name."""
+def resolve_transposed_padding(padding: Frozen, extents: Sizes) -> tuple[Pair, ...]:
+    """Return (before, after) per axis from the padding of a transposed convolution: numbers, or "valid"."""
+    rank = len(extents)
+    if not isinstance(padding, str):
+        return numeric_padding(padding, rank)
     if padding == "valid":
         return ((0, 0),) * rank
-    if isinstance(padding, str):
-        raise ValueError(
-            f"padding of a transposed convolution must be numbers or one of the names 'valid', 'same', not {padding!r}"
-        )
-    return numeric_padding(padding, rank)
+    names = ("valid", *SAME)
+    hint = hint_padding_name(padding, names)
+    if padding == "full" or (padding == "causal" and rank == 1):
+        pads = tuple([PADDING_NAMES[padding](0, extent, 1) for extent in extents])  # the size and stride do not matter
+        hint = f"; for the transpose of a convolution with padding={padding!r} pass padding={pads}"
+    raise ValueError(
+        f"padding of a transposed convolution must be numbers or one of the names {', '.join(map(repr, names))}, "
+        f"not {padding!r}{hint}"
+    )
 
 
-def check_no_output_padding(why: str, output_padding: object, rank: int) -> None:
-    """Raise unless output_padding is 0; `why` begins the message."""
+def check_no_output_padding(why: str, output_padding: object, rank: int, hint: str) -> None:
+    """Raise unless output_padding is 0; `why` begins the message, and `hint` says what to write instead."""
     if any(per_axis("output_padding", output_padding, rank, minimum=0)):
-        raise ValueError(f"{why}: output_padding cannot be given as well, but is {output_padding!r}")
+        raise ValueError(f"{why}: output_padding cannot be given as well, but is {output_padding!r}; {hint}")
+
+
+def resolve_same_size(
+    name: str, sizes: Sizes, strides: Sizes, extents: Sizes, output_padding: object, output_size: object
+) -> Sizes:
+    """Return the output size with padding "same" or "same_lower": output_size, or `stride` times the input.
+
+    The convolution has ``ceil(output / stride)`` outputs, and these are the inputs of the transposed convolution.
+    """
+    rank = len(sizes)
+    if output_size is None:
+        why = f"padding={name!r} makes the output stride times as large as the input"
+        check_no_output_padding(why, output_padding, rank, "for another size pass output_size")
+        return tuple([n * stride for n, stride in zip(sizes, strides)])
+    check_no_output_padding(SIZE_IS_GIVEN, output_padding, rank, "leave it out")
+    wanted = per_axis("output_size", output_size, rank)
+    for axis, (size, n, stride) in enumerate(zip(wanted, sizes, strides)):
+        least, largest = (n - 1) * stride + 1, n * stride
+        if not least <= size <= largest:
+            allowed = f"{least}" if stride == 1 else f"from {least} to {largest}"
+            reached = [(n - 1) * stride + extent for n, stride, extent in zip(sizes, strides, extents)]
+            pads = tuple([halves(name, total - size) for total, size in zip(reached, wanted)])
+            raise ValueError(
+                f"output_size is {size} along spatial axis {axis}, but with padding={name!r} it must be {allowed}; "
+                f"rule: ceil(output_size / stride) = {n}, the size of x; for an output of size {wanted} pass "
+                f"padding={pads} without output_size"
+            )
+    return wanted
+
+
+def halves(name: str, total: int) -> Pair:
+    """Return the total padding of one axis as (before, after), where padding=name has the larger half."""
+    smaller = max(total, 0) // 2
+    before = smaller if name == "same" else max(total, 0) - smaller
+    return before, total - before
 
 
 def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, output_size: object) -> Sizes:
@@ -97,7 +154,7 @@ def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, out
         extra = per_axis("output_padding", output_padding, rank, minimum=0)
         sizes = tuple(map(sum, zip(least, extra)))
     else:
-        check_no_output_padding("output_size says how large the output is", output_padding, rank)
+        check_no_output_padding(SIZE_IS_GIVEN, output_padding, rank, "leave it out")
         sizes = per_axis("output_size", output_size, rank)
         extra = tuple([size - n for size, n in zip(sizes, least)])
     for axis, (more, limit, smallest, size) in enumerate(zip(extra, limits, least, sizes)):
@@ -105,18 +162,19 @@ def resolve_output_size(least: Sizes, limits: Sizes, output_padding: object, out
         if size < 1 or largest < 1:
             raise ValueError(
                 f"the output would have {min(size, largest)} positions along spatial axis {axis}; rule: (input - 1) * "
-                f"stride - before - after + dilation * (kernel - 1) + output_padding + 1 >= 1"
+                f"stride - before - after + dilation * (kernel - 1) + output_padding + 1 >= 1; give less padding"
             )
         if output_size is not None and not 0 <= more < limit:
+            change = f"{abs(more)} {'less' if more > 0 else 'more'}"
             raise ValueError(
                 f"output_size is {size} along spatial axis {axis}, but must be from {max(smallest, 1)} to {largest}: "
                 f"(input - 1) * stride - before - after + dilation * (kernel - 1) + 1, and less than max(stride, "
-                f"dilation) = {limit} more"
+                f"dilation) = {limit} more; for {size} positions give {change} padding"
             )
         if more >= limit:
             raise ValueError(
                 f"output_padding is {more} along spatial axis {axis}, but must be less than max(stride, dilation) = "
-                f"{limit}"
+                f"{limit}; for a longer output give less padding after it (negative numbers add positions)"
             )
     return sizes
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._gemmconv import Layout, Memory, Problem
 from ..checks.arrays import Array, check_out, contiguous, deliver, extend, fold, result_array
-from ..checks.geometry import Geometry
+from ..checks.geometry import LARGEST_ARRAY, Geometry, check_limits
 from ..checks.options import Frozen, Sizes, check_algorithm, check_group_count, check_padding_mode, freeze
 from ..checks.shapes import (
     check_array_shape,
@@ -65,6 +66,7 @@ class TransposedOptions(NamedTuple):
     output_size: object
     dilation: object
     groups: object
+    padding_mode: object
     algorithm: object
 
 
@@ -268,7 +270,9 @@ def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, optio
     """Validate a transposed convolution and prepare it."""
     size, frozen = options.output_size, options
     if not _PLAIN_TYPES.issuperset(map(type, options)):
+        check_padding_mode(options.padding_mode)
         frozen = options._replace(
+            padding_mode=str(options.padding_mode),
             stride=freeze("stride", options.stride),
             padding=freeze("padding", options.padding),
             output_padding=freeze("output_padding", options.output_padding),
@@ -284,12 +288,15 @@ def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, optio
 def _prepare_transposed(
     x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions, threads: int
 ) -> Call:
-    sizes = {name: value for name, value in options._asdict().items() if name != "algorithm"}
+    sizes = {name: value for name, value in options._asdict().items() if name not in ("padding_mode", "algorithm")}
+    mode, algorithm = check_padding_mode(options.padding_mode), check_algorithm(options.algorithm)
     geometry = transposed_geometry(x_shape, weight_shape, **sizes)
     out_shape = geometry.x_shape[-len(x_shape) :]
-    algorithm = check_algorithm(options.algorithm)
-    call = _input_gradient(normal_form(geometry), out_shape, itemsize, algorithm, threads, prepared=False)
-    return call._replace(geometry=geometry)
+    computed, extension = computed_of(geometry, out_shape, mode, None)
+    if extension:
+        check_limits({"the padded output": (8 * prod(extension.shape), LARGEST_ARRAY, "bytes")})
+    call = _input_gradient(computed, out_shape, itemsize, algorithm, threads, prepared=False)
+    return call._replace(geometry=geometry, extension=extension, is_plain=call.is_plain and extension is None)
 
 
 def _input_gradient(

@@ -67,18 +67,26 @@ def conv_input_gradient(
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
 
-    # The position in the input of each element of the padded input, counted from 1; 0 is a zero of the padding.
-    positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, padding_mode)[0, 0].astype(int)
     by_input = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
-    padded = np.zeros((len(G), len(by_input), *positions.shape))
+    padded = np.zeros((len(G), len(by_input), *[n + sum(pair) for n, pair in zip(size, pads)]))
     taps = by_input.reshape(*by_input.shape[:2], -1)
     for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], G, groups)
-    gradient = np.zeros((*padded.shape[:2], 1 + prod(size)))
-    for n, c in np.ndindex(padded.shape[:2]):
-        np.add.at(gradient[n, c], positions, padded[n, c])
-    gradient = gradient[:, :, 1:].reshape(*padded.shape[:2], *size)
+    gradient = fold(padded, size, pads, padding_mode)
     return gradient if batched else gradient[0]
+
+
+def fold(padded: Array, size: Sequence[int], pads: Sequence[tuple[int, int]], padding_mode: str) -> Array:
+    """Return the transpose of `extend`: each element is added to the one that it repeats; those of zeros are dropped.
+
+    `padded` is (N, C, spatial), `size` the spatial size before the padding.
+    """
+    # The position of each element of the padded array before the padding, counted from 1; 0 is a zero of the padding.
+    positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, padding_mode)[0, 0].astype(int)
+    sums = np.zeros((*padded.shape[:2], 1 + prod(size)))
+    for n, c in np.ndindex(padded.shape[:2]):
+        np.add.at(sums[n, c], positions, padded[n, c])
+    return sums[:, :, 1:].reshape(*padded.shape[:2], *size)
 
 
 def conv_weight_gradient(
@@ -172,10 +180,12 @@ def conv_transpose(
     output_size: Sequence[int] | None = None,
     dilation: Ints = 1,
     groups: int = 1,
+    padding_mode: str = "zeros",
 ) -> Array:
     r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a scaled kernel.
 
     Along each axis, ``x[n, c, i] * weight[c, o, t]`` is added to ``out[n, o, i * stride - before + t * dilation]``.
+    What would be added outside `out` is dropped, or with a padding mode added to the position that is repeated there.
     This is the input gradient of the convolution with the same weight and options whose input has the size of `out`.
 
     Parameters
@@ -186,12 +196,12 @@ def conv_transpose(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel, added to every output of that channel.
-    stride, dilation, groups
+    stride, dilation, groups, padding_mode
         As in `gemmconv.conv`.
-    padding : int, "valid", "same" or sequence
+    padding : int, "valid", "same", "same_lower" or sequence
         How many positions are cut off the output before and after: an int, or one int or one (before, after) pair per
-        axis. With ``"same"`` the output has the size ``input_size * stride``; the padding is that of
-        `gemmconv.resolve_padding` for this size.
+        axis. With ``"same"`` and ``"same_lower"`` the output has the size `output_size`, or ``input_size * stride``;
+        the padding is that of `gemmconv.resolve_padding` for this size.
     output_padding : int or sequence of int
         How many positions are added at the end of the output.
     output_size : sequence of int, optional
@@ -220,7 +230,7 @@ def conv_transpose(
     times_stride = tuple(n * s for n, s in zip(X.shape[2:], strides))
     forward_size = times_stride if output_size is None else per_axis("output_size", output_size, rank)
     pads = resolve_padding(padding, forward_size, kernel, stride=strides, dilation=dilations)
-    if output_size is not None or (isinstance(padding, str) and padding == "same"):
+    if output_size is not None or (isinstance(padding, str) and padding in ("same", "same_lower")):
         size = list(forward_size)
     else:
         more = np.broadcast_to(output_padding, rank)
@@ -231,7 +241,7 @@ def conv_transpose(
     y = np.zeros((len(X), len(taps), *every))
     for t, window in enumerate(tap_windows(y, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], X, groups)
-    y = extend(y, [(-before, m + before - n) for n, m, (before, _) in zip(every, size, pads)])
+    y = fold(y, size, [(before, n - m - before) for n, m, (before, _) in zip(every, size, pads)], padding_mode)
     if bias is not None:
         y += np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
     return y if x.ndim == rank + 2 else y[0]
