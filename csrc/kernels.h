@@ -19,7 +19,7 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
 /* clang-format off */
 #define ALL_KERNELS(ROW)                                                                                               \
     ROW(CONVOLUTION,     gemm_conv,                default,                  default,         default)                 \
-    ROW(CONVOLUTION,     direct_channels,          default,                  direct_channels, direct_channels)         \
+    ROW(CONVOLUTION,     direct_channels,          default,                  direct_channels, default)                 \
     ROW(CONVOLUTION,     dense_channels,           default,                  direct_channels, dense_channels)          \
     ROW(CONVOLUTION,     panels,                   default,                  default,         default)                 \
     ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   direct_pixels)           \

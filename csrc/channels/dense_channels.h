@@ -18,8 +18,8 @@
  * For each strip, and for each slice of P, all blocks use the same weights, which stay in the first-level cache, as do
  * the sums of the strip. So the weights are read once, in order.
  *
- * Products with padding are computed. The sum behind one output is taken in the order of the weights, whatever the band
- * and the block: its bits depend on neither.
+ * Products with padding are computed. The sum behind one output is taken in the order of the weights, each slice from
+ * zero, whatever the band and the block: its bits depend on neither.
  */
 #ifndef GEMMCONV_DENSE_CHANNELS_H
 #define GEMMCONV_DENSE_CHANNELS_H
@@ -32,8 +32,8 @@ enum {
     DENSE_STAGED = 8 << 10,   /* elements that are staged at a time, at most */
     DENSE_PACKED = 246 << 10, /* elements of packed, at most */
     DENSE_LEAST = 24, /* positions of a band that make it worth reading the weights, unless the image has fewer */
-    DENSE_TAPS = 256, /* taps of a kernel, at most */
-    DENSE_STEP = 16   /* rows of P that are added between two fetches into the cache */
+    DENSE_TAPS = CHANNELS_SLICE, /* taps of a kernel, at most */
+    DENSE_STEP = 16, /* rows of P that are added between two fetches into the cache: a slice has whole steps */
 };
 
 /* Where the positions of a band lie: of block b, the positions first[b] <= p < first[b + 1] of the band, which read
@@ -48,6 +48,12 @@ struct dense_positions {
 static inline ptrdiff_t dense_blocks(ptrdiff_t positions)
 {
     return ceil_div(positions, DENSE_BLOCK);
+}
+
+/* The rows of P in a slice of the sum: whole steps, except in the last one. */
+static inline ptrdiff_t dense_slice(ptrdiff_t reduction)
+{
+    return round_up(equal_piece(reduction, CHANNELS_SLICE), DENSE_STEP);
 }
 
 /* The positions for which packed has room. */
@@ -96,7 +102,7 @@ PLANNING void dense_find_positions(const struct conv_problem *problem, const str
             const ptrdiff_t position = positions->first[block] + p;
             const ptrdiff_t at = min_size(position, positions->first[block + 1] - 1);
             positions->offsets[block][p] =
-                at / columns * band->row_step * band->pitch + at % columns * problem->stride[2] + position - at;
+                at / columns * band->row_step * band->pitch + at % columns * band->column_step + position - at;
         }
 }
 

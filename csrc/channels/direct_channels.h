@@ -5,21 +5,27 @@
  * channels at a time is packed into rows with their padding:
  *
  *     layout  [group][block][strip][channel, kd, kh, kw][lane]    a strip: the channels whose sums fit the registers
- *     packed  [channel][slot][column]                             a slot: one row of the input
+ *     packed  [channel][slot][run][column]                        a slot: one row of the input
  *     tiles   [strip][pixel][lane]                                the sums
  *
  *                                   one tap of one channel
  *                    strip of the layout   w w w w | w w w w | ...      lanes: output channels
  *                                          -----------------
  *          packed[pixel 0]   x             + + + +   + + + +
- *          packed[pixel 1]   x             + + + +   + + + +            sums, in registers for a whole slice
+ *          packed[pixel 1]   x             + + + +   + + + +            sums of a slice, in registers
  *          ...
  *
  * Stride and dilation are no more than distances in packed. Taps that find only padding, for all pixels of a block, are
  * left out. At the end the tile is transposed into the output.
  *
- * The sum behind one output is taken in the order of the weights, whatever the band and the block: its bits depend on
- * neither.
+ * A kernel of more taps than a slice has terms is cut into pieces, which are computed one after the other. A piece is a
+ * box of taps that follow each other in the weights. A kernel of 20 x 20 has two:
+ *
+ *     taps 0 to 199     rows 0 to 9
+ *     taps 200 to 399   rows 10 to 19
+ *
+ * The sum behind one output is taken slice by slice, for less rounding: each slice is summed from zero, and then added
+ * to the tile. The slices depend on the geometry of one image alone.
  */
 #ifndef GEMMCONV_DIRECT_CHANNELS_H
 #define GEMMCONV_DIRECT_CHANNELS_H
@@ -34,19 +40,35 @@ enum {
     CHANNELS_TILES = 96 << 10,  /* elements of the tiles of all channels, at most */
     CHANNELS_PACKED = 64 << 10, /* elements that are packed at a time of some channels, at most */
     CHANNELS_WHOLE = 128 << 10, /* elements that are packed of all channels, at most */
-    CHANNELS_MOST = 6144,       /* output channels of a group, at most */
-    CHANNELS_TAPS = 4096,       /* taps of a kernel, at most */
+    CHANNELS_BLOCKS = 48,       /* blocks of output channels of a task, at most */
+    CHANNELS_SLICE = 256,       /* terms of a slice of the sum, at most: with vectors of 32 bytes, its weights for a
+                                   strip take half of a first-level cache */
+    CHANNELS_LEAST_SLICE = 128, /* terms for which a band has room, unless the sum has fewer */
     CHANNELS_PLACE = 2 * sizeof(ptrdiff_t) / sizeof(float), /* elements that a struct channels_place takes, at most */
 };
 
-/* How much of the output a band is, and where the rows of the input that it reads lie in packed: output row r reads for
- * tap (kd, kh) the slot kd * depth_step + kh * tap_step + r * row_step. Rows that several taps read are packed once,
- * unless the taps are so far apart that the rows between them would be more. */
+/* A piece of the kernel: a convolution with these taps alone. */
+struct channels_piece {
+    const struct conv_problem *problem;
+    ptrdiff_t first_tap; /* in the order of the weights */
+};
+
+/* How much of the output a band is, and where what it reads lies in packed, for one piece of the kernel: output (r, q)
+ * reads for tap (kd, kh, kw)
+ *
+ *     slot    kd * depth_step + kh * tap_step + r * row_step
+ *     place   kw * run_step + q * column_step                    of the slot
+ *
+ * Rows that several taps read are packed once, unless the taps are so far apart that the rows between them would be
+ * more. A slot is one run of elements that follow each other in the input; or, where most of these would not be read,
+ * one run for each tap, of nothing but what it reads. */
 struct channels_band {
     ptrdiff_t rows, columns;
     ptrdiff_t depth_step, tap_step, row_step;
-    ptrdiff_t slots, pitch;
-    ptrdiff_t channels; /* of the input, which are packed at a time */
+    ptrdiff_t runs, run_step, column_step;
+    ptrdiff_t stride;       /* from element to element of a run, in the input */
+    ptrdiff_t slots, pitch; /* of a channel, and the elements of a slot */
+    ptrdiff_t channels;     /* of the input, which are packed at a time */
 };
 
 /* Output positions of a row that are computed together, and the taps along the row that they need. */
@@ -71,58 +93,109 @@ static inline ptrdiff_t channel_blocks(const struct conv_problem *problem)
     return ceil_div(group_out_channels(problem), CHANNEL_BLOCK);
 }
 
-/* A band of `rows` and `columns`. */
-PLANNING struct channels_band channels_band_of_size(const struct conv_problem *problem, ptrdiff_t rows,
-                                                    ptrdiff_t columns)
+/* The size of a piece of the kernel along each axis; the last one along an axis may be smaller. Where an axis is cut,
+ * the axes before it have pieces of one tap, so that the taps of a piece follow each other. */
+static inline void channels_piece_size(const ptrdiff_t kernel[AXES], ptrdiff_t size[AXES])
 {
-    const ptrdiff_t *stride = problem->stride, *dilation = problem->dilation, *kernel = problem->kernel;
+    ptrdiff_t most = CHANNELS_SLICE;
+    for (int axis = AXES - 1; axis >= 0; axis--) {
+        size[axis] = equal_piece(kernel[axis], most);
+        most /= size[axis];
+    }
+}
+
+static inline int channels_is_one_piece(const struct conv_problem *problem)
+{
+    return volume(problem->kernel) <= CHANNELS_SLICE;
+}
+
+PLANNING ptrdiff_t channels_pieces(const struct conv_problem *problem)
+{
+    ptrdiff_t size[AXES], pieces = 1;
+
+    if (channels_is_one_piece(problem))
+        return 1;
+    channels_piece_size(problem->kernel, size);
+    for (int axis = 0; axis < AXES; axis++)
+        pieces *= ceil_div(problem->kernel[axis], size[axis]);
+    return pieces;
+}
+
+/* One of them, in `memory` if the problem has several. The first one is the largest. */
+PLANNING struct channels_piece channels_piece_at(const struct conv_problem *problem, ptrdiff_t number,
+                                                 struct conv_problem *memory)
+{
+    struct channels_piece piece = {problem, 0};
+    ptrdiff_t size[AXES], step = 1;
+
+    if (channels_is_one_piece(problem))
+        return piece;
+    *memory = *problem;
+    piece.problem = memory;
+    channels_piece_size(problem->kernel, size);
+    for (int axis = AXES - 1; axis >= 0; axis--) {
+        const ptrdiff_t taps = problem->kernel[axis], first = take(&number, ceil_div(taps, size[axis])) * size[axis];
+        memory->kernel[axis] = min_size(size[axis], taps - first);
+        memory->pad_before[axis] -= first * problem->dilation[axis];
+        piece.first_tap += first * step;
+        step *= taps;
+    }
+    return piece;
+}
+
+/* A band of `rows` and `columns`, for a piece of the kernel. */
+PLANNING struct channels_band channels_band_of_size(const struct conv_problem *piece, ptrdiff_t rows, ptrdiff_t columns)
+{
+    const ptrdiff_t *stride = piece->stride, *dilation = piece->dilation, *kernel = piece->kernel;
     const ptrdiff_t shared = (rows - 1) * stride[1] + (kernel[1] - 1) * dilation[1] + 1, separate = rows * kernel[1];
-    struct channels_band band = {
+    const ptrdiff_t run = (columns - 1) * stride[2] + (kernel[2] - 1) * dilation[2] + 1;
+    const int by_tap = columns * kernel[2] < run / 2;
+    return (struct channels_band){
         .rows = rows,
         .columns = columns,
         .depth_step = min_size(shared, separate),
         .tap_step = separate < shared ? rows : dilation[1],
         .row_step = separate < shared ? 1 : stride[1],
+        .runs = by_tap ? kernel[2] : 1,
+        .run_step = by_tap ? columns : dilation[2],
+        .column_step = by_tap ? 1 : stride[2],
+        .stride = by_tap ? stride[2] : 1,
         .slots = kernel[0] * min_size(shared, separate),
-        .pitch = (columns - 1) * stride[2] + (kernel[2] - 1) * dilation[2] + 1,
+        .pitch = by_tap ? columns * kernel[2] : run,
     };
-    const ptrdiff_t of_channel = band.slots * band.pitch, channels = group_in_channels(problem);
-    band.channels =
-        channels * of_channel <= CHANNELS_WHOLE ? channels : equal_piece(channels, CHANNELS_PACKED / of_channel);
-    return band;
-}
-
-/* A band has at least two rows, so that those of a kernel are not all packed again for the next one; but only as many
- * as fit. Where one row of one channel is more than CHANNELS_PACKED, the band is that row. */
-PLANNING struct channels_band channels_band_of(const struct conv_problem *problem)
-{
-    const ptrdiff_t pixels = min_size(CHANNELS_BAND, CHANNELS_TILES / CHANNEL_BLOCK / channel_blocks(problem));
-    const ptrdiff_t columns = equal_piece(problem->out_size[2], pixels);
-    const ptrdiff_t least = 2 * columns * channel_blocks(problem) * CHANNEL_BLOCK <= CHANNELS_TILES ? 2 : 1;
-    ptrdiff_t rows = equal_piece(problem->out_size[1], max_size(pixels / columns, least));
-    struct channels_band band = channels_band_of_size(problem, rows, columns);
-
-    while (rows > 1 && band.slots * band.pitch > CHANNELS_PACKED) {
-        rows = (rows + 1) / 2;
-        band = channels_band_of_size(problem, rows, columns);
-    }
-    return band;
-}
-
-/* Whether a band of one row keeps to the scratch: what it packs of one channel, its sums for all channels, and the
- * table of its taps. */
-static inline int direct_channels_fits(const struct conv_problem *problem)
-{
-    const ptrdiff_t columns =
-        min_size(problem->out_size[2], CHANNELS_BAND) * problem->stride[2] + problem->kernel[2] * problem->dilation[2];
-    return problem->kernel[0] * problem->kernel[1] * columns <= CHANNELS_PACKED &&
-           group_out_channels(problem) <= CHANNELS_MOST && volume(problem->kernel) <= CHANNELS_TAPS;
 }
 
 /* The blocks of channels that tasks of the same band share. */
 static inline ptrdiff_t channels_blocks_per_task(const struct conv_problem *problem)
 {
-    return ceil_div(problem->tiling.block, CHANNEL_BLOCK);
+    return min_size(ceil_div(problem->tiling.block, CHANNEL_BLOCK), CHANNELS_BLOCKS);
+}
+
+/* A band has at least two rows, so that those of a kernel are not all packed again for the next one; but only as many
+ * as fit, and so few positions that the channels of a slice are packed together. */
+PLANNING struct channels_band channels_band_of(const struct conv_problem *problem)
+{
+    struct conv_problem memory;
+    const struct conv_problem *piece = channels_piece_at(problem, 0, &memory).problem;
+    const ptrdiff_t block = min_size(channel_blocks(problem), CHANNELS_BLOCKS) * CHANNEL_BLOCK;
+    const ptrdiff_t pixels = min_size(CHANNELS_BAND, CHANNELS_TILES / block), channels = group_in_channels(problem);
+    const ptrdiff_t together = min_size(ceil_div(CHANNELS_LEAST_SLICE, volume(piece->kernel)), channels);
+    ptrdiff_t columns = equal_piece(problem->out_size[2], pixels);
+    const ptrdiff_t least = 2 * columns * block <= CHANNELS_TILES ? 2 : 1;
+    ptrdiff_t rows = equal_piece(problem->out_size[1], max_size(pixels / columns, least));
+    struct channels_band band = channels_band_of_size(piece, rows, columns);
+
+    while (rows * columns > 1 && together * band.slots * band.pitch > CHANNELS_PACKED) {
+        if (rows > 1)
+            rows = (rows + 1) / 2;
+        else
+            columns = (columns + 1) / 2;
+        band = channels_band_of_size(piece, rows, columns);
+    }
+    const ptrdiff_t of_channel = band.slots * band.pitch;
+    const int whole = channels * of_channel <= CHANNELS_WHOLE && channels_is_one_piece(problem);
+    band.channels = whole ? channels : equal_piece(channels, CHANNELS_PACKED / of_channel);
+    return band;
 }
 
 /* The tasks of a problem that is cut into such bands. */
@@ -150,17 +223,22 @@ static inline ptrdiff_t channels_tile_rows(ptrdiff_t pixels)
     return round_up(pixels, LONGEST_VECTOR) + LONGEST_VECTOR;
 }
 
-/* Where all channels are packed at once, the tile of only one strip is needed at a time. */
+/* Whether all terms are packed at once. Then the tile of only one strip is needed at a time. */
+static inline int channels_packs_once(const struct conv_problem *problem, const struct channels_band *band)
+{
+    return band->channels == group_in_channels(problem) && channels_is_one_piece(problem);
+}
+
 static inline ptrdiff_t channels_tiles_size(const struct conv_problem *problem, const struct channels_band *band)
 {
-    const ptrdiff_t blocks = band->channels < group_in_channels(problem) ? channels_blocks_per_task(problem) : 1;
+    const ptrdiff_t blocks = channels_packs_once(problem, band) ? 1 : channels_blocks_per_task(problem);
     return channels_tile_rows(band->rows * band->columns) * blocks * CHANNEL_BLOCK;
 }
 
 static inline ptrdiff_t direct_channels_scratch_size(const struct conv_problem *problem)
 {
     const struct channels_band band = channels_band_of(problem);
-    return channels_packed_size(&band) + channels_tiles_size(problem, &band) + CHANNELS_PLACE * volume(problem->kernel);
+    return channels_packed_size(&band) + channels_tiles_size(problem, &band) + CHANNELS_PLACE * CHANNELS_SLICE;
 }
 
 static inline ptrdiff_t direct_channels_layout_size(const struct conv_problem *problem)
@@ -204,16 +282,17 @@ static inline int channels_next_tap(const struct channels_taps *taps, ptrdiff_t 
     return 0;
 }
 
-/* Find where they are; `places` has room for all taps of the kernel. Returns their number. */
-PLANNING ptrdiff_t channels_find_places(const struct conv_problem *problem, const struct channels_band *band,
+/* Find where they are, from the first tap of the piece on; `places` has room for all taps of the piece. Returns their
+ * number. */
+PLANNING ptrdiff_t channels_find_places(const struct conv_problem *piece, const struct channels_band *band,
                                         const struct channels_taps *taps, struct channels_place *places)
 {
-    const ptrdiff_t *kernel = problem->kernel;
+    const ptrdiff_t *kernel = piece->kernel;
     ptrdiff_t at[AXES] = {taps->axis[0].first, taps->axis[1].first, taps->axis[2].first}, count = 0;
 
     do
         places[count++] = (struct channels_place){
-            (at[0] * band->depth_step + at[1] * band->tap_step) * band->pitch + at[2] * problem->dilation[2],
+            (at[0] * band->depth_step + at[1] * band->tap_step) * band->pitch + at[2] * band->run_step,
             ((at[0] * kernel[1] + at[1]) * kernel[2] + at[2]) * taps->strip,
         };
     while (channels_next_tap(taps, at));

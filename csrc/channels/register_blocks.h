@@ -15,11 +15,6 @@
 #define STRIP_VECTORS BY_REGISTERS(4, 2)
 #define BLOCK_ROWS 6
 
-/* The taps of a slice, about: all rows of a band use the weights of a slice of a strip, which stay in a cache. With
- * vectors of 32 bytes they take 16 KiB, half of a first-level cache. Longer strips use each weight for more sums, and
- * may wait for the second-level cache. */
-enum { SLICE_TAPS = BY_REGISTERS(512, 256) };
-
 #define REGISTER_BLOCK(stem, vectors, rows)                                                                            \
     static void NAME(stem##_##vectors##_##rows)(const struct NAME(stem##_pass) * pass)                                 \
     {                                                                                                                  \

@@ -39,7 +39,6 @@
 #define GEMMCONV_WINOGRAD_H
 
 #include "caches.h"
-#include "channels/direct_channels.h"
 #include "problem.h"
 
 enum {
@@ -79,14 +78,13 @@ static inline double winograd_weight_scale(int m)
 }
 
 /* A kernel of 3x3 or 1x3 along rows and columns, with stride 1 there and dilation 1 along axes of three taps. The depth
- * may have any kernel, stride and dilation. direct_channels must fit too: it computes again the images whose results
- * are not finite. */
+ * may have any kernel, stride and dilation. */
 static inline int winograd_fits(const struct conv_problem *problem)
 {
     const ptrdiff_t *kernel = problem->kernel, *stride = problem->stride, *dilation = problem->dilation;
     const int height = kernel[1] == 1 || (kernel[1] == 3 && dilation[1] == 1);
     const int width = kernel[2] == 3 && dilation[2] == 1;
-    return height && width && stride[1] == 1 && stride[2] == 1 && direct_channels_fits(problem);
+    return height && width && stride[1] == 1 && stride[2] == 1;
 }
 
 static inline ptrdiff_t winograd_tile_size(const struct conv_problem *problem, int axis)

@@ -31,7 +31,7 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "channels/direct_channels.h" nogil:
     int CHANNEL_BLOCK_IN_C "CHANNEL_BLOCK"
     int CHANNELS_BAND_IN_C "CHANNELS_BAND"
-    int CHANNELS_MOST, CHANNELS_TAPS
+    int CHANNELS_SLICE_IN_C "CHANNELS_SLICE"
 
 
 cdef extern from "channels/dense_channels.h" nogil:

@@ -83,7 +83,7 @@ def conv(
         ``"gemm"``
             Multiplication of matrices in tiles. It is defined for every convolution.
         ``"direct"``
-            Sums in registers. It is defined unless the kernel, the dilation or the number of channels is huge.
+            Sums in registers. It is defined for every convolution.
         ``"winograd"``
             A quarter of the multiplications of a 3x3 kernel, and a larger error. It is defined for 3x3 and 1x3 kernels
             with stride and dilation 1. In three dimensions this must hold for the last two axes.

@@ -11,8 +11,6 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from .._gemmconv import MOST_CHANNELS, MOST_TAPS
-
 # The padding (before, after) along one axis.
 Pair = tuple[int, int]
 # One number per axis, or a shape.
@@ -49,15 +47,15 @@ PADDING_MODES = {
 # The algorithms that a user may name, beside "auto".
 ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
 
-# What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry.
+# What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry;
+# "direct" is defined for every convolution, and needs this for a gradient with respect to the input.
 _WINOGRAD_NEEDS = (
-    "a kernel of 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D, this must hold for the last two axes; "
-    f"and at most {MOST_TAPS} taps in a kernel and {MOST_CHANNELS} output channels in a group"
+    "a kernel of 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D, this must hold for the last two axes"
 )
 ALGORITHM_NEEDS = {
     "direct": (
-        f"at most {MOST_TAPS} taps in a kernel, which span no more than some 10000 positions of a row, and at most "
-        f"{MOST_CHANNELS} output channels in a group"
+        "a stride of 1; or strides of at most 4096, whose product is at most 64 or the size of the input, and at most "
+        "32768 taps in a kernel"
     ),
     "winograd": _WINOGRAD_NEEDS,
     "winograd2": _WINOGRAD_NEEDS,

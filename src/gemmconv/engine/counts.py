@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import gcd, prod
 
-from .._gemmconv import PIXELS_PLANES, isa
+from .._gemmconv import CHANNELS_SLICE, PIXELS_PLANES, isa
 from ..checks.geometry import Geometry
 from .tiling import WinogradTiles, winograd_tiles
 
@@ -136,20 +136,27 @@ def read_along(geometry: Geometry, axis: int) -> int:
 def rows_of_bands(n: Counts, pixels: int) -> tuple[float, float]:
     """Return the rows of x that bands of about `pixels` output positions pack, and the elements of these rows.
 
-    A band packs what lies between the rows and columns that it reads too, unless taps are far apart.
+    A band packs what lies between the rows and columns that it reads too, unless taps are far apart. It does so for
+    each piece of the kernel.
     """
     geometry = n.geometry
-    _, stride, along = geometry.stride
-    _, dilation, distance = geometry.dilation
     _, taps, columns = geometry.kernel
     height = geometry.out_size[1]
-    pieces = -(-n.width // pixels)
-    width = n.width / pieces
+    column_pieces = -(-columns // CHANNELS_SLICE)
+    row_pieces = -(-taps // max(CHANNELS_SLICE * column_pieces // columns, 1))
+    cuts = -(-n.width // pixels)
+    width = n.width / cuts
     bands = -(-height // max(int(pixels // width), 1))
     rows = height / bands
-    slots = min((rows - 1) * stride + (taps - 1) * dilation + 1, rows * taps)
-    packed = geometry.in_channels * geometry.out_size[0] * geometry.kernel[0] * bands * pieces * slots
-    return packed, packed * ((width - 1) * along + (columns - 1) * distance + 1)
+
+    def read(axis: int, outputs: float, pieces: int) -> float:
+        apart = pieces * ((outputs - 1) * geometry.stride[axis] + 1)
+        return apart + (geometry.kernel[axis] - pieces) * geometry.dilation[axis]
+
+    slots = min(read(1, rows, row_pieces), rows * taps)
+    length = read(2, width, column_pieces)
+    packed = geometry.in_channels * geometry.out_size[0] * geometry.kernel[0] * bands * cuts * slots
+    return packed * column_pieces, packed * (width * columns if 2 * width * columns < length else length)
 
 
 def rows_of_planes(n: Counts) -> tuple[float, float]:
