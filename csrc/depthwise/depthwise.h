@@ -27,7 +27,17 @@
  *
  * Without instructions for masked loads (baseline) narrow rows are copied too, with zeros around them.
  *
- * Depth. Each kernel slice has a table of rows of its own.
+ * Depth. Each depth of the kernel has a table of rows of its own.
+ *
+ * Slices. A kernel whose tables or copied rows would not fit scratch is cut into slices, which are as equal as possible
+ * along each axis. A task computes one slice after the other, each as a convolution with a smaller kernel and another
+ * padding, and adds each to the output that the slices before it left. How a kernel is cut does not depend on the size
+ * of the output.
+ *
+ *     7 taps, 3 slices    0 1 | 2 3 | 4 5 6
+ *
+ * Long sums. At most DEPTHWISE_TERMS products are added in registers, from zero on. These partial sums are then added
+ * to the sum, which begins with the bias, or with what the slices before left.
  *
  * The laid-out weights have the taps of each output channel in the order in which they are used. This order depends on
  * the width of a vector, the number of weights does not. How the work is cut depends on the geometry of one image
@@ -56,9 +66,19 @@ enum {
     DEPTHWISE_WORK = 1 << 20,      /* multiplications of a task, about */
     DEPTHWISE_TASKS = 8,           /* the least number of tasks that many groups of an image are cut into */
     DEPTHWISE_WEIGHTS = 1 << 14,   /* weights that a task lays out, about */
+    DEPTHWISE_TERMS = 256,         /* the most products of a partial sum */
+    DEPTHWISE_ENTRIES = 1 << 14,   /* entries of the tables of rows of a task, about */
+    DEPTHWISE_LEAST_SEGMENT = 1024, /* the least limit of the output columns of a task that reads rows in place */
+    DEPTHWISE_WHOLE = 49,           /* a kernel with no more taps is one slice, unless they are far apart */
+    DEPTHWISE_FAR = 1024,           /* input columns between taps from which on they are called far apart */
+    DEPTHWISE_UNBOUNDED = 1 << 20,  /* an axis of the output that is longer than any task */
 };
 
 struct depthwise_cut {
+    ptrdiff_t taps, kernel[AXES];   /* taps of the kernel; the size of its largest slice */
+    ptrdiff_t slices[AXES];         /* slices along each axis */
+    ptrdiff_t slice_count;          /* slices of the kernel */
+    int one_row;                    /* whether the kernel has one row */
     ptrdiff_t groups, group_blocks; /* groups of a task, tasks for all groups */
     ptrdiff_t columns, segments;    /* output columns of a task, tasks for all columns */
     ptrdiff_t rows, bands;          /* output rows of a task, tasks for the rows of a phase */
@@ -72,16 +92,16 @@ struct depthwise_cut {
     int copied, narrow;             /* whether rows are copied always, or only where there are no masked loads */
 };
 
-/* The distance of the kernel's columns in input columns; it means nothing if there is only one. */
-static inline ptrdiff_t depthwise_column_dilation(const struct conv_problem *problem)
+/* The distance in input columns of the columns of a kernel of this size; it means nothing if there is only one. */
+static inline ptrdiff_t depthwise_column_dilation(const struct conv_problem *problem, const ptrdiff_t kernel[AXES])
 {
-    return problem->kernel[2] == 1 ? 1 : problem->dilation[2];
+    return kernel[2] == 1 ? 1 : problem->dilation[2];
 }
 
 /* The distance of the kernel's first and last column. */
-static inline ptrdiff_t depthwise_extent(const struct conv_problem *problem)
+static inline ptrdiff_t depthwise_extent(const struct conv_problem *problem, const ptrdiff_t kernel[AXES])
 {
-    return (problem->kernel[2] - 1) * depthwise_column_dilation(problem);
+    return (kernel[2] - 1) * depthwise_column_dilation(problem, kernel);
 }
 
 /* Whether rows are split into planes: there is code for the smaller strides. */
@@ -98,18 +118,16 @@ static inline int depthwise_collides(const struct conv_problem *problem)
            (width + DEPTHWISE_ALIAS_MARGIN) % DEPTHWISE_ALIAS <= 2 * DEPTHWISE_ALIAS_MARGIN;
 }
 
-static inline int depthwise_one_row(const struct conv_problem *problem)
-{
-    return problem->kernel[0] == 1 && problem->kernel[1] == 1;
-}
-
 static inline void depthwise_cut_columns(const struct conv_problem *problem, struct depthwise_cut *cut)
 {
-    const ptrdiff_t taps = problem->kernel[2], stride = problem->stride[2], extent = depthwise_extent(problem);
+    const ptrdiff_t taps = cut->kernel[2], stride = problem->stride[2];
+    const ptrdiff_t extent = depthwise_extent(problem, cut->kernel);
     const int splits = depthwise_splits(problem);
 
-    cut->copied = splits || (depthwise_collides(problem) && problem->kernel[1] > 1);
-    cut->columns = equal_piece(problem->out_size[2], splits ? DEPTHWISE_SPLIT_SEGMENT : DEPTHWISE_SEGMENT);
+    cut->copied = splits || (depthwise_collides(problem) && cut->kernel[1] > 1);
+    const ptrdiff_t segment =
+        min_size(max_size(DEPTHWISE_WORK / cut->taps, DEPTHWISE_LEAST_SEGMENT), DEPTHWISE_SEGMENT);
+    cut->columns = equal_piece(problem->out_size[2], splits ? DEPTHWISE_SPLIT_SEGMENT : segment);
     cut->columns = min_size(round_up(cut->columns, LONGEST_VECTOR), problem->out_size[2]);
     cut->segments = ceil_div(problem->out_size[2], cut->columns);
     cut->load_stride = splits ? 1 : stride;
@@ -119,16 +137,24 @@ static inline void depthwise_cut_columns(const struct conv_problem *problem, str
     cut->narrow = !splits && cut->plane <= DEPTHWISE_NARROW;
     if (splits && taps * cut->columns < stride * cut->plane) {
         cut->planes = taps;
-        cut->plane_step = depthwise_column_dilation(problem);
+        cut->plane_step = depthwise_column_dilation(problem, cut->kernel);
         cut->plane = cut->columns;
     }
     cut->plane = round_up(cut->plane, LONGEST_VECTOR);
     cut->pitch = cut->planes * cut->plane + (splits ? 0 : LONGEST_VECTOR); /* room to align what comes from the image */
 }
 
+/* The entries of the table for one depth of the kernel, for a number of output rows. The last block may be partly
+ * outside of these. */
+static inline ptrdiff_t depthwise_entries(const struct depthwise_cut *cut, ptrdiff_t rows)
+{
+    const ptrdiff_t most_rows = rows + DEPTHWISE_BLOCK - 1, taps = cut->kernel[1];
+    return cut->shared ? (most_rows - 1) * cut->step + taps : most_rows * taps;
+}
+
 static inline void depthwise_cut_rows(const struct conv_problem *problem, struct depthwise_cut *cut)
 {
-    const ptrdiff_t taps = problem->kernel[1], stride = problem->stride[1];
+    const ptrdiff_t taps = cut->kernel[1], stride = problem->stride[1];
     cut->row_dilation = taps == 1 ? stride : problem->dilation[1];
     cut->step = taps == 1 ? 1 : tap_period(problem, 1);
     cut->spacing = cut->row_dilation * cut->step / stride;
@@ -136,24 +162,131 @@ static inline void depthwise_cut_rows(const struct conv_problem *problem, struct
     cut->phases = min_size(cut->spacing, problem->out_size[1]);
 
     const ptrdiff_t phase_rows = ceil_div(problem->out_size[1], cut->spacing);
-    ptrdiff_t rows = DEPTHWISE_WORK / (cut->columns * volume(problem->kernel) * group_out_channels(problem));
+    const ptrdiff_t of_row = cut->kernel[0] * (cut->shared ? cut->step : taps); /* entries for an output row */
+    ptrdiff_t rows = DEPTHWISE_WORK / (cut->columns * cut->taps * group_out_channels(problem));
+    rows = min_size(rows, DEPTHWISE_ENTRIES / of_row);
+    cut->narrow =
+        cut->narrow && cut->kernel[0] * depthwise_entries(cut, DEPTHWISE_BLOCK) * cut->pitch <= DEPTHWISE_COPIES / 2;
     if (cut->copied || cut->narrow)
-        rows = min_size(rows, DEPTHWISE_COPIES / (cut->pitch * problem->kernel[0] * (cut->shared ? cut->step : taps)));
+        rows = min_size(rows, DEPTHWISE_COPIES / (cut->pitch * of_row));
     cut->rows = min_size(round_up(max_size(rows, 1), DEPTHWISE_BLOCK), phase_rows);
     cut->rows = min_size(round_up(equal_piece(phase_rows, cut->rows), DEPTHWISE_BLOCK), phase_rows);
     cut->bands = ceil_div(phase_rows, cut->rows);
-    const ptrdiff_t most_rows = cut->rows + DEPTHWISE_BLOCK - 1; /* the last block may be partly outside the band */
-    cut->entries = cut->shared ? (most_rows - 1) * cut->step + taps : most_rows * taps;
+    cut->entries = depthwise_entries(cut, cut->rows);
+}
+
+/* A kernel column of one depth. */
+struct depthwise_column {
+    ptrdiff_t rows;   /* where the table of rows of its depth begins */
+    ptrdiff_t offset; /* where the column reads in a row */
+};
+
+/* The taps that one call of code multiplies (see plan.inc). */
+struct depthwise_pass {
+    void (*code)(void);
+    const struct depthwise_column *columns;
+    ptrdiff_t column_count, rows;
+    ptrdiff_t row;    /* the entry of the table that its first kernel row reads */
+    ptrdiff_t weight; /* where its weights begin */
+    int first, last;  /* whether sums or parts begin, with the bias or with zero; whether sums end as outputs */
+    int tail;         /* whether the same call does the next pass too, of the same rows without the last */
+    int ends_part;    /* whether it is the last of a partial sum, which is not the last of the slice */
+};
+
+/* The most passes of a kernel: its rows in runs of one or more, its columns in runs of 32 or more; if the kernel is
+ * folded, rows in runs of nearly four or more. */
+static inline ptrdiff_t depthwise_most_passes(const ptrdiff_t kernel[AXES])
+{
+    return kernel[1] * (kernel[0] * kernel[2] / 32 + 1) + kernel[2] / 4 + 4;
+}
+
+/* Where scratch holds what (see above), in elements from its beginning. */
+struct depthwise_scratch {
+    ptrdiff_t passes, rows, advance, zeros, copies, size;
+};
+
+/* The elements that hold `count` things of `bytes` each, even if the elements are float. */
+static inline ptrdiff_t depthwise_room(ptrdiff_t count, size_t bytes)
+{
+    return round_up(count * (ptrdiff_t)(bytes / sizeof(float)), LONGEST_VECTOR);
+}
+
+static inline struct depthwise_scratch depthwise_scratch_of(const struct conv_problem *problem,
+                                                            const struct depthwise_cut *cut)
+{
+    const ptrdiff_t *kernel = cut->kernel, extent = depthwise_extent(problem, kernel);
+    const ptrdiff_t entries = max_size(kernel[0] * cut->entries, DEPTHWISE_BLOCK + kernel[2]);
+    const ptrdiff_t reach = round_up(cut->columns, LONGEST_VECTOR) * problem->stride[2] + extent;
+    const ptrdiff_t line = (DEPTHWISE_BLOCK + 2) * LONGEST_VECTOR * problem->stride[2] + extent;
+    const int copies = cut->copied || cut->narrow, splits = depthwise_splits(problem);
+    struct depthwise_scratch scratch;
+    scratch.passes = depthwise_room(kernel[0] * kernel[2], sizeof(struct depthwise_column));
+    scratch.rows = scratch.passes + depthwise_room(depthwise_most_passes(kernel), sizeof(struct depthwise_pass));
+    scratch.advance = scratch.rows + depthwise_room(entries, sizeof(uintptr_t));
+    scratch.zeros = scratch.advance + depthwise_room(entries, sizeof(uintptr_t));
+    scratch.copies = scratch.zeros + (splits ? 0 : round_up(min_size(reach, problem->in_size[2]), LONGEST_VECTOR));
+    scratch.size = scratch.copies + max_size(copies ? kernel[0] * cut->entries * cut->pitch : 0,
+                                             cut->one_row ? (splits ? cut->pitch : max_size(line, cut->pitch)) : 0);
+    scratch.size += DEPTHWISE_SLACK;
+    return scratch;
+}
+
+/* Cut the output, for slices of the size cut->kernel. */
+static inline void depthwise_cut_output(const struct conv_problem *problem, struct depthwise_cut *cut)
+{
+    depthwise_cut_columns(problem, cut);
+    depthwise_cut_rows(problem, cut);
+}
+
+/* The size of the largest slice along the axis that takes the most scratch. */
+static inline ptrdiff_t *depthwise_longest(const struct conv_problem *problem, ptrdiff_t kernel[AXES])
+{
+    if (kernel[2] > 1 && depthwise_extent(problem, kernel) >= max_size(kernel[0], kernel[1]))
+        return kernel + 2;
+    return kernel + (kernel[1] >= kernel[0]);
+}
+
+/* Cut the kernel into slices that need at most half of the scratch with an output of any size. The other half is for
+ * smaller outputs, of which a task has more rows. No slice has a single row unless all have: the table of rows would be
+ * another one. Where a row has taps far apart, each of them is a slice: blocks at the ends of the row would copy what
+ * lies between. */
+PLANNING void depthwise_cut_kernel(const struct conv_problem *problem, struct depthwise_cut *cut)
+{
+    struct conv_problem unbounded = *problem;
+    unbounded.out_size[1] = unbounded.out_size[2] = DEPTHWISE_UNBOUNDED;
+    if (cut->one_row && problem->dilation[2] >= DEPTHWISE_FAR)
+        cut->kernel[2] = 1;
+    for (;;) {
+        ptrdiff_t *longest = depthwise_longest(problem, cut->kernel);
+        depthwise_cut_output(&unbounded, cut);
+        const ptrdiff_t bytes = depthwise_scratch_of(&unbounded, cut).size * (ptrdiff_t)sizeof(double);
+        if (bytes <= LARGEST_SCRATCH / 2 || *longest == 1)
+            break;
+        *longest = *longest <= 3 ? 1 : ceil_div(*longest, 2);
+    }
+    for (int axis = 0; axis < AXES; axis++) {
+        const ptrdiff_t taps = problem->kernel[axis], slices = ceil_div(taps, cut->kernel[axis]);
+        cut->slices[axis] = slices == 1 || taps / slices > 1 ? slices : taps;
+        cut->kernel[axis] = ceil_div(taps, cut->slices[axis]);
+    }
 }
 
 PLANNING struct depthwise_cut depthwise_cut_of(const struct conv_problem *problem)
 {
-    struct depthwise_cut cut;
-    depthwise_cut_columns(problem, &cut);
-    depthwise_cut_rows(problem, &cut);
-    const ptrdiff_t work = cut.rows * cut.columns * volume(problem->kernel) * group_out_channels(problem);
+    const ptrdiff_t *kernel = problem->kernel;
+    struct depthwise_cut cut = {
+        .taps = volume(kernel),
+        .kernel = {kernel[0], kernel[1], kernel[2]},
+        .slices = {1, 1, 1},
+        .one_row = kernel[0] == 1 && kernel[1] == 1,
+    };
+    if (cut.taps > DEPTHWISE_WHOLE || depthwise_extent(problem, kernel) >= DEPTHWISE_FAR || depthwise_collides(problem))
+        depthwise_cut_kernel(problem, &cut);
+    depthwise_cut_output(problem, &cut);
+    const ptrdiff_t work = cut.rows * cut.columns * cut.taps * group_out_channels(problem);
     cut.groups = max_size(min_size(DEPTHWISE_WORK / work, ceil_div(problem->groups, DEPTHWISE_TASKS)), 1);
     cut.group_blocks = ceil_div(problem->groups, cut.groups);
+    cut.slice_count = volume(cut.slices);
     return cut;
 }
 
@@ -196,7 +329,7 @@ static inline int depthwise_plane_per_column(const struct conv_problem *problem,
 static inline ptrdiff_t depthwise_column_offset(const struct conv_problem *problem, const struct depthwise_cut *cut,
                                                 ptrdiff_t kw)
 {
-    const ptrdiff_t column = kw * depthwise_column_dilation(problem), stride = problem->stride[2];
+    const ptrdiff_t column = kw * depthwise_column_dilation(problem, problem->kernel), stride = problem->stride[2];
     if (!depthwise_splits(problem))
         return column;
     return depthwise_plane_per_column(problem, cut) ? kw * cut->plane : column % stride * cut->plane + column / stride;
@@ -208,62 +341,13 @@ static inline ptrdiff_t depthwise_task_count(const struct conv_problem *problem)
     return problem->batch * cut.group_blocks * problem->out_size[0] * cut.phases * cut.bands * cut.segments;
 }
 
-/* A kernel column of a kernel slice. */
-struct depthwise_column {
-    ptrdiff_t rows;   /* where the slice's table of rows begins */
-    ptrdiff_t offset; /* where the column reads in a row */
-};
-
-/* The taps that one call of code multiplies (see plan.inc). A kernel has at most one pass for each of its rows, columns
- * and slices. */
-struct depthwise_pass {
-    void (*code)(void);
-    const struct depthwise_column *columns;
-    ptrdiff_t column_count, rows;
-    ptrdiff_t row;    /* the entry of the table that its first kernel row reads */
-    ptrdiff_t weight; /* where its weights begin */
-    int first, last;  /* whether sums begin with the bias, whether they end as outputs */
-    int tail;         /* whether the same call does the next pass too, of the same rows without the last */
-};
-
-/* Where scratch holds what (see above), in elements from its beginning. */
-struct depthwise_scratch {
-    ptrdiff_t passes, rows, advance, zeros, copies, size;
-};
-
-/* The elements that hold `count` things of `bytes` each, even if the elements are float. */
-static inline ptrdiff_t depthwise_room(ptrdiff_t count, size_t bytes)
-{
-    return round_up(count * (ptrdiff_t)(bytes / sizeof(float)), LONGEST_VECTOR);
-}
-
-static inline struct depthwise_scratch depthwise_scratch_of(const struct conv_problem *problem,
-                                                            const struct depthwise_cut *cut)
-{
-    const ptrdiff_t *kernel = problem->kernel, extent = depthwise_extent(problem);
-    const ptrdiff_t entries = max_size(kernel[0] * cut->entries, DEPTHWISE_BLOCK + kernel[2]);
-    const ptrdiff_t reach = round_up(cut->columns, LONGEST_VECTOR) * problem->stride[2] + extent;
-    const ptrdiff_t line = (DEPTHWISE_BLOCK + kernel[2]) * LONGEST_VECTOR * problem->stride[2] + extent;
-    const int copies = cut->copied || cut->narrow;
-    struct depthwise_scratch scratch;
-    scratch.passes = depthwise_room(kernel[0] * kernel[2], sizeof(struct depthwise_column));
-    scratch.rows = scratch.passes + depthwise_room(kernel[0] + kernel[1] + kernel[2], sizeof(struct depthwise_pass));
-    scratch.advance = scratch.rows + depthwise_room(entries, sizeof(uintptr_t));
-    scratch.zeros = scratch.advance + depthwise_room(entries, sizeof(uintptr_t));
-    scratch.copies = scratch.zeros + round_up(min_size(reach, problem->in_size[2]), LONGEST_VECTOR);
-    scratch.size = scratch.copies + max_size(copies ? kernel[0] * cut->entries * cut->pitch : 0,
-                                             depthwise_one_row(problem) ? max_size(line, cut->pitch) : 0);
-    scratch.size += DEPTHWISE_SLACK;
-    return scratch;
-}
-
 static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *problem)
 {
     const struct depthwise_cut cut = depthwise_cut_of(problem);
     return depthwise_scratch_of(problem, &cut).size;
 }
 
-/* One input channel per group, and scratch within LARGEST_SCRATCH even for float64. */
+/* One input channel per group. Slices keep scratch within LARGEST_SCRATCH, even for float64. */
 static inline int depthwise_fits(const struct conv_problem *problem)
 {
     return problem->in_channels == problem->groups &&

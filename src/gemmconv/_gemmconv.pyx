@@ -56,6 +56,7 @@ cdef inline const typed_kernels *kernels_of(Py_ssize_t itemsize) noexcept nogil:
 include "_blas.pxi"
 include "_memory.pxi"
 include "_tasks.pxi"
+include "_not_finite.pxi"
 include "_kernels.pxi"
 include "_problem.pxi"
 include "_gradients.pxi"

@@ -8,16 +8,12 @@ cdef class InputGradient(Computation):
     def __cinit__(self, geometry, Py_ssize_t itemsize, tiling):
         self.prepare(geometry, tiling, itemsize, "input_gradient", INPUT_GRADIENT)
 
-    cpdef lay_out(self, weight, int threads=1):
-        """Return the weight as `run` reads it: as it is."""
-        return memory_of(weight, weight_bytes(&self.problem, self.itemsize))
-
     def run(self, grad_output, weight, bias, out, int threads=1):
         """Compute the gradient of the input from that of the output, plus a bias per channel or None.
 
         All of `out` is written.
         """
-        self.compute_input_gradient(grad_output, self.lay_out(weight), bias, out, threads)
+        self.compute_input_gradient(grad_output, weight, bias, out, threads)
 
 
 @cython.final
@@ -62,8 +58,23 @@ cdef class WeightGradient(Computation):
             self.compute(&problem, self.functions(), threads)
         else:
             self.compute_parts(&problem, threads)
-        if not_finite != 0 and self.exact is not None:
+        if self.exact is None:
+            return
+        cdef bint takes_notes = problem.tiling.taps == 0  # as the kernels do that do not call BLAS
+        if not_finite != 0 or not (takes_notes or self.first_channel_is_finite(out_memory)):
             self.exact.run(grad_memory, x_memory, out_memory, threads)
+
+    cdef bint first_channel_is_finite(self, Memory gradient):
+        """Return whether the taps of the first channel of each output are finite.
+
+        A product with padding that is not in the definition is NaN for all channels of an output.
+        """
+        cdef ptrdiff_t taps = volume(self.problem.kernel), output
+        cdef Py_ssize_t bytes = reduction_length(&self.problem) * self.itemsize
+        for output in range(self.problem.out_channels):
+            if not are_finite(<const char *>gradient.view.buf + output * bytes, taps, self.itemsize):
+                return False
+        return True
 
     cdef int compute_parts(self, conv_problem *problem, int threads) except -1:
         """Compute the parts of the sum into memory of their own, then add them."""

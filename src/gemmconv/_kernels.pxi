@@ -59,18 +59,53 @@ cdef Py_ssize_t weight_bytes(const conv_problem *problem, Py_ssize_t itemsize):
     return weight_size(problem) * itemsize
 
 
+cdef bint weight_is_finite(Memory weight, Py_ssize_t itemsize):
+    cdef bint is_finite
+    with nogil:
+        is_finite = are_finite(weight.view.buf, weight.view.len // itemsize, itemsize)
+    return is_finite
+
+
+cdef inline Memory weight_not_finite(laid_out):
+    """Return the weight as it came if a result of `lay_out` is not laid out because it is not finite, or None."""
+    if isinstance(laid_out, Layout) and (<Layout>laid_out).functions == NULL:
+        return (<Layout>laid_out).weight
+    return None
+
+
 cdef class Computation:
-    """A problem for arrays of one type, and the kernel that computes it."""
+    """A problem for arrays of one type, and the kernel that computes it.
+
+    If a weight is not finite, `definition` computes instead, unless that is None (see engine/not_finite.py).
+    """
 
     cdef conv_problem problem
     cdef const cut *cut
     cdef readonly Py_ssize_t itemsize
+    cdef readonly object definition
+    cdef box watched
+    cdef bint looks_first
 
     cdef int prepare(self, geometry, tiling, Py_ssize_t itemsize, str kernel, operation wanted) except -1:
         self.problem = problem_of(geometry, tiling, itemsize)
         self.cut = cut_of(kernel, wanted)
         self.itemsize = itemsize
         return 0
+
+    def watch(self, definition, watched):
+        """Let `definition` compute if a weight is not finite, which the elements `watched` of a result tell.
+
+        `watched` is a box, or None if the weights are to be looked at before each call. So they are with relu, which
+        makes zero of minus infinity.
+        """
+        self.definition = definition
+        self.looks_first = watched is None or self.problem.relu
+        cdef const ptrdiff_t *size = self.problem.out_size
+        if self.cut.operation == INPUT_GRADIENT:
+            size = self.problem.in_size
+        for axis in range(3):
+            self.watched.size[axis] = size[axis]
+            self.watched.axis[axis].first, self.watched.axis[axis].end = watched[axis] if watched else (0, 0)
 
     @property
     def kernel(self):
@@ -94,6 +129,39 @@ cdef class Computation:
 
     cdef ptrdiff_t layout_size(self):
         return self.cut.layout_size(&self.problem)
+
+    cpdef lay_out(self, weight, int threads=1):
+        """Return the weight as `run` reads it: a Layout, or held as it is. It serves any batch."""
+        cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
+        if self.definition is None or weight_is_finite(memory, self.itemsize):
+            return self.new_layout(memory, threads)
+        return Layout(0, memory)
+
+    cdef object new_layout(self, Memory weight, int threads):
+        """Return a weight as the kernel reads it."""
+        return weight
+
+    cdef Memory unseen(self, weight):
+        """Return a weight that is neither laid out nor looked at before the kernel computes, or None."""
+        if self.definition is None or self.looks_first or isinstance(weight, (Layout, Memory)):
+            return None
+        return memory_of(weight, weight_bytes(&self.problem, self.itemsize))
+
+    cdef object laid_out(self, weight, Memory unseen, int threads):
+        """Return a weight as the kernel reads it, if it is not laid out already."""
+        if isinstance(weight, (Layout, Memory)):
+            return weight
+        return self.lay_out(weight, threads) if unseen is None else self.new_layout(unseen, threads)
+
+    cdef bint is_wrong(self, const void *result, Memory unseen):
+        """Return whether a result was computed from a weight, not looked at before, that is not finite."""
+        if self.problem.batch == 0:
+            return False
+        cdef bint gradient = self.cut.operation == INPUT_GRADIENT
+        cdef ptrdiff_t channels = self.problem.in_channels if gradient else self.problem.out_channels
+        if box_is_finite(result, channels, &self.watched, self.itemsize):
+            return False
+        return not weight_is_finite(unseen, self.itemsize)
 
     cdef const kernel_functions *functions(self):
         return &kernels_of(self.itemsize).kernels[self.cut - cuts]
@@ -127,7 +195,7 @@ cdef class Computation:
     cdef int compute_input_gradient(self, grad_output, weight, bias, out, int threads) except -1:
         """Write the gradient of the input, or with a bias per channel the transposed convolution, to all of `out`.
 
-        `weight` is a result of `lay_out`; `bias` may be None.
+        `weight` may be laid out already; `bias` may be None.
         """
         cdef conv_problem problem = self.problem
         cdef Memory grad_memory = memory_of(grad_output, y_bytes(&problem, self.itemsize))
@@ -136,4 +204,13 @@ cdef class Computation:
         problem.gradient = grad_memory.view.buf
         problem.bias = address_of(bias_memory)
         problem.output = out_memory.view.buf
-        return self.compute(&problem, self.read_weight(&problem, weight), threads)
+        cdef Memory unseen = self.unseen(weight)
+        laid_out = self.laid_out(weight, unseen, threads)
+        cdef Memory not_finite = weight_not_finite(laid_out)
+        if not_finite is None:
+            self.compute(&problem, self.read_weight(&problem, laid_out), threads)
+            if unseen is not None and self.is_wrong(problem.output, unseen):
+                not_finite = unseen
+        if not_finite is not None:
+            self.definition(grad_memory, not_finite, bias_memory, out_memory, threads)
+        return 0

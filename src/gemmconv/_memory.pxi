@@ -18,7 +18,10 @@ cdef class Memory:
 
 @cython.final
 cdef class Layout:
-    """A weight as a kernel of one instruction set reads it, in memory on a cache line; perhaps also as it came."""
+    """A weight as a kernel of one instruction set reads it, in memory on a cache line; perhaps also as it came.
+
+    Without functions it is a weight that is not finite, only as it came.
+    """
 
     cdef void *data
     cdef Py_ssize_t size

@@ -36,18 +36,16 @@ cdef class Phases(Computation):
         free(self.blocks)
         free(self.classes)
 
-    cpdef lay_out(self, weight, int threads=1):
-        """Return the weight as `run` reads it. It serves any batch."""
-        cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
+    cdef object new_layout(self, Memory weight, int threads):
         cdef Layout layout = Layout(self.layout_bytes, None)
         layout.functions = self.functions()
         cdef conv_problem problem = self.problem
-        problem.weight, problem.output = memory.view.buf, layout.data
+        problem.weight, problem.output = weight.view.buf, layout.data
         cdef ptrdiff_t scratch_size = phases_stack_scratch_size(&problem)
         cdef void *stacked = allocate(self.phases.stacked * self.itemsize if self.phases.stacks else 0)
         try:
             if stacked != NULL:
-                self.stack(memory, stacked, threads)
+                self.stack(weight, stacked, threads)
             problem.input = stacked
             run_tasks(
                 &problem,
@@ -79,8 +77,7 @@ cdef class Phases(Computation):
 
         All of `out` is written; `weight` may be laid out already.
         """
-        laid_out = weight if isinstance(weight, Layout) else self.lay_out(weight, threads)
-        self.compute_input_gradient(grad_output, laid_out, bias, out, threads)
+        self.compute_input_gradient(grad_output, weight, bias, out, threads)
 
 
 cdef int set_block(phase_block *block, made) except -1:

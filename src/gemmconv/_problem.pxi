@@ -54,20 +54,18 @@ cdef class Problem(Computation):
             return weight_size(&self.problem)
         return size
 
-    cpdef lay_out(self, weight, int threads=1):
-        """Return the weight as the kernel reads it: `weight` itself or a Layout. It serves any batch."""
-        cdef Memory memory = memory_of(weight, weight_bytes(&self.problem, self.itemsize))
+    cdef object new_layout(self, Memory weight, int threads):
         cdef Py_ssize_t size = self.layout_size() * self.itemsize
         if size == 0:
-            return memory
-        cdef Layout layout = Layout(size, memory if self.exact is not None else None)
+            return weight
+        cdef Layout layout = Layout(size, weight if self.exact is not None else None)
         layout.functions = self.functions()
         if not self.turned:
-            self.write_layout(memory.view.buf, layout, threads)
+            self.write_layout(weight.view.buf, layout, threads)
         elif self.cut.layout_size(&self.problem) == 0:
-            self.turn(memory, layout.data, threads)
+            self.turn(weight, layout.data, threads)
         else:
-            self.turn_and_write_layout(memory, layout, threads)
+            self.turn_and_write_layout(weight, layout, threads)
         return layout
 
     cdef int turn_and_write_layout(self, Memory weight, Layout layout, int threads) except -1:
@@ -99,13 +97,11 @@ cdef class Problem(Computation):
 
         `bias` may be None; `weight` may be laid out already.
         """
-        self.convolve(
-            memory_of(x, x_bytes(&self.problem, self.itemsize)),
-            weight if isinstance(weight, Layout) else self.lay_out(weight, threads),
-            bias_of(bias, self.problem.out_channels * self.itemsize),
-            target_of(out, y_bytes(&self.problem, self.itemsize)),
-            threads,
-        )
+        cdef Memory x_memory = memory_of(x, x_bytes(&self.problem, self.itemsize))
+        cdef Memory bias_memory = bias_of(bias, self.problem.out_channels * self.itemsize)
+        cdef Memory out_memory = target_of(out, y_bytes(&self.problem, self.itemsize))
+        cdef Memory unseen = self.unseen(weight)
+        self.convolve(x_memory, self.laid_out(weight, unseen, threads), bias_memory, out_memory, threads, unseen)
 
     def run_plain(self, x, weight, Memory bias, out, int threads=1):
         """Do as `run` does with a result of `lay_out`, and return True; or return False and do nothing.
@@ -123,10 +119,22 @@ cdef class Problem(Computation):
             return False
         if x_begin < out_begin + out_memory.view.len and out_begin < x_begin + x_memory.view.len:
             return False
-        self.convolve(x_memory, weight, bias, out_memory, threads)
+        self.convolve(x_memory, weight, bias, out_memory, threads, None)
         return True
 
-    cdef int convolve(self, Memory x, weight, Memory bias, Memory out, int threads) except -1:
+    cdef int convolve(self, Memory x, weight, Memory bias, Memory out, int threads, Memory unseen) except -1:
+        """Compute with a result of `lay_out`, or of `new_layout` from a weight `unseen`."""
+        cdef Memory not_finite = weight_not_finite(weight)
+        if not_finite is None:
+            self.convolve_finite(x, weight, bias, out, threads, unseen)
+            if unseen is not None and self.is_wrong(out.view.buf, unseen):
+                not_finite = unseen
+        if not_finite is not None:
+            self.definition(x, not_finite, bias, out, threads)
+        return 0
+
+    cdef int convolve_finite(self, Memory x, weight, Memory bias, Memory out, int threads, Memory unseen) except -1:
+        """Do as `convolve` does, for a weight that is finite. The result for another `unseen` one is not finite."""
         cdef conv_problem problem = self.problem
         cdef const kernel_functions *functions = self.read_weight(&problem, weight)
         problem.input = x.view.buf
@@ -139,13 +147,13 @@ cdef class Problem(Computation):
             raise MemoryError("no memory for a note on each image")
         try:
             self.compute(&problem, functions, threads)
-            self.mend(&problem, (<Layout>weight).weight, threads)
+            self.mend(&problem, (<Layout>weight).weight, threads, unseen)
         finally:
             free(<void *>problem.not_finite)
         return 0
 
-    cdef int mend(self, const conv_problem *problem, Memory weight, int threads) except -1:
-        """Compute those images again whose result is not finite."""
+    cdef int mend(self, const conv_problem *problem, Memory weight, int threads, Memory unseen) except -1:
+        """Compute those images again whose result is not finite, unless that is because a weight is not finite."""
         cdef conv_problem one = self.exact.problem
         cdef const kernel_functions *functions = NULL
         cdef ptrdiff_t image
@@ -154,7 +162,9 @@ cdef class Problem(Computation):
             if problem.not_finite[image] == 0:
                 continue
             if functions == NULL:
-                laid_out = self.exact.lay_out(weight, threads)
+                if unseen is not None and not weight_is_finite(unseen, self.itemsize):
+                    return 0
+                laid_out = self.exact.new_layout(weight, threads)
                 functions = self.exact.read_weight(&one, laid_out)
             one.input = <const char *>problem.input + image * (x_bytes(&self.problem, self.itemsize) // problem.batch)
             one.output = <char *>problem.output + image * (y_bytes(&self.problem, self.itemsize) // problem.batch)

@@ -191,8 +191,7 @@ def conv_weight_gradient(
     of memory. So the error of an element is at most ``(t + m + 34) * eps`` times the same sum of absolute values, with
     t the positions of a tile that are summed one after the other, and m the number of tiles [1]_.
 
-    How the sum is cut depends on the shapes and the type alone. So its bits are the same for any number of threads. If
-    the gradient of the output is not finite, the results for taps that read padding are not specified.
+    How the sum is cut depends on the shapes and the type alone. So its bits are the same for any number of threads.
 
     References
     ----------

@@ -24,11 +24,14 @@ from . import costs
 from .blas import may_start_threads
 from .counts import Counts
 from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
+from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
 from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
 from .tiling import Tiling, largest_gemm
 
 # The kernels of a convolution that give the right infinities and NaNs where Winograd's algorithm does not.
 EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
+# The one that multiplies weights by all zeros of the padding, and calls no BLAS.
+PANELS = next(kernel for kernel in CONVOLUTION if kernel.name == "panels")
 
 
 class Built(NamedTuple):
@@ -184,6 +187,13 @@ def build_convolution(
         direct = min(ways_of_convolution(one, EXACT), key=_time_of_prepared)
         exact = direct.build(one, itemsize, threads, relu, turned).problem
     problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned)
+    if reads_padding(geometry):
+        if turned:
+            by_gemm = Definition(build_input_gradient, geometry.turned(), itemsize, threads)
+            problem.watch(by_gemm, watched_outputs(geometry))
+        elif kernel.algorithm != "gemm":
+            by_panels = Definition(build_convolution, PANELS, geometry, itemsize, threads, relu)
+            problem.watch(by_panels, watched_outputs(geometry))
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
 
 
@@ -198,18 +208,20 @@ def build_input_gradient(geometry: Geometry, itemsize: int, threads: int = 1) ->
     return Built(InputGradient(geometry, itemsize, tiling), tiling, may_start_threads(largest_gemm(tiling)))
 
 
-def build_phases(cut: Cut, geometry: Geometry, itemsize: int, _threads: int = 1) -> Built:
+def build_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
     """Return the object that runs an input gradient by phases."""
-    return Built(Phases(geometry, itemsize, cut), None, limits_blas=False)
+    problem = Phases(geometry, itemsize, cut)
+    problem.watch(Definition(build_input_gradient, geometry, itemsize, threads), watched_inputs(geometry))
+    return Built(problem, None, limits_blas=False)
 
 
 def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
     """Return the object that runs a weight gradient."""
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
-    if kernel.name == "weight_gradient_pixels":
-        # This kernel also multiplies by zeros that are not in the definition. Infinities and NaNs would give wrong
-        # results there, so a gradient that is not finite is computed again, by `exact`.
+    if kernel.name == "weight_gradient_pixels" or (kernel.algorithm == "gemm" and reads_padding(geometry)):
+        # They also multiply by zeros that are not in the definition. Infinities and NaNs would give wrong results
+        # there, so a gradient that is not finite is computed again, by `exact`.
         channels = next(other for other in WEIGHT_GRADIENT if other.name == "weight_gradient_channels")
         exact = build_weight_gradient(channels, geometry, itemsize).problem
     problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact)

@@ -103,6 +103,8 @@ def conv_weight_gradient(
 ) -> Array:
     r"""Return the gradient of the weight of a convolution (a cross-correlation, unless ``flip=True``).
 
+    Where a tap reads a zero of the padding, there is no product.
+
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output_size) or (O, \*output_size)
@@ -132,12 +134,12 @@ def conv_weight_gradient(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
     padded = extend(x, pads, padding_mode)
+    is_read = extend(np.ones(x.shape[2:]), pads, padding_mode) != 0  # and not a zero of the padding
 
-    images_and_positions = (0, *range(2, rank + 2))
     taps = []
-    for window in tap_windows(padded, kernel_size, strides, dilations):
+    for window, read in zip(*[tap_windows(of, kernel_size, strides, dilations) for of in (padded, is_read)]):
         by_group = [
-            np.tensordot(g, w, axes=(images_and_positions, images_and_positions))
+            np.einsum("noi,nci->oc", g[..., read], w[..., read])
             for g, w in zip(np.split(grad_output, groups, axis=1), np.split(window, groups, axis=1))
         ]
         taps.append(np.concatenate(by_group))
