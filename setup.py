@@ -71,7 +71,14 @@ def kernel_library(isa):
 
 extension = Extension(
     "gemmconv._gemmconv",
-    sources=["src/gemmconv/_gemmconv.pyx", "csrc/dispatch.c", "csrc/phases/phases.c", "csrc/thread_pool.c"],
+    sources=[
+        "src/gemmconv/_gemmconv.pyx",
+        "csrc/dispatch.c",
+        "csrc/extension.c",
+        "csrc/phases/phases.c",
+        "csrc/pixels/direct_pixels.c",
+        "csrc/thread_pool.c",
+    ],
     include_dirs=["csrc"],
     depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],

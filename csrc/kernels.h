@@ -22,7 +22,7 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
     ROW(CONVOLUTION,     direct_channels,          default,                  direct_channels, default)                 \
     ROW(CONVOLUTION,     dense_channels,           default,                  direct_channels, dense_channels)          \
     ROW(CONVOLUTION,     panels,                   default,                  default,         default)                 \
-    ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   direct_pixels)           \
+    ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   default)                 \
     ROW(CONVOLUTION,     depthwise,                default,                  depthwise,       depthwise)               \
     ROW(CONVOLUTION,     winograd,                 default,                  winograd,        winograd)                \
     ROW(INPUT_GRADIENT,  input_gradient,           default,                  default,         default)                 \

@@ -32,7 +32,7 @@ def made_up(number: int, op: str = "forward") -> Timing:
     problem = draw_usual(np.random.default_rng(number), f"random_{number}")
     timing = Timing(problem, op, {}, {})
     for way in WAYS[OPS[op]](timing.geometry):
-        timing.seconds[way.name] = way.nanoseconds / 1e9
+        timing.seconds[way.name] = way.nanoseconds * problem.batch / 1e9
         timing.layouts[way.name] = way.layout_nanoseconds / 1e9
     return timing
 
@@ -57,7 +57,9 @@ def test_long_problems_have_many_taps_and_small_ones_little_work():
     assert max(taps) > 1000
     assert max(taps) <= 2000
     assert min(taps) < 10
-    assert all(problem.flops <= 1e6 for problem in draw_problems("small", 100, seed=5))
+    for problem in draw_problems("small", 100, seed=5):
+        assert problem.flops / problem.batch <= 1e6
+        assert problem.flops >= 0.5e6  # the operations are estimated without the border
 
 
 @pytest.fixture

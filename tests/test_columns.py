@@ -59,7 +59,7 @@ def test_col2im(name, dtype, isa):
 def test_same_bits_with_any_number_of_threads(name, dtype):
     case = CASES[name]
     with num_threads(8):
-        layout = prepare_im2col(case.x, case.weight[2:], 4, Options(None, 1, 0, 1, 1, "zeros", "auto"))
+        layout = prepare_im2col(case.x, case.weight[2:], 4, Options(None, 1, 0, 1, 1, "zeros", 0, "auto"))
     assert layout.threads > 1
     assert layout.problem.column_task_counts > (2, 2)
     rng = np.random.default_rng(1)

@@ -144,7 +144,11 @@ ERRORS = {
     "padding_huge": ({"padding": 2**31}, ValueError, r"padding must be at most 2147483647"),
     "mode": ({"padding_mode": "mirror"}, ValueError, r"padding_mode must be one of 'zeros'.* not 'mirror'"),
     "mode_of_ndimage": ({"padding_mode": "mirror"}, ValueError, r"; here that is 'reflect'"),
-    "mode_none": ({"padding_mode": None}, TypeError, r"padding_mode must be a string, not None"),
+    "mode_none": (
+        {"padding_mode": None},
+        TypeError,
+        r"padding_mode must be a string or one string per spatial axis, not None",
+    ),
     "kernel_wide": ({"weight": np.ones((6, 4, 3, 9))}, ValueError, r"covers 9 positions of spatial axis 1.* has 8"),
     "kernel_dilated": ({"dilation": 5}, ValueError, r"covers 11 positions of spatial axis 0, .* has 9 .*rule: input"),
     "kernel_empty": ({"weight": np.ones((6, 4, 0, 3))}, ValueError, r"weight has shape \(6, 4, 0, 3\): no axis"),

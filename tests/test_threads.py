@@ -31,7 +31,7 @@ def _restore_the_number_of_threads():
 
 def prepared_convolution(x_shape: tuple[int, ...], weight_shape: tuple[int, ...], padding: int = 0) -> Call:
     """Return the prepared call of a convolution by "gemm" in float32, on the threads of this context."""
-    return prepare_convolution(x_shape, weight_shape, 4, Options(None, 1, padding, 1, 1, "zeros", "gemm"))
+    return prepare_convolution(x_shape, weight_shape, 4, Options(None, 1, padding, 1, 1, "zeros", 0, "gemm"))
 
 
 def test_calls_are_cut_for_the_threads_of_their_context():

@@ -159,7 +159,7 @@ def draw_long(rng: np.random.Generator, name: str) -> Problem:
 
 
 def draw_small(rng: np.random.Generator, name: str) -> Problem:
-    """Return a convolution of one or two axes of at most 1 MFLOP an image."""
+    """Return a batch, of at least 1 MFLOP, of a convolution of one or two axes of at most 1 MFLOP an image."""
     while True:
         rank, kernel = int(rng.integers(1, 3)), int(rng.integers(1, 8))
         size = int(2 ** rng.uniform(*{1: (3, 10), 2: (2, 5)}[rank]))
@@ -168,7 +168,7 @@ def draw_small(rng: np.random.Generator, name: str) -> Problem:
         operations = 2.0 * out_channels * in_channels * (size / stride) ** rank * kernel**rank
         if size + 2 * padding < kernel or operations > 1e6:
             continue
-        words = [f"c{in_channels}", f"o{out_channels}"]
+        words = [f"n{math.ceil(1e6 / operations)}", f"c{in_channels}", f"o{out_channels}"]
         for key, value in (("", size), ("k", kernel), ("s", stride), ("p", padding)):
             words += [f"{key}{axis}{value}" for axis in "hw"[2 - rank :]]
         return parse_problem(" ".join([name, "x0", *words]))

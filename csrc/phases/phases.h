@@ -168,6 +168,7 @@ static inline struct pixels_task phases_planes(const struct phase_block *block, 
             read[axis] = (struct interval){min_size(read[axis].first, first), max_size(read[axis].end, end)};
         }
     struct pixels_task planes = {
+        .shares = 1,
         .height = {1, dilation[1], 1, interval_length(&read[1])},
         .width = {1, dilation[2], 1, interval_length(&read[2])},
     };

@@ -46,6 +46,7 @@ cdef extern from "panels/panels.h" nogil:
 
 cdef extern from "pixels/direct_pixels.h" nogil:
     int PIXELS_PLANES_IN_C "PIXELS_PLANES"
+    int PIXELS_SLICE_IN_C "PIXELS_SLICE"
     int PIXELS_VECTORS_IN_C "PIXELS_VECTORS"
 
 
@@ -216,3 +217,22 @@ cdef extern from "Python.h":
     ptrdiff_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals()
     unsigned long PyThread_get_thread_ident()
+
+
+cdef extern from "extension.h" nogil:
+    struct extended_axis:
+        ptrdiff_t size, extended, first, start, middle
+        const ptrdiff_t *border
+
+    struct extension:
+        extended_axis axes[3]
+        ptrdiff_t count
+        void *images
+        void *extended
+        double value
+
+    ptrdiff_t extension_task_count(const extension *extension)
+    void extend_task_float32(const void *extension, ptrdiff_t task, int thread) noexcept nogil
+    void extend_task_float64(const void *extension, ptrdiff_t task, int thread) noexcept nogil
+    void fold_task_float32(const void *extension, ptrdiff_t task, int thread) noexcept nogil
+    void fold_task_float64(const void *extension, ptrdiff_t task, int thread) noexcept nogil

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .checks.arrays import Array
 from .checks.geometry import Geometry
 from .engine.not_finite import Box, Definition
@@ -20,6 +23,7 @@ DENSE_BLOCKS: int
 PANELS_PIXELS: int
 PANELS_TAPS: int
 PIXELS_PLANES: int
+PIXELS_SLICE: int
 PIXELS_VECTORS: int
 
 def supported_isas() -> tuple[str, ...]: ...
@@ -40,6 +44,12 @@ class Memory:
 @final
 class Layout:
     def __init__(self, size: int, weight: Memory) -> None: ...
+
+@final
+class Extender:
+    def __init__(self, sizes: NDArray[np.intp], border: NDArray[np.intp], itemsize: int, value: float) -> None: ...
+    def extend(self, images: Array, extended: Array, threads: int) -> bool: ...
+    def fold(self, extended: Array, images: Array, threads: int) -> None: ...
 
 class Computation:
     itemsize: int

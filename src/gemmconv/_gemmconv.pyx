@@ -59,6 +59,7 @@ include "_tasks.pxi"
 include "_not_finite.pxi"
 include "_kernels.pxi"
 include "_problem.pxi"
+include "_extension.pxi"
 include "_gradients.pxi"
 include "_phases.pxi"
 
@@ -77,6 +78,7 @@ DENSE_BLOCKS = DENSE_BLOCKS_IN_C
 PANELS_PIXELS = PANELS_PIXELS_IN_C
 PANELS_TAPS = PANELS_TAPS_IN_C
 PIXELS_PLANES = PIXELS_PLANES_IN_C
+PIXELS_SLICE = PIXELS_SLICE_IN_C
 PIXELS_VECTORS = PIXELS_VECTORS_IN_C
 
 

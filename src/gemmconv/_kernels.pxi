@@ -82,6 +82,8 @@ cdef class Computation:
     cdef conv_problem problem
     cdef const cut *cut
     cdef readonly Py_ssize_t itemsize
+    # The number of tasks and the elements of scratch of each, from the first call on; before it both are -1.
+    cdef ptrdiff_t tasks, scratch
     cdef readonly object definition
     cdef box watched
     cdef bint looks_first
@@ -90,6 +92,7 @@ cdef class Computation:
         self.problem = problem_of(geometry, tiling, itemsize)
         self.cut = cut_of(kernel, wanted)
         self.itemsize = itemsize
+        self.tasks = self.scratch = -1
         return 0
 
     def watch(self, definition, watched):
@@ -183,14 +186,9 @@ cdef class Computation:
         """Run all tasks of a problem that knows its arrays."""
         if problem.tiling.taps:  # only kernels that call BLAS have a tiling for it; looking it up imports SciPy
             problem.blas = gemm_of(self.itemsize)
-        return run_tasks(
-            problem,
-            functions.run,
-            self.cut.task_count(problem),
-            self.cut.scratch_size(problem),
-            self.itemsize,
-            threads,
-        )
+        if self.tasks < 0:
+            self.tasks, self.scratch = self.cut.task_count(problem), self.cut.scratch_size(problem)
+        return run_tasks(problem, functions.run, self.tasks, self.scratch, self.itemsize, threads)
 
     cdef int compute_input_gradient(self, grad_output, weight, bias, out, int threads) except -1:
         """Write the gradient of the input, or with a bias per channel the transposed convolution, to all of `out`.

@@ -79,23 +79,35 @@ cdef int run_tasks(
     """Run all tasks of a problem on at most `threads` threads; each task needs `scratch_size` elements of scratch."""
     cdef double operations = 2.0 * problem.batch * problem.out_channels * volume(problem.out_size)
     operations *= reduction_length(problem)
-    threads = max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
+    threads = threads_of(threads, task_count)
     cdef size_t scratch_bytes = scratch_size * itemsize
     scratch_bytes = (scratch_bytes + CACHE_LINE - 1) // CACHE_LINE * CACHE_LINE
     cdef shared_by_tasks shared = shared_by_tasks(problem, run, NULL, scratch_bytes)
-    cdef bint in_main_thread = PyThread_get_thread_ident() == main_thread
-    cdef signal_watch watch
-    watch.period = watch.tasks_left = tasks_between_signals(task_count, operations, in_main_thread)
     cdef job tasks
     tasks.run, tasks.context, tasks.task_count = run_task, &shared, task_count
-    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &watch, in_main_thread
     # Where neighbouring tasks are blocks of channels of the same input, threads take turns: each reads a part of K.
     tasks.in_shares = not 0 < problem.tiling.block < problem.out_channels // problem.groups
     shared.scratch = <char *>allocate(threads * scratch_bytes)
+    try:
+        return run_job(&tasks, operations, threads)
+    finally:
+        free_lines(shared.scratch)
+
+
+cdef int threads_of(int threads, ptrdiff_t task_count):
+    """Return the number of threads for a job with this many tasks."""
+    return max(1, min(threads, MAX_THREADS_IN_C, <int>min(task_count, MAX_THREADS_IN_C)))
+
+
+cdef int run_job(job *tasks, double operations, int threads) except -1:
+    """Run a job without the GIL, and look at signals meanwhile; `operations` are those of all its tasks together."""
+    cdef bint in_main_thread = PyThread_get_thread_ident() == main_thread
+    cdef signal_watch watch
+    watch.period = watch.tasks_left = tasks_between_signals(tasks.task_count, operations, in_main_thread)
+    tasks.keep_going, tasks.state, tasks.outlives_closing = keep_going, &watch, in_main_thread
     cdef int finished
     with nogil:
-        finished = thread_pool_run(&tasks, threads)
-    free_lines(shared.scratch)
+        finished = thread_pool_run(tasks, threads)
     if not finished and not in_main_thread and thread_pool_is_closed():
         # A daemon thread at the end of the process, which the interpreter would end when it next asks for the GIL.
         with nogil:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from numpy.typing import ArrayLike
 
 from .checks.arrays import Array, as_array, computing_dtype
-from .checks.options import Ints, Padding
+from .checks.options import Ints, Padding, PaddingMode
 from .engine.calls import Options, prepare_col2im, prepare_im2col
 
 __all__ = ["col2im", "im2col"]
@@ -24,7 +24,8 @@ def im2col(
     stride: Ints = 1,
     padding: Padding = 0,
     dilation: Ints = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     out: Array | None = None,
 ) -> Array:
     r"""Return the patch matrix P: one column for each output position of a convolution (cross-correlation).
@@ -37,8 +38,8 @@ def im2col(
         The input. Without the batch axis N the result has none either.
     kernel_size : sequence of int
         The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
-    stride, padding, dilation, padding_mode : optional
-        As in `gemmconv.conv`.
+    stride, padding, dilation, padding_mode, padding_value : optional
+        As in `gemmconv.conv`. P holds what the padding holds.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -74,7 +75,7 @@ def im2col(
     """
     x = as_array("x", x)
     dtype = computing_dtype(x.dtype, x.dtype)
-    options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
+    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto")
     return prepare_im2col(x.shape, kernel_size, dtype.itemsize, options).into(out, dtype, x)
 
 
@@ -86,7 +87,8 @@ def col2im(
     stride: Ints = 1,
     padding: Padding = 0,
     dilation: Ints = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     out: Array | None = None,
 ) -> Array:
     r"""Add up columns into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
@@ -103,9 +105,9 @@ def col2im(
         The spatial size of the images: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     kernel_size : sequence of int
         The spatial size of the kernel.
-    stride, padding, dilation, padding_mode : optional
+    stride, padding, dilation, padding_mode, padding_value : optional
         As in `gemmconv.conv`. Entries that belong to the padding are dropped; with a `padding_mode` other than
-        ``"zeros"`` they are added to the element that is repeated there.
+        ``"zeros"`` they are added to the element that is repeated there. The result does not depend on `padding_value`.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -131,6 +133,6 @@ def col2im(
     """
     columns = as_array("columns", columns)
     dtype = computing_dtype(columns.dtype, columns.dtype)
-    options = Options(None, stride, padding, dilation, 1, padding_mode, "auto")
+    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto")
     call = prepare_col2im(columns.shape, input_size, kernel_size, dtype.itemsize, options)
     return call.into(out, dtype, columns)

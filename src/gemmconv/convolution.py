@@ -15,7 +15,7 @@ from .checks.arrays import (
     computing_dtype,
     flipped,
 )
-from .checks.options import Ints, Padding
+from .checks.options import Ints, Padding, PaddingMode
 from .engine.calls import Options, prepare_convolution
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
@@ -43,7 +43,8 @@ def conv(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -64,17 +65,20 @@ def conv(
     stride : int or sequence of int, optional
         Step between neighbouring outputs, in input positions.
     padding : int, str or sequence, optional
-        Zeros around the input: an int, one int per axis, one (before, after) pair per axis (negative numbers crop), or
-        ``"valid"``, ``"same"``, ``"same_lower"``, ``"full"``, ``"causal"``; see `gemmconv.resolve_padding`.
+        Positions around the input: an int, one int per axis, one (before, after) pair per axis (negative numbers crop),
+        or ``"valid"``, ``"same"``, ``"same_lower"``, ``"full"``, ``"causal"``; see `gemmconv.resolve_padding`.
     dilation : int or sequence of int, optional
         Step between neighbouring taps of the kernel, in input positions.
     groups : int, optional
         Number of groups. The channels are split into groups, and the outputs of a group read only the input channels
         of that group. ``groups=C`` is a depthwise convolution.
-    padding_mode : str, optional
-        ``"zeros"``, or how the input is continued in the padding, named as in `numpy.pad`: ``"reflect"``, ``"edge"``
-        (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. All but ``"zeros"`` make a padded copy
-        of `x`.
+    padding_mode : str or sequence of str, optional
+        ``"zeros"`` (or ``"constant"``), or how the input is continued in the padding, named as in `numpy.pad`:
+        ``"reflect"``, ``"edge"`` (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. One mode for
+        all spatial axes, or one per axis, such as ``("zeros", "wrap")``. All but ``"zeros"`` make a padded copy of `x`.
+    padding_value : float, optional
+        What the padding holds along axes with the mode ``"zeros"``: any number, also infinity or NaN. Another value
+        than 0 makes a padded copy of `x`.
     flip : bool, optional
         Whether to reverse the kernel.
     algorithm : str, optional
@@ -115,6 +119,9 @@ def conv(
 
         y[n, o, i] = bias[o] + sum over c, t of weight[o, c, t] * x[n, c, i * s - b + t * d]
 
+    where x outside the input is what the padding holds. Each axis is continued on its own. In the corners, where the
+    padding of several axes meets, it holds the constant if one of these axes has the mode ``"zeros"``.
+
     For one group this sum is a product of matrices, ``y[n] = K @ P``. K is ``weight.reshape(O, -1)``, and P has one
     column for each output position [1]_. With stride 1, P is larger than the image by a factor of the number of taps.
     So it is never built as a whole. ``"winograd"`` computes a tile of 4x4 outputs of a 3x3 kernel with 36 products
@@ -143,7 +150,7 @@ def conv(
             [ 84.,  94., 104.],
             [124., 134., 144.]]], dtype=float32)
     """
-    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -156,7 +163,8 @@ def conv1d(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -173,7 +181,7 @@ def conv1d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -193,8 +201,10 @@ def conv1d(
     array([[38., 56.]])
     >>> conv1d([[1, 2, 3, 4]], [[[5, 6, 7]]], padding="full", flip=True)  # as numpy.convolve
     array([[ 5., 16., 34., 52., 45., 28.]])
+    >>> conv1d([[1, 2, 3, 4]], [[[1, 1, 1]]], padding=1, padding_value=10)
+    array([[13.,  6.,  9., 17.]])
     """
-    options = Options(1, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(1, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -207,7 +217,8 @@ def conv2d(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -224,7 +235,7 @@ def conv2d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -246,7 +257,7 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding=3).shape
     (8, 64, 112, 112)
     """
-    options = Options(2, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(2, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -259,7 +270,8 @@ def conv3d(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -276,7 +288,7 @@ def conv3d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
         As in `conv`.
 
     Returns
@@ -298,5 +310,5 @@ def conv3d(
     >>> conv3d(x, weight, padding="same", groups=8).shape
     (1, 8, 16, 32, 32)
     """
-    options = Options(3, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(3, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     return convolve(x, weight, bias, options, flip, out)

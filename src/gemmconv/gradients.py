@@ -23,7 +23,7 @@ from .checks.arrays import (
     deliver,
     flipped,
 )
-from .checks.options import Ints, Padding
+from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_batched_gradient
 from .engine.calls import Call, Options, prepare_input_gradient, prepare_weight_gradient
 
@@ -52,7 +52,8 @@ def conv_input_gradient(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -71,8 +72,8 @@ def conv_input_gradient(
     input_size : int or sequence of int
         The spatial size of x: ``(L,)``, ``(H, W)`` or ``(D, H, W)``. It must be given because with a stride several
         input sizes have the same output size.
-    stride, padding, dilation, groups, padding_mode, flip
-        The options of the convolution, as in `gemmconv.conv`.
+    stride, padding, dilation, groups, padding_mode, padding_value, flip
+        The options of the convolution, as in `gemmconv.conv`. The gradient does not depend on `padding_value`.
     algorithm : str, optional
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies by the transposed kernel
         matrix and adds up the products; it is defined for every convolution. The others compute the gradient as
@@ -127,7 +128,7 @@ def conv_input_gradient(
     """
     grad_output, weight = as_array("grad_output", grad_output), as_array("weight", weight)
     dtype = computing_dtype(grad_output.dtype, weight.dtype)
-    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
     return call.into(out, dtype, grad_output, flipped(weight, flip), None)
 
@@ -141,7 +142,8 @@ def conv_weight_gradient(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
     out: Array | None = None,
@@ -156,10 +158,10 @@ def conv_weight_gradient(
     grad_output : array_like of shape (N, O, \*output) or (O, \*output)
         The gradient of a loss with respect to the output ``conv(x, weight, ...)``. It has the shape of that output.
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
-        The input of the convolution.
+        The input of the convolution, without padding.
     kernel_size : sequence of int
         The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
-    stride, padding, dilation, groups, padding_mode, flip
+    stride, padding, dilation, groups, padding_mode, padding_value, flip
         The options of the convolution, as in `gemmconv.conv`.
     algorithm : str, optional
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies `grad_output` by tiles of
@@ -206,7 +208,7 @@ def conv_weight_gradient(
     """
     grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
     dtype = computing_dtype(grad_output.dtype, x.dtype)
-    options = Options(None, stride, padding, dilation, groups, padding_mode, algorithm)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
     call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, dtype.itemsize, options)
     return compute_weight_gradient(call, grad_output, x, dtype, flip, out)
 

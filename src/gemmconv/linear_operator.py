@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from .checks.arrays import Array, as_array
-from .checks.options import Ints, Padding, Sizes
+from .checks.options import Ints, Padding, PaddingMode, Sizes, check_no_value
 from .plan import Plan
 
 __all__ = ["ConvolutionOperator"]
@@ -34,6 +34,8 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode, flip, algorithm : optional
         As in `gemmconv.conv`.
+    padding_value : float, optional
+        It must be 0: with another constant in the padding, a convolution is no linear map.
 
     Attributes
     ----------
@@ -74,10 +76,12 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         padding: Padding = 0,
         dilation: Ints = 1,
         groups: int = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0,
         flip: bool = False,
         algorithm: str = "auto",
     ) -> None:
+        check_no_value(padding_value)
         self._plan = Plan(
             weight,
             input_size=input_size,

@@ -20,14 +20,27 @@ from scipy.sparse import csr_array, sparray
 
 from .checks.arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
 from .checks.geometry import Geometry
-from .checks.options import LARGEST_INT, Ints, Padding, Sizes, as_shape, check_group_count, check_padding_mode
+from .checks.options import (
+    LARGEST_INT,
+    Ints,
+    Padding,
+    PaddingMode,
+    Sizes,
+    as_shape,
+    check_group_count,
+    check_no_value,
+    padding_modes,
+)
 from .checks.shapes import check_channels, check_weight_shape, x_shape_of
-from .windows import count_read, pattern
+from .windows import count_read, count_terms, pattern
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
 
 # For a weight in place of its shape.
 HINT_SHAPE = "; of a weight, pass weight.shape"
+
+# The name of the padding mode of each of the three axes in numpy.pad.
+Modes = tuple[str, ...]
 
 FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
 
@@ -105,7 +118,8 @@ def convolution_matrix_size(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     dtype: DTypeLike = np.float32,
 ) -> MatrixSize:
     r"""Return the size that the matrix of a convolution (cross-correlation) would have, without building it.
@@ -120,6 +134,8 @@ def convolution_matrix_size(
         ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode : optional
         As in `gemmconv.conv`.
+    padding_value : float, optional
+        It must be 0: with another constant in the padding, a convolution is no linear map.
     dtype : dtype_like, optional
         The type of the weight. The entries have the type ``numpy.result_type(dtype, numpy.float32)``.
 
@@ -140,7 +156,8 @@ def convolution_matrix_size(
     >>> convolution_matrix_size((32, 16, 3, 3), (32, 32), padding=1)
     MatrixSize(shape=(32768, 16384), entries=4524032, nbytes=36323332)
     """
-    geometry, mode = _geometry(
+    check_no_value(padding_value)
+    geometry, modes = _geometry(
         as_shape("weight_shape", weight_shape, hint=HINT_SHAPE),
         input_size,
         stride,
@@ -149,7 +166,7 @@ def convolution_matrix_size(
         groups,
         padding_mode,
     )
-    return _size(geometry, mode, check_dtype("dtype", dtype).itemsize)
+    return _size(geometry, modes, check_dtype("dtype", dtype).itemsize)
 
 
 def convolution_matrix(
@@ -160,7 +177,8 @@ def convolution_matrix(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     format: str = "csr",  # noqa: A002 - the name of SciPy
     max_bytes: int = 2**30,
@@ -180,6 +198,8 @@ def convolution_matrix(
         ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode, flip : optional
         As in `gemmconv.conv`.
+    padding_value : float, optional
+        It must be 0: with another constant in the padding, a convolution is no linear map.
     format : str, optional
         A format of scipy.sparse: ``"csr"``, ``"csc"``, ``"coo"`` and so on.
     max_bytes : int, optional
@@ -226,10 +246,11 @@ def convolution_matrix(
     dtype = computing_dtype(weight.dtype, weight.dtype)
     if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
-    geometry, mode = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
-    _check_bytes(geometry, max_bytes, lambda: _size(geometry, mode, dtype.itemsize))
-    matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, mode)
-    if mode != "constant":
+    check_no_value(padding_value)
+    geometry, modes = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
+    _check_bytes(geometry, max_bytes, lambda: _size(geometry, modes, dtype.itemsize))
+    matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, modes)
+    if any(mode != "constant" for mode in modes):
         matrix.sum_duplicates()
     return matrix.asformat(format)
 
@@ -242,7 +263,8 @@ def tied_weights(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     max_bytes: int = 2**30,
 ) -> csr_array:
@@ -262,6 +284,8 @@ def tied_weights(
         ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
     stride, padding, dilation, groups, padding_mode, flip : optional
         As in `gemmconv.conv`.
+    padding_value : float, optional
+        It must be 0: with another constant in the padding, a convolution is no linear map.
     max_bytes : int, optional
         The size of the largest matrix to build, in bytes.
 
@@ -300,11 +324,10 @@ def tied_weights(
     array([321., 432.])
     """
     shape = as_shape("weight_shape", weight_shape, hint=HINT_SHAPE)
-    geometry, mode = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
-    # an element that an output reads twice has two entries, so all terms of all outputs are stored
-    every = geometry.out_channels * geometry.out_pixels * geometry.reduction_length if mode != "constant" else None
-    _check_bytes(geometry, max_bytes, lambda: _size(geometry, mode, np.dtype(np.intp).itemsize, every))
-    ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, mode)
+    check_no_value(padding_value)
+    geometry, modes = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
+    _check_bytes(geometry, max_bytes, lambda: _size(geometry, modes, np.dtype(np.intp).itemsize, count_terms))
+    ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, modes)
     ties.sort_indices()
     return ties
 
@@ -316,25 +339,27 @@ def _geometry(
     padding: Padding,
     dilation: Ints,
     groups: int,
-    padding_mode: str,
-) -> tuple[Geometry, str]:
-    """Return the geometry of one image, and the name of its padding mode in numpy.pad."""
-    mode = check_padding_mode(padding_mode)
+    padding_mode: PaddingMode,
+) -> tuple[Geometry, Modes]:
+    """Return the geometry of one image, and the name of the padding mode of each of its three axes in numpy.pad."""
     x_shape = x_shape_of(weight_shape, input_size, groups)
     geometry = Geometry.from_shapes(
         x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
-    return geometry, mode if any(map(any, geometry.pads)) else "constant"
+    modes = padding_modes(padding_mode, geometry.rank)
+    read = [mode if any(pad) else "constant" for mode, pad in zip(modes, geometry.pads)]
+    return geometry, ("constant",) * (3 - len(read)) + tuple(read)
 
 
 def _index_dtype(entries: int, columns: int) -> type[np.signedinteger[Any]]:
     return np.int32 if max(entries, columns) <= LARGEST_INT else np.int64
 
 
-def _size(geometry: Geometry, mode: str, itemsize: int, entries: int | None = None) -> MatrixSize:
-    if entries is None:
-        channels = geometry.in_channels // geometry.groups
-        entries = geometry.out_channels * channels * prod([count_read(geometry, axis, mode) for axis in range(3)])
+def _size(
+    geometry: Geometry, modes: Modes, itemsize: int, count: Callable[[Geometry, int, str], int] = count_read
+) -> MatrixSize:
+    channels = geometry.in_channels // geometry.groups
+    entries = geometry.out_channels * channels * prod([count(geometry, axis, modes[axis]) for axis in range(3)])
     rows, columns = geometry.out_channels * geometry.out_pixels, geometry.in_channels * prod(geometry.in_size)
     index = np.dtype(_index_dtype(entries, columns)).itemsize
     return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
@@ -362,14 +387,14 @@ def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], Matri
         )
 
 
-def _sparse(values: Array, geometry: Geometry, mode: str) -> csr_array:
+def _sparse(values: Array, geometry: Geometry, modes: Modes) -> csr_array:
     """Return the matrix of a convolution with one value per weight.
 
     All output channels of a group have the same pattern, and each further group has it further to the right. So the
     pattern is worked out for one output channel only, and then repeated.
     """
     group_columns = geometry.in_channels // geometry.groups * prod(geometry.in_size)
-    indptr, chunks = pattern(geometry, mode)
+    indptr, chunks = pattern(geometry, modes)
     length = int(indptr[-1])
     index = _index_dtype(geometry.out_channels * length, geometry.groups * group_columns)
     columns, sources = np.empty(length, index), np.empty(length, index)

@@ -19,7 +19,7 @@ from .checks.arrays import (
     flipped,
 )
 from .checks.geometry import Geometry
-from .checks.options import Ints, Padding, Sizes, check_activation, check_algorithm
+from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import check_array_shape, check_plan_input, x_shape_of
 from .engine.algorithms import defined_algorithms, pick
 from .engine.calls import (
@@ -57,7 +57,7 @@ class Plan:
         One value per output channel, added to every output of that channel. It is copied.
     input_size : int or sequence of int
         The spatial size of the inputs: ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
-    stride, padding, dilation, groups, padding_mode, flip, algorithm : optional
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm : optional
         As in `gemmconv.conv`.
     activation : str, optional
         ``"relu"`` replaces negative outputs by zero, while they are still in the cache.
@@ -108,7 +108,8 @@ class Plan:
         padding: Padding = 0,
         dilation: Ints = 1,
         groups: int = 1,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
+        padding_value: float = 0,
         flip: bool = False,
         activation: str | None = None,
         algorithm: str = "auto",
@@ -120,7 +121,17 @@ class Plan:
         self.input_shape = x_shape_of(array.shape, input_size, groups)
         self._weight_shape, self._flip = array.shape, flip
         self._options = hashable(
-            Options(None, stride, padding, dilation, groups, padding_mode, algorithm, check_activation(activation))
+            Options(
+                None,
+                stride,
+                padding,
+                dilation,
+                groups,
+                padding_mode,
+                padding_value,
+                algorithm,
+                check_activation(activation),
+            )
         )
         self._gradient_options = self._options._replace(activation=None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
@@ -200,11 +211,11 @@ class Plan:
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             weights = self._weights
             # x must have the computing dtype already; with float64 weights, a float32 x must be converted
-            if call is not None and call.is_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
+            if call is not None and call.run_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
                 laid_out = weights.for_convolution(x.dtype, call)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
-                if usable and call.problem.run_plain(x, laid_out.weight, laid_out.bias, result, call.threads):
+                if usable and call.run_plain(x, laid_out.weight, laid_out.bias, result, call.threads):
                     return result
         return self._convolve(x, out)
 

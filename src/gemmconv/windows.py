@@ -7,15 +7,15 @@ read, so windows differ in length. Only matrices.py uses this file; convolutions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import gcd, prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks.arrays import extended_from, extension_period
 from .checks.geometry import Geometry
+from .engine.extension import extended_from, extension_period
 
 Indices = NDArray[np.int64]
 
@@ -66,6 +66,13 @@ def count_read(geometry: Geometry, axis: int, mode: str) -> int:
     if mode == "wrap":
         return geometry.out_size[axis] * taps
     return _count_mirrored(geometry, axis, mode, taps)
+
+
+def count_terms(geometry: Geometry, axis: int, mode: str) -> int:
+    """Return the sum of the lengths of all windows along one axis: an element that is read twice counts twice."""
+    if mode == "constant":
+        return _count_inside(geometry, axis)
+    return geometry.out_size[axis] * geometry.kernel[axis]
 
 
 def _chunks(end: int, step: int = CHUNK) -> Iterator[Indices]:
@@ -161,8 +168,10 @@ class Pattern(NamedTuple):
     flattened ``(C/groups, *kernel)``."""
 
 
-def pattern(geometry: Geometry, mode: str) -> Pattern:
+def pattern(geometry: Geometry, modes: Sequence[str]) -> Pattern:
     """Return the windows of the outputs of one channel of the first group, in the order of the outputs.
+
+    `modes` has the padding mode of each of the three axes, as numpy.pad names it.
 
     Within a window the entries are in the order of the weights. With zeros as padding this is also the order of the
     positions.
@@ -171,8 +180,8 @@ def pattern(geometry: Geometry, mode: str) -> Pattern:
     outer = Windows(np.array([0, len(channels)]), channels, channels)
     for axis in (0, 1):
         sizes = geometry.in_size[axis], geometry.kernel[axis]
-        outer = product(outer, along_axis(geometry, axis, mode), sizes)
-    inner, sizes = along_axis(geometry, 2, mode), (geometry.in_size[2], geometry.kernel[2])
+        outer = product(outer, along_axis(geometry, axis, modes[axis]), sizes)
+    inner, sizes = along_axis(geometry, 2, modes[2]), (geometry.in_size[2], geometry.kernel[2])
     indptr = np.concatenate([[0], np.cumsum(np.diff(outer.indptr)[:, np.newaxis] * np.diff(inner.indptr))])
 
     def chunks() -> Iterator[tuple[slice, Indices, Indices]]:

@@ -2,8 +2,7 @@
 
 The C layer takes contiguous, aligned arrays of one native type: the computing dtype,
 ``numpy.result_type(x, weight, numpy.float32)``, which is float32 or float64. Layouts, byte orders and read-only flags
-are dealt with here, so that they never change a value. Padding modes other than zeros are here too: `extend` pads x
-before the convolution, `fold` is its transpose for gradients.
+are dealt with here, so that they never change a value.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import numpy as np
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from .geometry import Geometry
 from .options import Sizes
 from .shapes import check_array_shape
 
@@ -113,63 +111,6 @@ def contiguous(array: Any, dtype: np.dtype[Any]) -> Any:
     if array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned:
         return array
     return np.array(array, dtype=dtype, order="C", subok=False)
-
-
-def extend(x: Array, geometry: Geometry, mode: str) -> Array:
-    """Return x padded with a mode of numpy.pad; negative padding crops the extended signal afterwards."""
-    other_axes = x.ndim - geometry.rank
-    pads = [(0, 0)] * other_axes + [(max(before, 0), max(after, 0)) for before, after in geometry.pads]
-    extended = np.pad(x, pads, mode=mode)  # type: ignore[call-overload]
-    crop = [slice(max(-before, 0), after if after < 0 else None) for before, after in geometry.pads]
-    cropped: Array = extended[(..., *crop)]
-    return cropped
-
-
-def extension_period(size: int, mode: str) -> int:
-    """Return after how many positions an extended axis repeats itself; 0 for "edge", which does not."""
-    return {"wrap": size, "symmetric": 2 * size, "reflect": max(2 * size - 2, 1), "edge": 0}[mode]
-
-
-def extended_from(positions: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
-    """Return, for positions of an extended axis counted from the first element of x, those in x that they repeat."""
-    if mode == "edge":
-        return np.clip(positions, 0, size - 1)
-    period = extension_period(size, mode)
-    within = positions % period
-    if mode == "wrap":
-        return within
-    return np.minimum(within, period - (1 if mode == "symmetric" else 0) - within)
-
-
-def extension_indices(size: int, before: int, after: int, mode: str) -> NDArray[np.int64]:
-    """Return, for each position of the extended axis, the position in x that it repeats, or -1 for a zero."""
-    positions = np.arange(-before, size + after)
-    if mode == "constant":
-        return np.where((positions >= 0) & (positions < size), positions, -1)
-    return extended_from(positions, size, mode)
-
-
-def fold(extended: Array, geometry: Geometry, mode: str) -> Array:
-    """Return the transpose of `extend`: every element is added to the element of x that it repeats."""
-    sizes = geometry.in_size[3 - geometry.rank :]
-    for axis, (size, (before, after)) in enumerate(zip(sizes, geometry.pads), start=extended.ndim - geometry.rank):
-        if before or after:
-            extended = np.moveaxis(fold_first(np.moveaxis(extended, axis, 0), size, before, after, mode), 0, axis)
-    return np.ascontiguousarray(extended)
-
-
-def fold_first(extended: Array, size: int, before: int, after: int, mode: str) -> Array:
-    """Return the transpose of `extend` along the first axis."""
-    indices = extension_indices(size, before, after, mode)
-    folded = np.zeros((size, *extended.shape[1:]), extended.dtype)
-    # the elements that are not in the padding are one block
-    first, end = max(-before, 0), size - max(-after, 0)
-    start = max(before, 0) if first < end else 0
-    stop = start + max(end - first, 0)
-    folded[first : first + stop - start] = extended[start:stop]
-    for border in (slice(0, start), slice(stop, None)):
-        np.add.at(folded, indices[border], extended[border])
-    return folded
 
 
 def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:

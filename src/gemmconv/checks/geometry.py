@@ -323,9 +323,19 @@ class Geometry:
         """The size of the input with its padding."""
         return tuple(map(sum, zip(self.in_size, self.pad_before, self.pad_after)))
 
-    def padded(self) -> Geometry:
-        """Return the same convolution of an input that has been padded already."""
-        return replace(self, in_size=self.padded_size, pad_before=(0, 0, 0), pad_after=(0, 0, 0))
+    def padded(self, axes: Sequence[object] = (True, True, True)) -> Geometry:
+        """Return the same convolution of an input that has been padded along some of the three axes already."""
+
+        def chosen(done: Sizes, left: Sizes) -> Sizes:
+            return tuple([a if is_padded else b for a, b, is_padded in zip(done, left, axes)])
+
+        nothing = (0, 0, 0)
+        return replace(
+            self,
+            in_size=chosen(self.padded_size, self.in_size),
+            pad_before=chosen(nothing, self.pad_before),
+            pad_after=chosen(nothing, self.pad_after),
+        )
 
     def check_bias(self, shape: Sizes) -> None:
         """Raise unless the bias has one value per output channel."""

@@ -7,9 +7,10 @@ The tests match these messages.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 # The padding (before, after) along one axis.
 Pair = tuple[int, int]
@@ -22,6 +23,8 @@ Frozen = int | str | tuple[Any, ...]
 Ints = int | Sequence[int]
 # The option `padding` as users may write it.
 Padding = int | str | Sequence[int | Sequence[int]]
+# The option `padding_mode` as users may write it: one mode for all axes, or one per axis.
+PaddingMode = str | Sequence[str]
 
 # The largest number that BLAS can take: in every published wheel of SciPy it has 32-bit integers.
 LARGEST_INT = 2**31 - 1
@@ -33,9 +36,10 @@ SEQUENCES = (list, tuple, range)
 FORMS = {"padding": "an int, a name, or one int or (before, after) pair per spatial axis"}
 INT_PER_AXIS = "an int or one int per spatial axis"
 
-# The name of each padding mode in numpy.pad. The last two are the names that PyTorch uses.
+# The name of each padding mode in numpy.pad. "zeros" and the last two are the names that PyTorch uses.
 PADDING_MODES = {
     "zeros": "constant",
+    "constant": "constant",
     "reflect": "reflect",
     "edge": "edge",
     "wrap": "wrap",
@@ -71,12 +75,15 @@ OPERATION_NAMES = {
 # The names of the padding modes in other libraries, and their names here.
 FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
 
+# The largest finite float32.
+LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
+
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a hint if a name is nearly one of the names, or in capitals; otherwise an empty string."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name.lower(), list(names), 1, 0.8)
+    near = get_close_matches(name.lower(), list(names), 1, 0.75)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -117,16 +124,93 @@ def as_shape(name: str, value: object, minimum: int = 0, hint: str = "") -> Size
     return shape
 
 
-def check_padding_mode(padding_mode: object) -> str:
+class PaddingContent(NamedTuple):
+    """What the padding holds."""
+
+    modes: tuple[str, ...]
+    """The name of the padding mode of each spatial axis in numpy.pad."""
+    value: float
+    """The constant along axes with the mode "constant"."""
+
+
+def freeze_padding_mode(padding_mode: object) -> str | tuple[str, ...]:
+    """Return the padding mode as a string, or as a tuple with one string per axis."""
+    if isinstance(padding_mode, str):
+        return str(padding_mode)
+    values = tuple(padding_mode) if isinstance(padding_mode, list | tuple) else ()
+    if not values or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"padding_mode must be a string or one string per spatial axis, not {padding_mode!r}")
+    return tuple([str(value) for value in values])
+
+
+def check_padding_mode(padding_mode: str) -> str:
     """Return the name of a padding mode in numpy.pad, or raise."""
-    if not isinstance(padding_mode, str):
-        raise TypeError(f"padding_mode must be a string, not {padding_mode!r}")
     if padding_mode not in PADDING_MODES:
         modes = ", ".join(map(repr, PADDING_MODES))
         known = FOREIGN_MODES.get(padding_mode.lower())
         hint = f"; here that is {known!r}" if known else did_you_mean(padding_mode, PADDING_MODES)
         raise ValueError(f"padding_mode must be one of {modes}, not {padding_mode!r}{hint}")
     return PADDING_MODES[padding_mode]
+
+
+def padding_modes(padding_mode: object, rank: int) -> tuple[str, ...]:
+    """Return the name of the padding mode of each spatial axis in numpy.pad."""
+    frozen = freeze_padding_mode(padding_mode)
+    modes = (frozen,) * rank if isinstance(frozen, str) else frozen
+    if len(modes) != rank:
+        raise ValueError(
+            f"padding_mode must be a string or one string per spatial axis, of which there are {rank}, "
+            f"not {padding_mode!r}"
+        )
+    return tuple(map(check_padding_mode, modes))
+
+
+def freeze_padding_value(padding_value: object) -> float:
+    """Return the padding value as a float. All NaNs are the same object, so that they are the same key of a cache."""
+    if isinstance(padding_value, str | bytes | complex) or not hasattr(padding_value, "__float__"):
+        raise TypeError(f"padding_value must be a number, not {shown(padding_value)}{hint_value(padding_value)}")
+    try:
+        value = float(padding_value)
+    except (OverflowError, TypeError, ValueError):  # a huge int, or an array of several numbers
+        hint = hint_value(padding_value)
+        raise ValueError(
+            f"padding_value must be one number that fits a float, not {shown(padding_value)}{hint}"
+        ) from None
+    return math.nan if math.isnan(value) else value
+
+
+def hint_value(padding_value: object) -> str:
+    """Return a hint for several values, as numpy.pad takes them for each side, or an empty string."""
+    several = isinstance(padding_value, SEQUENCES) or getattr(padding_value, "ndim", 0) > 0
+    return "; for several values pass numpy.pad(x, ..., constant_values=...) with padding=0" if several else ""
+
+
+def padding_content(padding_mode: object, padding_value: object, rank: int) -> PaddingContent:
+    """Validate padding_mode and padding_value for a number of spatial axes."""
+    modes, value = padding_modes(padding_mode, rank), freeze_padding_value(padding_value)
+    if value != 0 and "constant" not in modes:
+        raise ValueError(
+            f"padding_value={padding_value!r} is for padding_mode='zeros', but padding_mode is {padding_mode!r}, which "
+            "repeats x in the padding; leave one of them out"
+        )
+    return PaddingContent(modes, value)
+
+
+def check_value_fits(value: float, itemsize: int) -> None:
+    """Raise if a finite padding value is beyond the type that is computed in."""
+    if itemsize == 4 and LARGEST_FLOAT32 < abs(value) < math.inf:
+        raise ValueError(
+            f"padding_value={value!r} is too large for float32; pass x or weight as float64 to compute in float64"
+        )
+
+
+def check_no_value(padding_value: object) -> None:
+    """Raise unless the padding value is 0, for a convolution as a matrix."""
+    if freeze_padding_value(padding_value) != 0:
+        raise ValueError(
+            f"padding_value={padding_value!r} makes the convolution M @ x + c, of which this is only the matrix M; "
+            "leave padding_value out, and add c = conv(numpy.zeros_like(x), weight, ..., with padding_value)"
+        )
 
 
 def check_algorithm(algorithm: object) -> str:

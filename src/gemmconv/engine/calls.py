@@ -17,9 +17,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._gemmconv import Layout, Memory, Problem
-from ..checks.arrays import Array, check_out, contiguous, deliver, extend, fold, result_array
+from ..checks.arrays import Array, check_out, contiguous, deliver, result_array
 from ..checks.geometry import LARGEST_ARRAY, Geometry, check_limits
-from ..checks.options import Frozen, Sizes, check_algorithm, check_group_count, check_padding_mode, freeze
+from ..checks.options import (
+    Frozen,
+    PaddingContent,
+    Sizes,
+    check_algorithm,
+    check_group_count,
+    freeze,
+    freeze_padding_mode,
+    freeze_padding_value,
+    padding_content,
+)
 from ..checks.shapes import (
     check_array_shape,
     check_kernel_size,
@@ -31,6 +41,7 @@ from ..checks.transposed_geometry import transposed_geometry
 from ..threads import get_num_threads, threads_worth
 from .algorithms import Built, pick
 from .blas import single_threaded_blas
+from .extension import Extension
 from .normal_form import normal_form
 from .tiling import Tiling
 
@@ -52,6 +63,7 @@ class Options(NamedTuple):
     dilation: object
     groups: object
     padding_mode: object
+    padding_value: object
     algorithm: object
     activation: object = None
 
@@ -70,17 +82,6 @@ class TransposedOptions(NamedTuple):
     algorithm: object
 
 
-class Extension(NamedTuple):
-    """A padding mode other than zeros: x is extended before the call, or its gradient is folded afterwards."""
-
-    mode: str
-    """The name of the padding mode in numpy.pad."""
-    shape: Sizes
-    """The shape of the extended x."""
-    x: int | None
-    """The number of x among the arrays of the call; None if the result is the gradient of x."""
-
-
 class Call(NamedTuple):
     """A prepared call: one operation on arrays of fixed shapes, how C computes it, and on how many threads."""
 
@@ -88,18 +89,18 @@ class Call(NamedTuple):
     """The geometry as the caller gave it."""
     computed: Geometry
     """The geometry that C computes: in normal form, and without padding if x is extended."""
-    extension: Extension | None
     out_shape: Sizes
     problem: Any
     """The object of the compiled module that computes; see `algorithms.Built`."""
     run: Callable[..., None]
-    """The method of `problem` that computes: (*arrays, result, threads)."""
+    """What computes: (*arrays, result, threads). It is a method of `problem`, perhaps with an extension around it."""
     tiling: Tiling | None
     limits_blas: bool
     """Whether BLAS must be limited to one thread while it runs."""
     threads: int
-    is_plain: bool
-    """Whether C can take suitable arrays directly: x is not extended, and BLAS is not limited."""
+    run_plain: Callable[..., bool] | None
+    """For convolutions: does as `run` does and returns True, if C can take the arrays as they are, and returns False
+    if not. It is None if BLAS is limited."""
 
     def into(self, out: Array | None, dtype: np.dtype[Any], *arrays: Array | Memory | Layout | None) -> Array:
         """Compute from arrays of any type and layout, and return the result, which is `out` if that was given.
@@ -109,8 +110,6 @@ class Call(NamedTuple):
         """
         if out is not None:
             check_out(out, self.out_shape, dtype)
-        if self.extension:
-            return self._into_extended(out, dtype, *arrays)
         ready = []
         for array in arrays:  # those that are ready, the usual case, cost no further call
             usable = type(array) is not np.ndarray or (array.dtype is dtype and array.flags.carray)
@@ -123,17 +122,6 @@ class Call(NamedTuple):
             self.run(*ready, result, self.threads)
         return result if out is None else deliver(result, out)
 
-    def _into_extended(self, out: Array | None, dtype: np.dtype[Any], *arrays: Any) -> Array:
-        """Do as `into` does, but extend x first, or fold the gradient of an extended x."""
-        assert self.extension is not None
-        mode, shape, x = self.extension
-        plain = self._replace(extension=None)
-        if x is None:
-            extended = plain._replace(out_shape=shape).into(None, dtype, *arrays)
-            folded = fold(extended, self.geometry, mode)
-            return folded if out is None else deliver(folded, out)
-        return plain.into(out, dtype, *arrays[:x], extend(arrays[x], self.geometry, mode), *arrays[x + 1 :])
-
 
 # The types of options that can be keys of the cache as they are. Other types must be checked first: as a key, 1.0 is
 # the same as 1, but as an option it must be refused.
@@ -144,9 +132,9 @@ def hashable(options: Options) -> Options:
     """Return the options in a form that can be a key of the cache: sequences become tuples of ints."""
     if _PLAIN_TYPES.issuperset(map(type, options)):
         return options
-    check_padding_mode(options.padding_mode)
     return options._replace(
-        padding_mode=str(options.padding_mode),
+        padding_mode=freeze_padding_mode(options.padding_mode),
+        padding_value=freeze_padding_value(options.padding_value),
         algorithm=check_algorithm(options.algorithm),
         stride=freeze("stride", options.stride),
         padding=freeze("padding", options.padding),
@@ -162,21 +150,37 @@ def spatial(options: Options) -> dict[str, Any]:
 
 def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[Geometry, Geometry, Extension | None]:
     """Validate a convolution; return its geometry, the geometry that C computes, and how x is extended for that."""
-    mode = check_padding_mode(options.padding_mode)
     geometry = Geometry.from_shapes(x_shape, weight_shape, rank=options.rank, **spatial(options), groups=options.groups)
-    return geometry, *computed_of(geometry, x_shape, mode, 0)
+    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    return geometry, *computed_of(geometry, x_shape, content, 0)
 
 
-def computed_of(geometry: Geometry, x_shape: Sizes, mode: str, x: int | None) -> tuple[Geometry, Extension | None]:
+def computed_of(
+    geometry: Geometry, x_shape: Sizes, content: PaddingContent, x: int | None
+) -> tuple[Geometry, Extension | None]:
     """Return the geometry that C computes, and how x is extended for that.
 
-    `x` is the number of x among the arrays of the call, or None if the result is the gradient of x.
+    `x` is the number of x among the arrays of the call, or None if the result is the gradient of x. That does not
+    depend on a constant in the padding.
     """
-    if mode == "constant" or not any(map(any, geometry.pads)):
+    value = 0.0 if x is None else content.value
+    modes = [
+        mode if max(pad) > 0 and (mode != "constant" or value != 0) else ""
+        for mode, pad in zip(content.modes, geometry.pads)
+    ]
+    if not any(modes):
         return normal_form(geometry), None
-    padded = geometry.padded()
-    shape = padded.x_shape[-len(x_shape) :]
-    return normal_form(padded), Extension(mode, shape, x)
+    axes = ("",) * (3 - len(modes)) + tuple(modes)
+    padded = geometry.padded(axes)
+    return normal_form(padded), Extension(geometry, axes, value, padded.x_shape[-len(x_shape) :], x)
+
+
+def with_extension(call: Call, extension: Extension | None, itemsize: int) -> Call:
+    """Return the call that extends x before it computes, or folds the gradient of x afterwards."""
+    if extension is None:
+        return call
+    run, run_plain = extension.around(call.run, call.run_plain, itemsize)
+    return call._replace(run=run, run_plain=run_plain)
 
 
 def prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options) -> Call:
@@ -191,7 +195,8 @@ def _prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, opt
     way = pick("convolution", computed, algorithm)
     threads = min(threads, threads_worth(way.nanoseconds * geometry.batch))
     built = way.build(computed, itemsize, threads, options.activation == "relu")
-    return _call(geometry, computed, extension, geometry.out_shape[-len(x_shape) :], built, threads)
+    call = _call(geometry, computed, geometry.out_shape[-len(x_shape) :], built, threads)
+    return with_extension(call, extension, itemsize)
 
 
 def prepare_im2col(x_shape: Sizes, kernel_size: object, itemsize: int, options: Options) -> Call:
@@ -216,18 +221,18 @@ def prepare_col2im(
 def _prepare_columns(
     x_shape: Sizes, kernel: Sizes, itemsize: int, options: Options, threads: int, transposed: bool
 ) -> Call:
-    mode = check_padding_mode(options.padding_mode)
     geometry = Geometry.of_patches(x_shape, kernel, **spatial(options))
-    computed, extension = computed_of(geometry, x_shape, mode, None if transposed else 0)
+    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, None if transposed else 0)
     columns = (geometry.batch, geometry.reduction_length, geometry.out_pixels)
     elements = geometry.batch * geometry.reduction_length * geometry.out_pixels
     threads = min(threads, threads_worth(NANOSECONDS_PER_MOVE * elements))
     problem = Problem(computed, itemsize)
     built = Built(problem, None, limits_blas=False)
-    if transposed:
-        return _call(geometry, computed, extension, x_shape, built, threads)._replace(run=problem.col2im)
-    out_shape = columns if len(x_shape) == geometry.rank + 2 else columns[1:]
-    return _call(geometry, computed, extension, out_shape, built, threads)._replace(run=problem.im2col)
+    out_shape = x_shape if transposed else columns[geometry.rank + 2 - len(x_shape) :]
+    call = _call(geometry, computed, out_shape, built, threads)
+    call = call._replace(run=problem.col2im if transposed else problem.im2col)
+    return with_extension(call, extension, itemsize)
 
 
 def prepare_input_gradient(
@@ -261,18 +266,18 @@ def _prepare_input_gradient(
 ) -> Call:
     x_shape = x_shape_of_gradient(grad_shape, weight_shape, input_size, options.groups)
     geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
-    computed, extension = computed_of(geometry, x_shape, check_padding_mode(options.padding_mode), None)
+    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, None)
     call = _input_gradient(computed, x_shape, itemsize, check_algorithm(options.algorithm), threads, prepared)
-    return call._replace(geometry=geometry, extension=extension, is_plain=call.is_plain and extension is None)
+    return with_extension(call._replace(geometry=geometry), extension, itemsize)
 
 
 def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions) -> Call:
     """Validate a transposed convolution and prepare it."""
     size, frozen = options.output_size, options
     if not _PLAIN_TYPES.issuperset(map(type, options)):
-        check_padding_mode(options.padding_mode)
         frozen = options._replace(
-            padding_mode=str(options.padding_mode),
+            padding_mode=freeze_padding_mode(options.padding_mode),
             stride=freeze("stride", options.stride),
             padding=freeze("padding", options.padding),
             output_padding=freeze("output_padding", options.output_padding),
@@ -289,14 +294,14 @@ def _prepare_transposed(
     x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions, threads: int
 ) -> Call:
     sizes = {name: value for name, value in options._asdict().items() if name not in ("padding_mode", "algorithm")}
-    mode, algorithm = check_padding_mode(options.padding_mode), check_algorithm(options.algorithm)
     geometry = transposed_geometry(x_shape, weight_shape, **sizes)
     out_shape = geometry.x_shape[-len(x_shape) :]
-    computed, extension = computed_of(geometry, out_shape, mode, None)
+    content = padding_content(options.padding_mode, 0, geometry.rank)
+    computed, extension = computed_of(geometry, out_shape, content, None)
     if extension:
         check_limits({"the padded output": (8 * prod(extension.shape), LARGEST_ARRAY, "bytes")})
-    call = _input_gradient(computed, out_shape, itemsize, algorithm, threads, prepared=False)
-    return call._replace(geometry=geometry, extension=extension, is_plain=call.is_plain and extension is None)
+    call = _input_gradient(computed, out_shape, itemsize, check_algorithm(options.algorithm), threads, prepared=False)
+    return with_extension(call._replace(geometry=geometry), extension, itemsize)
 
 
 def _input_gradient(
@@ -305,7 +310,7 @@ def _input_gradient(
     """Return the call for an input gradient whose geometry is in normal form already."""
     way = pick("input_gradient", computed, algorithm, prepared=prepared, wish=prepared)
     threads = min(threads, threads_worth(way.nanoseconds * computed.batch))
-    return _call(computed, computed, None, out_shape, way.build(computed, itemsize, threads), threads)
+    return _call(computed, computed, out_shape, way.build(computed, itemsize, threads), threads)
 
 
 def prepare_weight_gradient(
@@ -328,10 +333,12 @@ def _prepare_weight_gradient(
 ) -> Call:
     weight_shape = weight_shape_of(grad_shape, x_shape, kernel_size, options.groups)
     geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
-    computed, extension = computed_of(geometry, x_shape, check_padding_mode(options.padding_mode), 1)
+    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, 1)
     way = pick("weight_gradient", computed, check_algorithm(options.algorithm), wish=wish)
     threads = min(threads, threads_worth(way.nanoseconds * geometry.batch))
-    return _call(geometry, computed, extension, weight_shape, way.build(computed, itemsize, threads), threads)
+    call = _call(geometry, computed, weight_shape, way.build(computed, itemsize, threads), threads)
+    return with_extension(call, extension, itemsize)
 
 
 def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, options: Options) -> Geometry:
@@ -347,24 +354,16 @@ def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, opti
     return geometry
 
 
-def _call(
-    geometry: Geometry,
-    computed: Geometry,
-    extension: Extension | None,
-    out_shape: Sizes,
-    built: Built,
-    threads: int,
-) -> Call:
+def _call(geometry: Geometry, computed: Geometry, out_shape: Sizes, built: Built, threads: int) -> Call:
     """Return the call that runs a built way."""
     return Call(
         geometry,
         computed,
-        extension,
         out_shape,
         built.problem,
         built.problem.run,
         built.tiling,
         built.limits_blas,
         threads,
-        is_plain=extension is None and not built.limits_blas,
+        None if built.limits_blas else getattr(built.problem, "run_plain", None),
     )

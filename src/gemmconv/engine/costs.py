@@ -22,6 +22,7 @@ from .._gemmconv import (
     DENSE_BLOCK,
     LONGEST_VECTOR,
     PANELS_TAPS,
+    PIXELS_SLICE,
     PIXELS_VECTORS,
     isa,
 )
@@ -297,7 +298,7 @@ def direct_pixels(n: Counts) -> Terms:
         "steps": terms * passes * blocks,
         "steps of long sums": terms * passes * blocks * max(0.0, 1 - CACHED_TERMS / n.reduction),
         "reading weights": n.weights * depth * -(-vectors // PIXELS_VECTORS),
-        "outputs": n.results,
+        "outputs": n.results * -(-n.reduction // PIXELS_SLICE),
         "rows": n.rows * n.outputs,
         "copying": copied,
         "copying with a stride": copied * (n.stride > 1),

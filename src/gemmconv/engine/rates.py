@@ -140,7 +140,7 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
         "copying with a stride": (0.431, 0.173, 0.0234),
         "copying with a long stride": (0.211, 0.226, 0.259),
         "copying a row": (12.0, 4.58, 4.27),
-        "planes": (118.0, 455.0, 209.0),
+        "planes": (118.0, 200.0, 120.0),
         "terms of planes": (0.0117, 0.0, 0.00828),
         "from memory": (0.0172, 0.106, 0.0482),
         "from main memory": (0.0, 0.0233, 0.0321),
@@ -148,7 +148,7 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
     "direct_pixels_layout": {
         "weights": (0.415, 0.583, 0.334),
         "weights to memory": (0.845, 0.00903, 0.323),
-        "beginning": (924.0, 508.0, 569.0),
+        "beginning": (924.0, 350.0, 350.0),
     },
     "depthwise": {
         "multiply-adds": (0.0425, 0.0211, 0.014),

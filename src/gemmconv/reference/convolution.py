@@ -14,18 +14,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks.geometry import Geometry, resolve_padding
-from ..checks.options import Ints, Padding, check_padding_mode, per_axis
+from ..checks.options import Ints, Padding, PaddingMode, padding_content, padding_modes, per_axis
 from ..checks.shapes import check_shapes
 
 Array = NDArray[np.float64]
 
 
-def extend(x: Array, pads: Sequence[tuple[int, int]], padding_mode: str = "zeros") -> Array:
-    """Return x with its last axes padded; negative numbers crop the extended signal."""
-    for axis, (before, after) in enumerate(pads, start=x.ndim - len(pads)):
+def extend(
+    x: Array, pads: Sequence[tuple[int, int]], padding_mode: PaddingMode = "zeros", padding_value: float = 0
+) -> Array:
+    """Return x with its last axes padded, one after the other; negative numbers crop the extended signal."""
+    modes = padding_modes(padding_mode, len(pads))
+    for axis, (mode, (before, after)) in enumerate(zip(modes, pads), start=x.ndim - len(pads)):
         widths = [(0, 0)] * x.ndim
         widths[axis] = (max(before, 0), max(after, 0))
-        x = np.pad(x, widths, mode=check_padding_mode(padding_mode))  # type: ignore[call-overload]
+        constant = {"constant_values": padding_value} if mode == "constant" else {}
+        x = np.pad(x, widths, mode=mode, **constant)  # type: ignore[call-overload]
         x = x.take(range(max(-before, 0), x.shape[axis] - max(-after, 0)), axis)
     return x
 
@@ -46,7 +50,8 @@ def im2col(
     stride: Ints = 1,
     padding: Padding = 0,
     dilation: Ints = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
 ) -> Array:
     r"""Return the patch matrix P of a convolution (a cross-correlation).
 
@@ -56,7 +61,7 @@ def im2col(
         The input.
     kernel_size : sequence of int
         The spatial size of the kernel; its length is the number of spatial axes.
-    stride, padding, dilation, padding_mode
+    stride, padding, dilation, padding_mode, padding_value
         As in `gemmconv.conv`.
 
     Returns
@@ -78,7 +83,7 @@ def im2col(
     rank = len(kernel_size)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
-    padded = extend(x, pads, padding_mode)
+    padded = extend(x, pads, *padding_content(padding_mode, padding_value, rank))
     rows = np.stack(list(tap_windows(padded, kernel_size, strides, dilations)), axis=2)
     return rows.reshape(len(x), x.shape[1] * prod(kernel_size), prod(rows.shape[3:]))
 
@@ -91,7 +96,8 @@ def col2im(
     stride: Ints = 1,
     padding: Padding = 0,
     dilation: Ints = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
 ) -> Array:
     r"""Return the transpose of `im2col`: each entry is added to the element from which im2col would copy it.
 
@@ -101,7 +107,7 @@ def col2im(
         A matrix of the shape that `im2col` returns.
     input_size, kernel_size : sequence of int
         Spatial sizes.
-    stride, padding, dilation, padding_mode
+    stride, padding, dilation, padding_mode, padding_value
         As in `gemmconv.conv`.
 
     Returns
@@ -125,7 +131,8 @@ def col2im(
     batch, channels = columns.shape[0], columns.shape[1] // prod(kernel_size)
     x = np.zeros((batch, channels, *input_size))
     # The position in x of each element of the padded x, counted from 1; 0 is a zero of the padding.
-    positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, padding_mode)
+    modes, _ = padding_content(padding_mode, padding_value, rank)
+    positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, modes)
     sources = im2col(positions, kernel_size, stride=strides, dilation=dilations)[0].astype(int)
     by_tap = columns.reshape(batch, channels, *sources.shape)
     flat = x.reshape(batch, channels, prod(input_size))
@@ -143,7 +150,8 @@ def conv(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
 ) -> Array:
     """Convolve (cross-correlate, unless ``flip=True``) by the definition, one tap of the kernel after the other.
@@ -164,7 +172,8 @@ def conv(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
-    padded = extend(x if x.ndim == rank + 2 else x[np.newaxis], geometry.pads, padding_mode)
+    content = padding_content(padding_mode, padding_value, rank)
+    padded = extend(x if x.ndim == rank + 2 else x[np.newaxis], geometry.pads, *content)
 
     y = np.zeros(())
     if bias is not None:

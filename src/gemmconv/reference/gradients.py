@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..checks.geometry import resolve_padding
-from ..checks.options import Ints, Padding, per_axis
+from ..checks.options import Ints, Padding, PaddingMode, padding_content, per_axis
 from .convolution import Array, channel_product, extend, tap_windows
 
 
@@ -27,7 +27,8 @@ def conv_input_gradient(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
 ) -> Array:
     r"""Return the gradient of the input of a convolution (a cross-correlation, unless ``flip=True``).
@@ -43,7 +44,7 @@ def conv_input_gradient(
         The kernels.
     input_size : sequence of int
         The spatial size of the input.
-    stride, padding, dilation, groups, padding_mode, flip
+    stride, padding, dilation, groups, padding_mode, padding_value, flip
         As in `gemmconv.conv`.
 
     Returns
@@ -72,17 +73,18 @@ def conv_input_gradient(
     taps = by_input.reshape(*by_input.shape[:2], -1)
     for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], G, groups)
-    gradient = fold(padded, size, pads, padding_mode)
+    modes, _ = padding_content(padding_mode, padding_value, rank)
+    gradient = fold(padded, size, pads, modes)
     return gradient if batched else gradient[0]
 
 
-def fold(padded: Array, size: Sequence[int], pads: Sequence[tuple[int, int]], padding_mode: str) -> Array:
+def fold(padded: Array, size: Sequence[int], pads: Sequence[tuple[int, int]], modes: Sequence[str]) -> Array:
     """Return the transpose of `extend`: each element is added to the one that it repeats; those of zeros are dropped.
 
     `padded` is (N, C, spatial), `size` the spatial size before the padding.
     """
     # The position of each element of the padded array before the padding, counted from 1; 0 is a zero of the padding.
-    positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, padding_mode)[0, 0].astype(int)
+    positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, modes)[0, 0].astype(int)
     sums = np.zeros((*padded.shape[:2], 1 + prod(size)))
     for n, c in np.ndindex(padded.shape[:2]):
         np.add.at(sums[n, c], positions, padded[n, c])
@@ -98,7 +100,8 @@ def conv_weight_gradient(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
 ) -> Array:
     r"""Return the gradient of the weight of a convolution (a cross-correlation, unless ``flip=True``).
@@ -113,7 +116,7 @@ def conv_weight_gradient(
         The input.
     kernel_size : sequence of int
         The spatial size of the kernel; its length is the number of spatial axes.
-    stride, padding, dilation, groups, padding_mode, flip
+    stride, padding, dilation, groups, padding_mode, padding_value, flip
         As in `gemmconv.conv`.
 
     Returns
@@ -133,8 +136,9 @@ def conv_weight_gradient(
         grad_output, x = grad_output[np.newaxis], x[np.newaxis]
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
-    padded = extend(x, pads, padding_mode)
-    is_read = extend(np.ones(x.shape[2:]), pads, padding_mode) != 0  # and not a zero of the padding
+    content = padding_content(padding_mode, padding_value, rank)
+    padded = extend(x, pads, *content)
+    is_read = extend(np.ones((1, 1, *x.shape[2:])), pads, *content)[0, 0] != 0  # and not a zero of the padding
 
     taps = []
     for window, read in zip(*[tap_windows(of, kernel_size, strides, dilations) for of in (padded, is_read)]):
