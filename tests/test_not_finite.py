@@ -28,10 +28,9 @@ from kernels_under_test import ALL_CASES, CONVOLUTIONS, KERNELS, OPERATIONS, Arr
 import gemmconv
 from gemmconv import ConvolutionOperator, Plan, reference
 from gemmconv._gemmconv import supported_isas
-from gemmconv.checks.transposed_geometry import transposed_geometry
 from gemmconv.engine.algorithms import WAYS, defined_algorithms
 from gemmconv.engine.blas import single_threaded_blas
-from gemmconv.engine.calls import TransposedOptions
+from gemmconv.engine.calls import TransposedOptions, prepare_transposed
 from gemmconv.engine.normal_form import axes_of, normal_form
 from gemmconv.engine.not_finite import watched_inputs, watched_outputs
 
@@ -273,10 +272,9 @@ def test_transposed_convolutions(name, dtype):
     case = TRANSPOSED_CASES[name]
     x, weight, _ = arrays_of(case, dtype)
     arrays = x, weight, integers((case.weight[1] * case.options.get("groups", 1),), dtype, 3)
-    options = TransposedOptions(None, 1, 0, 0, None, 1, 1, "auto")._replace(**case.options)._asdict()
-    del options["algorithm"]
-    geometry = normal_form(transposed_geometry(case.x, case.weight, **options))
-    for algorithm in ("auto", *defined_algorithms(geometry, "input_gradient")):
+    options = TransposedOptions(None, 1, 0, 0, None, 1, 1, "zeros", "auto")._replace(**case.options)
+    computed = prepare_transposed(case.x, case.weight, dtype.itemsize, options).computed
+    for algorithm in ("auto", *defined_algorithms(computed, "input_gradient")):
         function = partial(gemmconv.conv_transpose, **case.options, algorithm=algorithm)
         in_all_places(function, partial(reference.conv_transpose, **case.options), arrays)
 
