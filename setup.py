@@ -80,6 +80,7 @@ extension = Extension(
         "csrc/thread_pool.c",
     ],
     include_dirs=["csrc"],
+    libraries=["m"] if os.name == "posix" else [],
     depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
     extra_compile_args=[*CFLAGS, "-O2"],

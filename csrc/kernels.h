@@ -25,11 +25,12 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
     ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   default)                 \
     ROW(CONVOLUTION,     depthwise,                default,                  depthwise,       depthwise)               \
     ROW(CONVOLUTION,     winograd,                 default,                  winograd,        winograd)                \
+    ROW(CONVOLUTION,     fft,                      default,                  fft,             fft)                     \
     ROW(INPUT_GRADIENT,  input_gradient,           default,                  default,         default)                 \
     ROW(INPUT_GRADIENT,  phases,                   default,                  phases,          phases)                  \
     ROW(WEIGHT_GRADIENT, weight_gradient_gemm,     weight_gradient_gemm,     default,         default)                 \
     ROW(WEIGHT_GRADIENT, weight_gradient_channels, weight_gradient_channels, default,         default)                 \
-    ROW(WEIGHT_GRADIENT, weight_gradient_pixels,   weight_gradient_pixels,   default,         weight_gradient_pixels)
+    ROW(WEIGHT_GRADIENT, weight_gradient_pixels,   weight_gradient_pixels,   default,         default)
 /* clang-format on */
 
 #define NUMBER(operation, stem, parts, layout, fits) KERNEL_##stem,

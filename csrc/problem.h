@@ -57,9 +57,9 @@ struct interval {
 
 /* How the tile loop cuts the matrix product of one image and group (see gemm_conv.h). */
 struct tiling {
-    ptrdiff_t pixels;   /* columns of P in a task; winograd: the side of a tile */
+    ptrdiff_t pixels;   /* columns of P in a task; winograd: the side of a tile; fft: the columns of a block */
     ptrdiff_t block;    /* rows of K in a task */
-    ptrdiff_t panel;    /* rows of P packed at a time */
+    ptrdiff_t panel;    /* rows of P packed at a time; fft: the rows of a block */
     ptrdiff_t channels; /* rows of K in one call of BLAS */
     ptrdiff_t taps;     /* rows of P in one call of BLAS */
 };
@@ -77,8 +77,8 @@ struct conv_problem {
     int relu;                          /* whether what is below zero is replaced by zero */
     int transposed;                    /* panels: whether K is stored column by column in each group */
     ptrdiff_t parts;                   /* weight_gradient: sums that are computed apart and added afterwards */
-    _Atomic unsigned char *not_finite; /* winograd: one for each image, weight_gradient_pixels: a single one; set where
-                                          a result is not finite */
+    _Atomic unsigned char *not_finite; /* winograd and fft: one for each image, weight_gradient_pixels: a single one;
+                                          set where a result is not finite */
     const struct phases *phases;       /* phases: how the way back is cut */
     ptrdiff_t itemsize;                /* the bytes of an element of the arrays */
 };

@@ -117,6 +117,23 @@ def large_convolutions(draw: st.DrawFn) -> Drawn:
 
 
 @st.composite
+def long_kernels(draw: st.DrawFn) -> Drawn:
+    """Draw a convolution of few outputs with thousands of taps."""
+    isa = draw(INSTRUCTION_SETS)
+    rank, groups, channels = draw(st.integers(1, 2)), draw(st.integers(1, 2)), draw(st.sampled_from([1, 2, 5]))
+    longest = {1: 12000, 2: 90}[rank]
+    kernel = tuple(draw(st.integers(longest // 2, longest)) // (channels if rank == 1 else 1) for _ in range(rank))
+    stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(rank)) for _ in range(2))
+    outputs = tuple(draw(st.integers(1, 40 // rank**2)) for _ in range(rank))
+    padding = draw(st.integers(-1, 3))
+    sizes = zip(kernel, stride, dilation, outputs)
+    size = [(k - 1) * d + (out - 1) * s + 1 - 2 * padding for k, s, d, out in sizes]
+    options = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+    weight = (groups * draw(st.integers(1, 3)), channels, *kernel)
+    return Drawn((draw(st.integers(1, 2)), groups * channels, *size), weight, options, isa)
+
+
+@st.composite
 def large_strided_convolutions(draw: st.DrawFn) -> Drawn:
     """Draw a convolution whose input gradient may need large tables: long rows, long kernels, wide strides."""
     isa = draw(INSTRUCTION_SETS)

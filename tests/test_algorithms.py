@@ -39,7 +39,7 @@ def test_auto_does_not_see_the_batch(name):
 @pytest.mark.parametrize(
     ("algorithm", "error", "message"),
     [
-        ("fast", ValueError, "algorithm must be one of 'auto', 'gemm', 'direct', 'winograd', 'winograd2', not 'fast'"),
+        ("fast", ValueError, "one of 'auto', 'gemm', 'direct', 'winograd', 'winograd2', 'fft', not 'fast'"),
         (None, TypeError, "algorithm must be a string, not None"),
         (["gemm"], TypeError, "algorithm must be a string, not"),
     ],

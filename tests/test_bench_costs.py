@@ -24,14 +24,14 @@ from gemmconv.bench.studies.timings import (
     time_in_turns,
 )
 from gemmconv.engine import costs, rates
-from gemmconv.engine.algorithms import WAYS
+from gemmconv.engine.algorithms import candidates
 
 
 def made_up(number: int, op: str = "forward") -> Timing:
     """Return a drawn problem, with the present estimates as its times."""
     problem = draw_usual(np.random.default_rng(number), f"random_{number}")
     timing = Timing(problem, op, {}, {})
-    for way in WAYS[OPS[op]](timing.geometry):
+    for way in candidates(OPS[op], timing.geometry):
         timing.seconds[way.name] = way.nanoseconds * problem.batch / 1e9
         timing.layouts[way.name] = way.layout_nanoseconds / 1e9
     return timing
@@ -209,7 +209,7 @@ def test_a_table_is_not_written_from_other_timings(tmp_path, table, monkeypatch)
 def test_every_way_is_bound(op):
     problem = draw_usual(np.random.default_rng(3), "random_3")
     calls, layouts = bind(problem, op, "float32")
-    names = {way.name for way in WAYS[OPS[op]](Timing(problem, op, {}, {}).geometry)}
+    names = {way.name for way in candidates(OPS[op], Timing(problem, op, {}, {}).geometry)}
     assert set(calls) == names
     assert set(layouts) == (set() if op == "weight_gradient" else names)
     for call in (*calls.values(), *layouts.values()):

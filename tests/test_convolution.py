@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from cases import CASES, arrays_of, integers
+from cases import CASES, arrays_of, exact_algorithm, integers
 
 import gemmconv
 from gemmconv import reference
@@ -70,15 +70,16 @@ def test_full_convolution_and_valid_correlation():
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_reference(name, dtype, isa):
-    case = CASES[name]
+    case, algorithm = CASES[name], exact_algorithm(name)
     x, weight, bias = arrays_of(case, dtype)
     before = x.copy(), weight.copy(), bias.copy()
     expected = reference.conv(x, weight, bias, **case.options)
     out = np.full(expected.shape, np.nan, dtype)
 
-    assert gemmconv.conv(x, weight, bias, **case.options, out=out) is out
+    assert gemmconv.conv(x, weight, bias, **case.options, algorithm=algorithm, out=out) is out
     same(out, expected)
-    same(FUNCTIONS[weight.ndim](x, weight, **case.options), reference.conv(x, weight, **case.options))
+    y = FUNCTIONS[weight.ndim](x, weight, **case.options, algorithm=algorithm)
+    same(y, reference.conv(x, weight, **case.options))
     for array, copy in zip((x, weight, bias), before):
         same(array, copy)
 

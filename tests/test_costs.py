@@ -8,7 +8,7 @@ import pytest
 from cases import STRIDED_CASES, ZERO_PADDED_CASES, geometry_of
 
 from gemmconv.engine import costs, rates
-from gemmconv.engine.algorithms import WAYS, pick
+from gemmconv.engine.algorithms import WAYS, fft_ways, pick
 
 CASES = {**ZERO_PADDED_CASES, **STRIDED_CASES}
 
@@ -19,6 +19,8 @@ def ways_of_all_cases():
         geometry = geometry_of(case)
         for ways in WAYS.values():
             yield from ways(geometry)
+        for operation in WAYS:
+            yield from fft_ways(operation, geometry)
 
 
 def test_each_kind_of_work_has_a_rate_and_each_rate_is_used():

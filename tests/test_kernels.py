@@ -228,7 +228,8 @@ def test_same_bits_for_any_batch_and_threads(key, name):
 
 def test_a_layout_belongs_to_an_instruction_set():
     x, weight = integers((2, 20, 9, 8), "float32"), integer_weights((40, 20, 3, 3), "float32")
-    plans = [Plan(weight, input_size=(9, 8), padding=1, algorithm=algorithm) for algorithm in ALGORITHMS]
+    exact = [algorithm for algorithm in ALGORITHMS if algorithm != "fft"]
+    plans = [Plan(weight, input_size=(9, 8), padding=1, algorithm=algorithm) for algorithm in exact]
     for plan in plans:
         plan(x)  # prepares the call: by the costs of another instruction set it might take another kernel
     for isa in supported_isas():
@@ -286,7 +287,7 @@ def test_each_kernel_is_chosen_for_something(monkeypatch):
         monkeypatch.setattr(costs, "gemm_path", lambda path=path: path)
         for geometry, prepared in product(geometries, (False, True)):
             chosen.add(chosen_convolution(geometry, prepared=prepared))
-    assert chosen == {"-".join(key.split("-")[1:3]) for key in CONVOLUTIONS}
+    assert chosen == {"-".join(key.split("-")[1:3]) for key in CONVOLUTIONS} | {"fft-fft"}
 
 
 def test_names_of_kernels_are_those_of_c():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from cases import STRIDED_CASES, geometry_of, integers
 from guarded import guarded
-from kernels_under_test import KERNELS, arrays_for, expected_of_case
+from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected_of_case, run
 
-from gemmconv import conv_input_gradient, reference
+from gemmconv import reference
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.phases import cut_into_phases
 
@@ -36,9 +36,34 @@ def test_defined_for_every_strided_case(name):
     assert PHASES.defined(geometry_of(STRIDED_CASES[name]))
 
 
-def test_absurd_sizes_are_left_to_others():
-    assert not PHASES.defined(Geometry.from_shapes((1, 1, 70000), (1, 1, 65537)))
-    assert not PHASES.defined(Geometry.from_shapes((1, 1, 70000), (1, 1, 3), stride=5000))
+# Kernels and strides far beyond those of cases.py.
+FAR_GEOMETRIES = {
+    "long_kernel": Geometry.from_shapes((1, 1, 66000), (1, 1, 65537), stride=17),
+    "long_kernel_of_channels": Geometry.from_shapes((1, 16, 33500), (3, 16, 33000), stride=999),
+    "long_stride": Geometry.from_shapes((1, 1, 30000), (1, 1, 7), stride=5000),
+    "stride_longer_than_a_block": Geometry.from_shapes((2, 3, 20000), (2, 3, 9000), stride=9500, padding=3),
+    "groups": Geometry.from_shapes((1, 3, 20000), (3, 1, 10), stride=9500, groups=3),
+    "stride_beyond_the_image": Geometry.from_shapes((1, 3, 3, 3, 3), (2, 3, 3, 3, 3), stride=1000),
+    "many_phases": Geometry.from_shapes((1, 1, 800, 800), (2, 1, 390, 390), stride=400),
+    "cropped": Geometry.from_shapes((1, 2, 90, 95), (2, 2, 30, 9), stride=(37, 40), padding=-3),
+}
+
+
+@pytest.mark.parametrize("name", FAR_GEOMETRIES)
+def test_far_geometries(name, dtype, isa):
+    geometry = FAR_GEOMETRIES[name]
+    gradient, weight = integers(geometry.out_shape, dtype, 1), integers(geometry.weight_shape, dtype)
+    options = {"stride": geometry.stride, "padding": geometry.pad_before, "groups": geometry.groups}
+    options = {name: value[3 - geometry.rank :] if name != "groups" else value for name, value in options.items()}
+    expected = reference.conv_input_gradient(gradient, weight, geometry.x_shape[2:], **options)
+    for threads, at in ((1, "end"), (2, "start")):
+        actual = run(PHASES, geometry, (guarded(gradient, at), guarded(weight, at), None), threads, at=at)
+        np.testing.assert_array_equal(actual, expected)
+    assert PHASES.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
+
+
+def test_absurd_strides_are_left_to_others():
+    assert not PHASES.defined(Geometry.from_shapes((1, 1, 3), (1, 1, 3), stride=2**21))
 
 
 @pytest.mark.parametrize(
@@ -48,12 +73,3 @@ def test_cut(name, blocks):
     geometry = geometry_of(STRIDED_CASES[name])
     assert len(cut_into_phases(geometry).blocks) >= blocks
     assert PHASES.build(geometry, 4, 1, False).task_count >= 2
-
-
-def test_strides_far_beyond_the_image():
-    # a million residues, nearly all without an element, are not looked at one by one
-    weight = integers((2, 3, 3, 3, 3), "float32")
-    gradient = integers((1, 2, 1, 1, 1), "float32", 1)
-    assert not PHASES.defined(Geometry.from_shapes((1, 3, 3, 3, 3), weight.shape, stride=1000))
-    expected = reference.conv_input_gradient(gradient, weight, (3, 3, 3), stride=1000)
-    np.testing.assert_array_equal(conv_input_gradient(gradient, weight, (3, 3, 3), stride=1000), expected)

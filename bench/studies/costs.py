@@ -24,10 +24,10 @@ from scipy.optimize import minimize, nnls
 from gemmconv import _gemmconv
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine import costs, rates
-from gemmconv.engine.algorithms import WAYS
+from gemmconv.engine.algorithms import candidates, fft_ways
 from gemmconv.engine.blas import gemm_path
 from gemmconv.engine.counts import Counts
-from gemmconv.engine.kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT
+from gemmconv.engine.kernels import CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT
 
 from . import make_parser
 from .timings import OPS, TOLERANCE, Origin, Timing, load_origin, load_timings
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 Rate = tuple[str, str]
 
 # The C kernels of all operations.
-KERNELS = (*CONVOLUTION, *WEIGHT_GRADIENT, INPUT_GRADIENT)
+KERNELS = (*CONVOLUTION, FFT, *WEIGHT_GRADIENT, INPUT_GRADIENT)
 
 # Errors of an estimate, as logarithms, from which on they count in proportion and no longer squared.
 OUTLIER = 0.15
@@ -150,7 +150,7 @@ class Model:
 
     def _add(self, timing: Timing) -> list[tuple[list[Any], ...]]:
         """Add the rows of a problem; return its choices."""
-        ways = WAYS[OPS[timing.op]](timing.geometry)
+        ways = candidates(OPS[timing.op], timing.geometry)
         plan = timing.totals(prepared=True)
         fastest = min(plan.values())
         rows: list[int] = []
@@ -218,7 +218,8 @@ class Model:
 
 def all_work() -> costs.Work:
     """Return an example of all work that the table has rates for."""
-    counts = Counts(Geometry.from_shapes((1, 2, 8, 8), (2, 2, 3, 3)))
+    geometry = Geometry.from_shapes((1, 2, 8, 8), (2, 2, 3, 3))
+    counts, by_scipy = Counts(geometry), fft_ways("weight_gradient", geometry)[0]
     work = [(name, terms) for kernel in KERNELS for name, terms in (*kernel.work(counts), *kernel.layout_work(counts))]
     phases = costs.PhaseCounts(products=0.0, rows=0, elements=0, read=0, shared=0)
     return (
@@ -226,6 +227,7 @@ def all_work() -> costs.Work:
         ("turning", costs.turning(counts)),
         ("phases", costs.phases(phases)),
         ("phases_layout", costs.phases_layout(0.0, 0)),
+        *by_scipy.work,
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import gemmconv
 from gemmconv import _gemmconv
 from gemmconv.checks.geometry import Geometry
-from gemmconv.engine.algorithms import WAYS, pick
+from gemmconv.engine.algorithms import candidates, pick
 from gemmconv.engine.blas import gemm_path, scipy_blas_info
 from gemmconv.engine.normal_form import normal_form
 from gemmconv.machine import cpu_name
@@ -195,7 +195,7 @@ def bind(problem: Problem, op: str, dtype: str) -> tuple[dict[str, Call], dict[s
     out, threads = np.empty(OPERATIONS[op].result_shape(problem), dtype), gemmconv.get_num_threads()
     calls: dict[str, Call] = {}
     layouts: dict[str, Call] = {}
-    for way in WAYS[OPS[op]](geometry):
+    for way in candidates(OPS[op], geometry):
         built: Any = way.build(geometry, out.itemsize, threads).problem
         if op == "weight_gradient":
             calls[way.name] = partial(built.run, first, second, out, threads)
@@ -250,7 +250,7 @@ def load_timings(paths: Sequence[Path]) -> list[Timing]:
         saved = _read(path)
         for line, op, seconds, layouts in saved["timings"]:
             problem = parse_problem(line)
-            names = [way.name for way in WAYS[OPS[op]](geometry_of(problem))]
+            names = [way.name for way in candidates(OPS[op], geometry_of(problem))]
             for name in names:
                 if name not in seconds:
                     raise ValueError(f"{path} has no time of {name} for {line!r}; make it again: {saved['command']}")

@@ -38,7 +38,7 @@
 #include "parts.h"
 
 enum {
-    GRADIENT_CHANNELS_TILE = 512,     /* positions of a tile, at most */
+    GRADIENT_CHANNELS_TILE = 256,     /* positions of a tile, at most */
     GRADIENT_CHANNELS_BUNDLE = 24,    /* rows of a bundle of taps, at most, unless it is one tap */
     GRADIENT_CHANNELS_LEAST = 128,    /* rows of a task, at least: fewer would not pay for transposing the gradient */
     GRADIENT_CHANNELS_MOST = 512,     /* rows of a task, at most: more would leave the second-level cache */

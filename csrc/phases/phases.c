@@ -13,7 +13,7 @@ static enum phase_layout layout_of(const struct phase_class *class, const struct
 {
     if (!reads_direct_channels(class->kernel))
         return STACKED;
-    if (phases_channels(class) % PHASES_CHANNELS == 0)
+    if (phases_channels(class) % PHASES_CHANNELS == 0 && volume(problem->kernel) <= PHASES_TABLE)
         return CHANNELS_OF_BLOCK;
     if (group_in_channels(problem) == 1 && problem->kernel[0] == 1 && problem->kernel[1] == 1)
         return PHASES_OF_ROW;
@@ -127,8 +127,10 @@ void phases_prepare(const struct conv_problem *problem, struct phases *phases, s
 
     for (ptrdiff_t i = 0; i < phases->class_count; i++)
         place_weights(phases, problem, classes, i);
-    for (ptrdiff_t i = 0; i < phases->block_count; i++)
+    for (ptrdiff_t i = 0; i < phases->block_count; i++) {
+        phases->residues = max_size(phases->residues, interval_length(&phases->blocks[i].residues));
         find_shared(phases, phases->blocks + i);
+    }
     for (int which = 0; which < SOME_BANDS; which++) {
         find_some_band(phases, which, band);
         for (ptrdiff_t i = 0; i < phases->block_count; i++)

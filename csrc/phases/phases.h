@@ -34,14 +34,16 @@
 #include "pixels/direct_pixels.h"
 
 enum {
-    PHASES_CHANNELS = LONGEST_VECTOR /* input channels whose weights a task stacks or lays out: whole vectors of them */
+    PHASES_CHANNELS =
+        LONGEST_VECTOR,    /* input channels whose weights a task stacks or lays out: whole vectors of them */
+    PHASES_TABLE = 1 << 15 /* taps of a kernel, at most, whose places in a layout are listed in scratch */
 };
 
 /* How the weights of a class get into their layout. */
 enum phase_layout {
     STACKED,           /* they are stacked first, then laid out by the kernel of the class */
     CHANNELS_OF_BLOCK, /* written at once into the layout of direct_channels, with those of all classes of the block:
-                          for whole vectors of channels */
+                          for whole vectors of channels and kernels that are not too large */
     PHASES_OF_ROW      /* written at once into the layout of direct_channels: the lanes are phases of the width, which
                           follow each other in the weights */
 };
@@ -75,6 +77,7 @@ struct phases {
     ptrdiff_t block_count, class_count;
     struct interval positions[AXES];
     ptrdiff_t band[AXES];       /* positions of a task */
+    ptrdiff_t residues;         /* of the width, of a block, at most */
     ptrdiff_t results, scratch; /* elements of scratch for the results of all classes, and for a kernel */
     ptrdiff_t stacked, layout;  /* elements of all weights */
     int stacks;                 /* whether the weights of any class are stacked */
@@ -210,6 +213,17 @@ static inline struct phases_columns phases_columns(const struct conv_problem *pr
     return columns;
 }
 
+/* The residues of depth or height of which a band has elements of x. They are to be taken modulo the stride. */
+static inline struct interval phases_residues(const struct conv_problem *problem, const struct phases_task *task,
+                                              int axis)
+{
+    const ptrdiff_t stride = problem->stride[axis];
+    const ptrdiff_t before = problem->pad_before[axis] - task->band[axis].first * stride;
+    const ptrdiff_t first = max_size(before, 0);
+    const ptrdiff_t end = min_size(interval_length(&task->band[axis]) * stride, before + problem->in_size[axis]);
+    return (struct interval){first, min_size(end, first + stride)};
+}
+
 /* The residue of a phase, the positions of which begin at 0 for its class (see lead). */
 static inline ptrdiff_t phase_residue(const struct conv_problem *problem, int axis, ptrdiff_t phase)
 {
@@ -236,21 +250,31 @@ static inline const struct phase_class *phases_class_of(const struct phases *pha
     return class;
 }
 
+/* Where the first tap of a phase of a class is in the kernel. */
+static inline ptrdiff_t phase_offset(const struct conv_problem *problem, const struct phase_class *class,
+                                     ptrdiff_t number)
+{
+    ptrdiff_t phase[AXES], offset = 0;
+
+    tap_at(class->phases, number, phase);
+    for (int axis = 0; axis < AXES; axis++)
+        offset = offset * problem->kernel[axis] + class->first_phase[axis] + phase[axis];
+    return offset;
+}
+
 /* Where the taps of all phases of a class are in the kernel. */
 static inline void phases_tap_offsets(const struct conv_problem *problem, const struct phase_class *class,
                                       ptrdiff_t *offsets)
 {
-    const ptrdiff_t *kernel = class->problem.kernel, *phases = class->phases;
-    const ptrdiff_t taps = volume(kernel), count = volume(phases) * taps;
-    ptrdiff_t phase[AXES], tap[AXES];
+    const ptrdiff_t *kernel = class->problem.kernel, taps = volume(kernel);
+    ptrdiff_t tap[AXES];
 
-    for (ptrdiff_t i = 0; i < count; i++) {
-        tap_at(phases, i / taps, phase);
+    for (ptrdiff_t i = 0; i < volume(class->phases) * taps; i++) {
+        ptrdiff_t offset = 0;
         tap_at(kernel, taps - 1 - i % taps, tap);
-        offsets[i] = 0;
         for (int axis = 0; axis < AXES; axis++)
-            offsets[i] = offsets[i] * problem->kernel[axis] + class->first_phase[axis] + phase[axis] +
-                         tap[axis] * tap_period(problem, axis);
+            offset = offset * problem->kernel[axis] + tap[axis] * tap_period(problem, axis);
+        offsets[i] = phase_offset(problem, class, i / taps) + offset;
     }
 }
 
@@ -261,8 +285,8 @@ static inline struct phases_places phases_places(const struct conv_problem *prob
     struct phases_places places;
     /* the zeros are a row of results; vectors read beyond the end of a row */
     places.sources = round_up(phases->band[2] + LONGEST_VECTOR, LONGEST_VECTOR);
-    places.rows = places.sources + round_up(problem->stride[2] * source, LONGEST_VECTOR);
-    places.results = places.rows + round_up(problem->stride[2] * pointer, LONGEST_VECTOR);
+    places.rows = places.sources + round_up(phases->residues * source, LONGEST_VECTOR);
+    places.results = places.rows + round_up(phases->residues * pointer, LONGEST_VECTOR);
     places.scratch = places.results + phases->results + LONGEST_VECTOR;
     places.size = places.scratch + phases->scratch;
     return places;
@@ -286,10 +310,12 @@ struct tap_layout {
     ptrdiff_t first, step;
 };
 
-/* Tasks that stack or lay out weights have a table of taps, and one of their places in the layout. */
+/* Tasks that lay out weights may have a table of taps, and one of their places in the layout. */
 static inline ptrdiff_t phases_stack_scratch_size(const struct conv_problem *problem)
 {
-    return volume(problem->kernel) * (ptrdiff_t)((sizeof(ptrdiff_t) + sizeof(struct tap_layout)) / sizeof(float));
+    const ptrdiff_t taps = volume(problem->kernel);
+    return taps > PHASES_TABLE ? 0
+                               : taps * (ptrdiff_t)((sizeof(ptrdiff_t) + sizeof(struct tap_layout)) / sizeof(float));
 }
 
 static inline ptrdiff_t phases_scratch_size(const struct conv_problem *problem)

@@ -26,9 +26,15 @@
  * strips follow each other as if they were the rows of one strip, and column tap j * lanes + i is tap i of row j of the
  * kernel, which with dilation has one row.
  *
- * A task computes the dW of a few groups (or of some output channels of a large one) over a part of all tiles. What is
- * infinite in x may meet the zeros around G where the definition has no product, so not_finite[0] is set if a result is
- * not finite.
+ * A task computes the dW of a few groups (or of some output channels of a large one) over a part of all tiles. Of long
+ * kernels it computes a range of the channels and taps, the gradient of a smaller kernel whose first tap reads further
+ * on. A range is as many channels as fit the scratch, or of one channel some taps, so that it has no gaps in dW:
+ *
+ *     dW[o, 0:3, 0:4], 4 elements fit       a a a a  b b b b  c c c c         one channel
+ *                      3 elements fit       a a b b  c c d d  e e f f         half of the taps of a channel
+ *
+ * What is infinite in x may meet the zeros around G where the definition has no product, so not_finite[0] is set if a
+ * result is not finite.
  */
 #ifndef GEMMCONV_WEIGHT_GRADIENT_PIXELS_H
 #define GEMMCONV_WEIGHT_GRADIENT_PIXELS_H
@@ -45,6 +51,8 @@ enum {
     GRADIENT_PIXELS_OUTPUTS = 4,       /* output channels of a register block, at most */
     GRADIENT_PIXELS_TAPS = 25,         /* taps of a kernel, at most, if wide outputs and stride 2 need no copies */
     GRADIENT_PIXELS_TILE = 8192,       /* output positions of a tile, at most */
+    GRADIENT_PIXELS_CHANNELS = 32,     /* channels of a range, at most: their planes have room for large tiles */
+    GRADIENT_PIXELS_STEPS = 512,       /* products that are added up in a register, at most */
     GRADIENT_PIXELS_SMALL_TILE = 2048, /* output positions of a tile, at least, if cut for more parts */
     GRADIENT_PIXELS_COLUMNS = 128,     /* columns of a tile, at most, unless it has few rows */
     GRADIENT_PIXELS_LONG = 8192,       /* output positions of a tile of few rows, at most */
@@ -54,12 +62,18 @@ enum {
     GRADIENT_PIXELS_LITTLE = 1 << 18   /* multiplications that are enough for a task */
 };
 
-/* How dW is cut: `groups` of a task, or `channels` of one group; `blocks` of dW altogether. How the sum is cut: into
- * tiles of `rows` and `columns`, of which one image has `tiles`, and `parts` of all tiles. */
+enum { GRADIENT_PIXELS_SIZES = 1 + AXES }; /* a range has channels, and taps along each axis */
+
+/* How dW is cut: `groups` of a task, or `channels` of one group; ranges of `sizes`, which are `terms` elements of a row
+ * of dW; `blocks` of dW altogether. How the sum is cut: into tiles of `rows` and `columns`, of which one image has
+ * `tiles`, and `parts` of all tiles. */
 struct gradient_pixels_cut {
     ptrdiff_t groups, channels, blocks;
+    ptrdiff_t sizes[GRADIENT_PIXELS_SIZES], ranges, terms;
     ptrdiff_t rows, columns, tiles, parts;
-    ptrdiff_t chunk; /* of small images: the groups that are multiplied by one register block after the other */
+    ptrdiff_t chunk;         /* of small images: the groups that are multiplied by one register block after the other */
+    ptrdiff_t planes;        /* elements of the planes of a group, */
+    ptrdiff_t periods[AXES]; /* which repeat after this number of taps, for ranges of any size */
 };
 
 /* A vector of x: where its strip begins relative to that of the first tap; the column tap, whose mask it takes; its
@@ -93,12 +107,46 @@ PLANNING ptrdiff_t gradient_pixels_planes_size(const struct conv_problem *proble
            gradient_pixels_plane_size(&height, &width);
 }
 
-/* Whether the kernel takes a problem: the sums of one output channel and the smallest planes must fit the scratch. */
-static inline int weight_gradient_pixels_fits(const struct conv_problem *problem)
+/* The convolution of some channels and taps of each group, from the channel and tap `first` on. Its input begins at the
+ * channel first[0] of a group. */
+static inline struct conv_problem gradient_pixels_range(const struct conv_problem *problem,
+                                                        const ptrdiff_t first[GRADIENT_PIXELS_SIZES],
+                                                        const ptrdiff_t sizes[GRADIENT_PIXELS_SIZES])
 {
-    return reduction_length(problem) <= GRADIENT_PIXELS_SUMS &&
-           gradient_pixels_planes_size(problem, 1, min_size(problem->out_size[2], LONGEST_VECTOR)) <=
-               GRADIENT_PIXELS_PLANES;
+    struct conv_problem range = *problem;
+
+    range.in_channels = problem->groups * min_size(sizes[0], group_in_channels(problem) - first[0]);
+    for (int axis = 0; axis < AXES; axis++) {
+        range.kernel[axis] = min_size(sizes[1 + axis], problem->kernel[axis] - first[1 + axis]);
+        range.pad_before[axis] = -input_position(problem, axis, 0, first[1 + axis]);
+    }
+    return range;
+}
+
+/* Cut dW into ranges whose sums and smallest planes fit the scratch. Returns the convolution of the first. */
+PLANNING struct conv_problem gradient_pixels_cut_ranges(const struct conv_problem *problem,
+                                                        struct gradient_pixels_cut *cut)
+{
+    const ptrdiff_t *kernel = problem->kernel, none[GRADIENT_PIXELS_SIZES] = {0};
+    const ptrdiff_t columns = min_size(problem->out_size[2], LONGEST_VECTOR);
+    const ptrdiff_t whole[GRADIENT_PIXELS_SIZES] = {group_in_channels(problem), kernel[0], kernel[1], kernel[2]};
+    struct conv_problem range = *problem;
+    ptrdiff_t most = GRADIENT_PIXELS_SUMS, terms;
+
+    for (;; most = cut->terms / 2) {
+        terms = reduction_length(problem);
+        cut->ranges = cut->terms = 1;
+        for (int i = 0; i < GRADIENT_PIXELS_SIZES; i++) {
+            terms /= whole[i];
+            const ptrdiff_t fit = most / terms;
+            cut->sizes[i] = equal_piece(whole[i], i || fit >= whole[0] ? fit : min_size(fit, GRADIENT_PIXELS_CHANNELS));
+            cut->ranges *= ceil_div(whole[i], cut->sizes[i]);
+            cut->terms *= cut->sizes[i];
+        }
+        range = gradient_pixels_range(problem, none, cut->sizes);
+        if (cut->terms == 1 || gradient_pixels_planes_size(&range, 1, columns) <= GRADIENT_PIXELS_PLANES)
+            return range;
+    }
 }
 
 /* The tile: of at most `positions`, its rows as many as possible, its planes not too large. */
@@ -120,26 +168,31 @@ static inline void gradient_pixels_cut_tiles(const struct conv_problem *problem,
     cut->columns = columns;
     cut->rows = equal_piece(out[1], rows);
     cut->tiles = out[0] * ceil_div(out[1], cut->rows) * ceil_div(out[2], columns);
+    cut->planes = gradient_pixels_planes_size(problem, cut->rows, columns);
+    cut->periods[1] = pixels_period(problem, 1, cut->rows);
+    cut->periods[2] = pixels_period(problem, 2, columns);
     cut->chunk = min_size(GRADIENT_PIXELS_CHUNK / (cut->rows * round_up(columns, LONGEST_VECTOR)),
-                          GRADIENT_PIXELS_PLANES / gradient_pixels_planes_size(problem, cut->rows, columns));
+                          GRADIENT_PIXELS_PLANES / cut->planes);
     cut->chunk = max_size(min_size(cut->chunk, cut->groups), 1);
 }
 
 PLANNING struct gradient_pixels_cut gradient_pixels_cut_of(const struct conv_problem *problem)
 {
-    const ptrdiff_t channels = group_out_channels(problem), taps = reduction_length(problem);
+    const ptrdiff_t channels = group_out_channels(problem);
     const ptrdiff_t outputs = problem->batch * volume(problem->out_size), size = weight_size(problem);
     const ptrdiff_t tasks = max_size(min_size(outputs * size / GRADIENT_PIXELS_LITTLE, GRADIENT_PIXELS_TASKS), 1);
-    struct gradient_pixels_cut cut = {.channels = equal_piece(channels, GRADIENT_PIXELS_SUMS / taps)};
+    struct gradient_pixels_cut cut;
+    const struct conv_problem range = gradient_pixels_cut_ranges(problem, &cut);
 
-    cut.groups = cut.channels < channels
+    cut.channels = equal_piece(channels, GRADIENT_PIXELS_SUMS / cut.terms);
+    cut.groups = cut.channels < channels || cut.ranges > 1
                      ? 1
-                     : max_size(min_size(problem->groups / tasks, GRADIENT_PIXELS_SUMS / (channels * taps)), 1);
-    cut.blocks = ceil_div(problem->groups, cut.groups) * ceil_div(channels, cut.channels);
+                     : max_size(min_size(problem->groups / tasks, GRADIENT_PIXELS_SUMS / (channels * cut.terms)), 1);
+    cut.blocks = ceil_div(problem->groups, cut.groups) * ceil_div(channels, cut.channels) * cut.ranges;
     const ptrdiff_t parts = max_size(min_size(ceil_div(tasks, cut.blocks), PARTS_ELEMENTS / size), 1);
     const ptrdiff_t most =
         min_size(GRADIENT_PIXELS_TILE, GRADIENT_PIXELS_ROWS / min_size(channels, GRADIENT_PIXELS_OUTPUTS));
-    gradient_pixels_cut_tiles(problem, max_size(min_size(outputs / parts, most), GRADIENT_PIXELS_SMALL_TILE), &cut);
+    gradient_pixels_cut_tiles(&range, max_size(min_size(outputs / parts, most), GRADIENT_PIXELS_SMALL_TILE), &cut);
     cut.parts = max_size(min_size(parts, problem->batch * cut.tiles), 1);
     return cut;
 }
@@ -157,9 +210,9 @@ static inline ptrdiff_t weight_gradient_pixels_task_count(const struct conv_prob
 
 /* Scratch holds, in this order: vectors of sums, one for each element of dW, up to a multiple of the lanes; a
  * vector of zeros; planes of x; rows of G; the table of reads; masks. */
-static inline ptrdiff_t gradient_pixels_sums(const struct gradient_pixels_cut *cut, ptrdiff_t taps)
+static inline ptrdiff_t gradient_pixels_sums(const struct gradient_pixels_cut *cut)
 {
-    return cut->groups * cut->channels * taps + LONGEST_VECTOR;
+    return cut->groups * cut->channels * cut->terms + LONGEST_VECTOR;
 }
 
 static inline ptrdiff_t gradient_pixels_rows_size(const struct gradient_pixels_cut *cut)
@@ -171,12 +224,10 @@ static inline ptrdiff_t gradient_pixels_rows_size(const struct gradient_pixels_c
 static inline ptrdiff_t weight_gradient_pixels_scratch_size(const struct conv_problem *problem)
 {
     const struct gradient_pixels_cut cut = gradient_pixels_cut_of(problem);
-    const ptrdiff_t taps = reduction_length(problem);
     const ptrdiff_t ints =
-        2 * taps * (ptrdiff_t)(sizeof(struct gradient_pixels_read) / sizeof(int)) + GRADIENT_PIXELS_MASKS / 2;
-    return (gradient_pixels_sums(&cut, taps) + 1) * LONGEST_VECTOR +
-           gradient_pixels_planes_size(problem, cut.rows, cut.columns) * cut.chunk + gradient_pixels_rows_size(&cut) +
-           ints;
+        2 * cut.terms * (ptrdiff_t)(sizeof(struct gradient_pixels_read) / sizeof(int)) + GRADIENT_PIXELS_MASKS / 2;
+    return (gradient_pixels_sums(&cut) + 1) * LONGEST_VECTOR + cut.planes * cut.chunk +
+           gradient_pixels_rows_size(&cut) + ints;
 }
 
 #endif

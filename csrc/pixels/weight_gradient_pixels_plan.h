@@ -22,9 +22,10 @@ struct gradient_pixels_tile {
     ptrdiff_t mask_columns, input_rows, row_stride, planes_size;
 };
 
-/* A few groups, and a range of output channels of each, whose vectors of sums begin at `sums`. */
+/* A few groups, and the output channels first to end of each, whose vectors of sums begin at `sums`. The range is of
+ * the input channels from `channel` on, of `channels` of the group. */
 struct gradient_pixels_share {
-    ptrdiff_t group, groups, first, end, sums;
+    ptrdiff_t group, groups, first, end, sums, channel, channels;
 };
 
 /* Every shift-th row: where x and G begin, how many rows of G there are and how many of them lie before the first;
@@ -32,6 +33,23 @@ struct gradient_pixels_share {
 struct gradient_pixels_walk {
     ptrdiff_t x, g, rows, before, steps[2];
 };
+
+/* The channel and the tap with which range `number` of dW begins. Returns where it begins in a row of dW, and takes the
+ * range from the number. */
+static inline ptrdiff_t gradient_pixels_range_at(const struct conv_problem *problem,
+                                                 const struct gradient_pixels_cut *cut, ptrdiff_t *number,
+                                                 ptrdiff_t first[GRADIENT_PIXELS_SIZES])
+{
+    ptrdiff_t place = 0, step = 1;
+
+    for (int i = AXES; i >= 0; i--) {
+        const ptrdiff_t whole = i ? problem->kernel[i - 1] : group_in_channels(problem);
+        first[i] = take(number, ceil_div(whole, cut->sizes[i])) * cut->sizes[i];
+        place += first[i] * step;
+        step *= whole;
+    }
+    return place;
+}
 
 /* Tile `number` of all images, without what depends on the instruction set. */
 static inline struct gradient_pixels_tile
@@ -45,8 +63,8 @@ gradient_pixels_tile_at(const struct conv_problem *problem, const struct gradien
     task.image = number;
     task.rows = min_size(cut->rows, out[1] - task.row);
     task.columns = min_size(cut->columns, out[2] - task.column);
-    task.height = pixels_axis_of(problem, 1, pixels_period(problem, 1, cut->rows), task.rows);
-    task.width = gradient_pixels_width(problem, pixels_period(problem, 2, cut->columns), task.columns);
+    task.height = pixels_axis_of(problem, 1, cut->periods[1], task.rows);
+    task.width = gradient_pixels_width(problem, cut->periods[2], task.columns);
     task.plane_size = gradient_pixels_plane_size(&task.height, &task.width);
     return (struct gradient_pixels_tile){.task = task};
 }

@@ -50,6 +50,11 @@ cdef extern from "pixels/direct_pixels.h" nogil:
     int PIXELS_VECTORS_IN_C "PIXELS_VECTORS"
 
 
+cdef extern from "fft/fft.h" nogil:
+    int FFT_ELEMENTS_IN_C "FFT_ELEMENTS"
+    int FFT_LEAST_IN_C "FFT_LEAST"
+
+
 cdef extern from "problem.h" nogil:
     int LARGEST_SCRATCH_IN_C "LARGEST_SCRATCH"
     int LONGEST_VECTOR_IN_C "LONGEST_VECTOR"

@@ -25,6 +25,8 @@ PANELS_TAPS: int
 PIXELS_PLANES: int
 PIXELS_SLICE: int
 PIXELS_VECTORS: int
+FFT_ELEMENTS: int
+FFT_LEAST: int
 
 def supported_isas() -> tuple[str, ...]: ...
 def isa() -> str: ...

@@ -6,8 +6,8 @@ cdef class Problem(Computation):
     """One convolution of arrays of one type, cut into tasks: `geometry` and `tiling` are the Python objects.
 
     `run` computes by the named kernel and needs a tiling; im2col and col2im do not. With `relu` it replaces negative
-    results by zero. If a result of winograd is not finite, its image is computed again by `exact`, which is the same
-    problem for one image and another kernel.
+    results by zero. If a result of winograd or fft is not finite, its image is computed again by `exact`, which is the
+    same problem for one image and another kernel.
 
     With `turned` the convolution is the input gradient of another one with stride 1. Then `lay_out` and `run` take the
     weight of that one, (O, C/groups, *kernel), and turn it first (see csrc/phases/turn.h), unless the kernel can read
@@ -33,8 +33,8 @@ cdef class Problem(Computation):
         self.problem.transposed = turned and kernel == "panels" and volume(self.problem.kernel) == 1
         self.exact = exact
         self.turned = turned
-        if (exact is None) == (kernel == "winograd"):
-            raise ValueError("winograd, and no other kernel, needs an exact one beside it")
+        if (exact is None) == (kernel in ("winograd", "fft")):
+            raise ValueError("winograd and fft, and no other kernels, need an exact one beside them")
         if exact is not None and exact.turned != turned:
             raise ValueError("of a problem and its exact one, both or neither are turned")
 

@@ -79,7 +79,7 @@ def conv_input_gradient(
         matrix and adds up the products; it is defined for every convolution. The others compute the gradient as
         convolutions of `grad_output`: ``"direct"``, unless the stride or the number of taps is huge, and ``"winograd"``
         and ``"winograd2"`` for kernels that are 3x3 or 1x3 along the last two axes, with stride 1, and dilation 1 along
-        these axes.
+        these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -165,7 +165,8 @@ def conv_weight_gradient(
         The options of the convolution, as in `gemmconv.conv`.
     algorithm : str, optional
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies `grad_output` by tiles of
-        patches, ``"direct"`` sums in registers. Both are defined for every convolution.
+        patches, ``"direct"`` sums in registers, ``"fft"`` multiplies Fourier transforms. All are defined for every
+        convolution.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -188,10 +189,10 @@ def conv_weight_gradient(
     ``sum over n of G[n] @ P[n].T``.
 
     Each element is a sum of N * L terms, one for each of the L output positions of N images. It is computed in three
-    steps. First the positions of a tile are summed from zero, at most 4096 of them one after the other. Then the tiles
-    of a part are added up, and at last the parts. There are at most 32 parts; together they take up to 2**18 numbers
-    of memory. So the error of an element is at most ``(t + m + 34) * eps`` times the same sum of absolute values, with
-    t the positions of a tile that are summed one after the other, and m the number of tiles [1]_.
+    steps. First some positions are summed from zero, at most 512 of them one after the other. Then these sums are added
+    up for each part of all positions, and at last the parts. There are at most 32 parts; together they take up to 2**18
+    numbers of memory. So the error of an element is at most ``(t + m + 34) * eps`` times the same sum of absolute
+    values, with t the positions that are summed one after the other, and m the number of such sums [1]_.
 
     How the sum is cut depends on the shapes and the type alone. So its bits are the same for any number of threads.
 

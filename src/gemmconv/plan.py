@@ -21,7 +21,7 @@ from .checks.arrays import (
 from .checks.geometry import Geometry
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import check_array_shape, check_plan_input, x_shape_of
-from .engine.algorithms import defined_algorithms, pick
+from .engine.algorithms import candidates, pick
 from .engine.calls import (
     Call,
     Options,
@@ -328,10 +328,9 @@ class Plan:
         dtype = self._weights.dtype
         call = self._call_for(self.input_shape, dtype)
         tiling, geometry = call.tiling, call.computed
-        assert tiling is not None
-        how = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
-        if call.problem.kernel != "gemm_conv":
-            how = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
+        how = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
+        if tiling is not None and call.problem.kernel == "gemm_conv":
+            how = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
         wish = str(self._gradient_options.algorithm)
         back = pick("input_gradient", geometry, wish, prepared=True, wish=True)
         sums = pick("weight_gradient", geometry, wish, wish=True)
@@ -385,7 +384,7 @@ class Plan:
         """Time every algorithm on one image, and return the name of the fastest."""
         x = np.ones(self.input_shape, self._weights.dtype)
         times = {}
-        for name in defined_algorithms(computed):
+        for name in {way.algorithm: way for way in candidates("convolution", computed)}:
             self._take(name)
             times[name] = min(_seconds(self, x) for _ in range(TUNING_CALLS))
         return min(times, key=lambda name: times[name])

@@ -49,10 +49,10 @@ PADDING_MODES = {
 }
 
 # The algorithms that a user may name, beside "auto".
-ALGORITHMS = ("gemm", "direct", "winograd", "winograd2")
+ALGORITHMS = ("gemm", "direct", "winograd", "winograd2", "fft")
 
-# What an algorithm needs, for messages. "gemm" is missing because it is defined for every operation and geometry;
-# "direct" is defined for every convolution, and needs this for a gradient with respect to the input.
+# What an algorithm needs, for messages. "gemm" and "fft" are missing because they are defined for
+# everything; "direct" is defined for every convolution, and needs this for a gradient with respect to the input.
 _WINOGRAD_NEEDS = (
     "a kernel of 3x3 or 1x3 (or 3 in 1-D) with stride and dilation 1; in 3-D, this must hold for the last two axes"
 )
@@ -229,7 +229,7 @@ def raise_undefined(algorithm: str, operation: str, others: list[str]) -> NoRetu
     names = ", ".join(map(repr, dict.fromkeys(others)))
     needs = ALGORITHM_NEEDS[algorithm]
     if operation == "weight_gradient":
-        needs = "a gradient of the weight knows 'gemm' and 'direct'"
+        needs = "a gradient of the weight knows 'gemm', 'direct' and 'fft'"
     raise ValueError(
         f"algorithm={algorithm!r} is not defined for this {OPERATION_NAMES[operation]}, only {names} and 'auto'; "
         f"rule: {needs}"

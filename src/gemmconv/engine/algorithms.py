@@ -14,33 +14,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 from .._gemmconv import InputGradient, Phases, Problem, WeightGradient
 from ..checks.geometry import Geometry
 from ..checks.options import raise_undefined
-from . import costs
+from . import costs, fft_costs
 from .blas import may_start_threads
 from .counts import Counts
-from .kernels import CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
+from .fft_cut import fft_cut, roundings
+from .kernels import CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
 from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
 from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
+from .scipy_fft_blocks import Blocks, Correlation, choose_blocks, correlation_of, least_nanoseconds
 from .tiling import Tiling, largest_gemm
 
-# The kernels of a convolution that give the right infinities and NaNs where Winograd's algorithm does not.
+# The kernels of a convolution that give the right infinities and NaNs where winograd and fft do not.
 EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 # The one that multiplies weights by all zeros of the padding, and calls no BLAS.
 PANELS = next(kernel for kernel in CONVOLUTION if kernel.name == "panels")
+# The taps from which "auto" considers Fourier transforms.
+LEAST_TAPS = 32
 
 
 class Built(NamedTuple):
     """The object that runs a way, for one geometry and type."""
 
     problem: Any
-    """A `Problem`, `InputGradient`, `Phases` or `WeightGradient` of the compiled module."""
+    """A `Problem`, `InputGradient`, `Phases` or `WeightGradient` of the compiled module, or of scipy_fft.py."""
     tiling: Tiling | None
-    """How its work is cut; None for phases, whose classes have tilings, and for im2col and col2im, which need none."""
+    """How its work is cut; None for phases, whose classes have tilings, and for scipy_fft, im2col and col2im."""
     limits_blas: bool
     """Whether BLAS must be limited to one thread while it runs."""
 
@@ -102,13 +106,18 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
             if way.kernel == "gemm_conv":
                 continue  # it would also multiply by BLAS; the way above is the better one
             reads_transpose = way.kernel == "panels" and prod(one.kernel) == 1
-            layout_work = way.layout_work if reads_transpose else partial(turned_layout_work, way, turned)
-            ways.append(way._replace(build=partial(build_turned, way.build), layout_work=layout_work))
+            of_turned = turned_way(way, turned)
+            ways.append(of_turned._replace(layout_work=way.layout_work) if reads_transpose else of_turned)
     elif cut := cut_into_phases(one):
         names = "direct", "phases", "a convolution for each remainder of the stride, in registers"
         work, layout_work = phases_work(one, cut), partial(phases_layout_work, one, cut)
         ways.append(Way(*names, costs.nanoseconds(work), partial(build_phases, cut), work, layout_work))
     return ways
+
+
+def turned_way(way: Way, turned: Geometry) -> Way:
+    """Return the way to compute an input gradient with stride 1 by one to compute the turned convolution."""
+    return way._replace(build=partial(build_turned, way.build), layout_work=partial(turned_layout_work, way, turned))
 
 
 def turned_layout_work(way: Way, turned: Geometry) -> costs.Work:
@@ -123,11 +132,67 @@ def ways_of_weight_gradient(geometry: Geometry) -> list[Way]:
     return [way_of(kernel, counts, partial(build_weight_gradient, kernel)) for kernel in kernels]
 
 
+def fft_ways(operation: str, geometry: Geometry, most: float = inf, fastest: float = inf) -> list[Way]:
+    """Return the ways to compute an operation by fast Fourier transforms: those with at most `most` roundings.
+
+    The C kernel is the faster one for few channels. The way by scipy.fft is defined for every geometry; it multiplies
+    matrices where there are many channels. Its blocks take long to find. So it is left out if it cannot be faster than
+    `fastest`, in nanoseconds.
+    """
+    turned = operation == "input_gradient"
+    correlation = correlation_of(geometry, turned=turned)
+    ways: list[Way] = []
+    has_kernel = operation == "convolution" or (turned and geometry.stride == (1, 1, 1))
+    if has_kernel:
+        computed = replace(geometry, batch=1).turned() if turned else geometry
+        has_kernel = bool(that_fit((FFT,), computed))
+        if has_kernel and roundings(fft_cut(computed).elements, correlation.sources) <= most:
+            way = way_of(FFT, Counts(computed), partial(build_convolution, FFT))
+            ways.append(turned_way(way, computed) if turned else way)
+    if (has_kernel and not correlation.has_matrices) or least_nanoseconds(correlation) >= fastest:
+        return ways
+    blocks = choose_blocks(correlation)
+    if roundings(prod(blocks.length), correlation.sources) <= most:
+        ways.append(scipy_fft_way(operation, geometry, correlation, blocks))
+    return ways
+
+
+def scipy_fft_way(operation: str, geometry: Geometry, correlation: Correlation, blocks: Blocks) -> Way:
+    """Return the way to compute an operation by scipy.fft."""
+    names = "fft", "scipy_fft", "products of fast Fourier transforms, by scipy.fft"
+    work: costs.Work = (("scipy_fft", fft_costs.scipy_fft(correlation, blocks)),)
+    layout_work: costs.Work = (("scipy_fft_layout", fft_costs.scipy_fft_layout(correlation, blocks)),)
+    if operation == "weight_gradient":  # the sums are transformed back, once for the batch
+        (kernel, terms), batch = layout_work[0], max(geometry.batch, 1)
+        work, layout_work = (*work, (kernel, {name: count / batch for name, count in terms.items()})), ()
+    build = partial(build_scipy_fft, operation)
+    return Way(*names, costs.nanoseconds(work), build, work, lambda: layout_work)
+
+
 WAYS: dict[str, Callable[[Geometry], list[Way]]] = {
     "convolution": ways_of_convolution,
     "input_gradient": ways_of_input_gradient,
     "weight_gradient": ways_of_weight_gradient,
 }
+
+
+def candidates(operation: str, geometry: Geometry, *, promising: bool = False) -> list[Way]:
+    """Return the ways among which "auto" chooses.
+
+    They are all ways, but those by Fourier transforms only where their bound, in the norm of a block, is not above that
+    of "direct". Kernels with few taps are left out without a search for blocks, because there transforms are slow. With
+    `promising`, a way whose blocks take long to find is left out where it cannot be the fastest.
+    """
+    ways, taps = WAYS[operation](geometry), prod(geometry.kernel)
+    if taps < LEAST_TAPS:
+        return ways
+    terms = {
+        "convolution": geometry.in_channels // geometry.groups * taps,
+        "input_gradient": geometry.out_channels // geometry.groups * taps,
+        "weight_gradient": geometry.out_pixels,
+    }
+    fastest = min([way.nanoseconds for way in ways]) if promising else inf
+    return [*ways, *fft_ways(operation, geometry, terms[operation] + 2, fastest)]
 
 
 def pick(
@@ -138,11 +203,13 @@ def pick(
     `prepared` says that weights are laid out once for many calls, so that the layout costs nothing. `wish` says that
     `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises.
     """
-    ways = way_of_each_algorithm(WAYS[operation](geometry))
+    if algorithm == "fft":
+        return way_of_each_algorithm(fft_ways(operation, geometry))["fft"]
+    ways = way_of_each_algorithm(candidates(operation, geometry, promising=True))
     if algorithm in ways:
         return ways[algorithm]
     if algorithm != "auto" and not wish:
-        raise_undefined(algorithm, operation, list(ways))
+        raise_undefined(algorithm, operation, [*ways, "fft"])
     return min(ways.values(), key=_time_of_prepared if prepared else _time_of_call)
 
 
@@ -169,7 +236,7 @@ def _time_of_call(way: Way) -> float:
 
 def defined_algorithms(geometry: Geometry, operation: str = "convolution") -> tuple[str, ...]:
     """Return the names of the algorithms that can compute an operation."""
-    return tuple(dict.fromkeys(way.algorithm for way in WAYS[operation](geometry)))
+    return tuple(dict.fromkeys([*[way.algorithm for way in WAYS[operation](geometry)], "fft"]))
 
 
 def build_convolution(
@@ -182,7 +249,7 @@ def build_convolution(
     """
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
-    if kernel.name == "winograd":  # an image with a result that is not finite is computed again, by this
+    if kernel.name in ("winograd", "fft"):  # an image with a result that is not finite is computed again, by this
         one = replace(geometry, batch=1)
         direct = min(ways_of_convolution(one, EXACT), key=_time_of_prepared)
         exact = direct.build(one, itemsize, threads, relu, turned).problem
@@ -226,3 +293,21 @@ def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, thr
         exact = build_weight_gradient(channels, geometry, itemsize).problem
     problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling), transposed=True))
+
+
+def build_scipy_fft(operation: str, geometry: Geometry, itemsize: int, _threads: int = 1, relu: bool = False) -> Built:
+    """Return the object that runs an operation by scipy.fft."""
+    from .scipy_fft import FftConvolution, FftWeightGradient  # few calls need what it imports
+
+    def exact() -> tuple[Any, bool]:
+        """Build what computes an image, or a weight gradient, whose result is not finite."""
+        one = geometry if operation == "weight_gradient" else replace(geometry, batch=1)
+        direct = "direct" in defined_algorithms(one, operation)
+        way = pick(operation, one, "direct" if direct else "gemm")
+        built = way.build(one, itemsize, 1, **({"relu": True} if relu else {}))
+        return built.problem, built.limits_blas
+
+    if operation == "weight_gradient":
+        return Built(FftWeightGradient(geometry, itemsize, exact), None, limits_blas=False)
+    turned = operation == "input_gradient"
+    return Built(FftConvolution(geometry, itemsize, exact, relu=relu, turned=turned), None, limits_blas=False)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,9 @@ from .blas import single_threaded_blas
 from .extension import Extension
 from .normal_form import normal_form
 from .tiling import Tiling
+
+if TYPE_CHECKING:
+    from .scipy_fft import TransformedWeight
 
 # The most prepared calls that are kept of each operation.
 CACHE = 512
@@ -102,7 +105,9 @@ class Call(NamedTuple):
     """For convolutions: does as `run` does and returns True, if C can take the arrays as they are, and returns False
     if not. It is None if BLAS is limited."""
 
-    def into(self, out: Array | None, dtype: np.dtype[Any], *arrays: Array | Memory | Layout | None) -> Array:
+    def into(
+        self, out: Array | None, dtype: np.dtype[Any], *arrays: Array | Memory | Layout | TransformedWeight | None
+    ) -> Array:
         """Compute from arrays of any type and layout, and return the result, which is `out` if that was given.
 
         A weight that is laid out already is taken as it is. If `out` does not fit, this raises before anything is

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from .._gemmconv import fitting_kernels
 from ..checks.geometry import Geometry
-from . import costs
+from . import costs, fft_costs
 from .counts import Counts
+from .fft_cut import choose_fft_tiling
 from .tiling import (
     Tiling,
     choose_dense_tiling,
@@ -115,6 +116,16 @@ CONVOLUTION: tuple[Kernel, ...] = (
         partial(choose_winograd_tiling, sides=(2,)),
         partial(costs.winograd_layout, sides=(2,)),
     ),
+)
+
+# Its error is not that of the others: algorithms.py says where "auto" may take it.
+FFT = Kernel(
+    "fft",
+    "fft",
+    "products of fast Fourier transforms of pairs of blocks",
+    fft_costs.fft,
+    choose_fft_tiling,
+    fft_costs.fft_layout,
 )
 
 INPUT_GRADIENT = Kernel(

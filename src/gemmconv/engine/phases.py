@@ -50,20 +50,18 @@ LEAST_TAPS = {"depthwise": 17}
 # The least stride along the width for which a block may hold only some of the residues. With a smaller stride a block
 # holds all of them.
 LEAST_CUT_STRIDE = 32
-# The most classes of a block. With more, phases are not used.
+# The most classes of a block. With more, phases are not used: each has few products, so BLAS is about as fast.
 MOST_CLASSES = 64
 # The most blocks into which groups are cut.
 MOST_BLOCKS = 256
 # The number of band sizes that are tried, each half of the one before, until a band fits the scratch of a thread. If
 # none fits, phases are not used.
-MOST_HALVINGS = 4
-# The most taps of the convolution. With more, phases are not used.
-MOST_TAPS = 1 << 15
-# The largest stride along an axis. With a larger one, phases are not used.
-MOST_STRIDE = 4096
-# The number of residues (the product of the strides) for which phases may always be used. If there are more residues
-# than this, and also more than an image has elements, phases are not used.
-LEAST_RESIDUES = 64
+MOST_HALVINGS = 12
+# The most residues of the width of a block that may hold some of them. A thread has a table of them.
+MOST_RESIDUES = 4096
+# The largest stride along the width. With a larger one, which no image of any use has, phases are not used: there would
+# be too many blocks.
+MOST_STRIDE = 1 << 20
 # The bytes of a float64: one cut serves both types.
 LARGEST_ITEMSIZE = 8
 # The C kernels that may compute a class.
@@ -162,19 +160,24 @@ def union(intervals: list[Interval]) -> Interval:
 
 
 def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
-    """Return the runs of some phases along an axis, except runs that meet no element of x."""
-    stride, dilation = geometry.stride[axis], geometry.dilation[axis]
+    """Return the runs of some phases along an axis, except runs that meet no element of x.
+
+    Phases p of the same number of taps, ceil((kernel - p) / step), follow each other; so do those that read the same
+    places, which lie p * dilation // stride before the first.
+    """
+    stride, dilation, kernel = geometry.stride[axis], geometry.dilation[axis], geometry.kernel[axis]
     step = tap_steps(geometry)[axis]
-    alike: dict[tuple[int, int], list[int]] = {}
-    for phase in phases:
-        taps = -(-(geometry.kernel[axis] - phase) // step)
-        alike.setdefault((taps, phase * dilation // stride), []).append(phase)
     runs = []
-    for (taps, behind), members in alike.items():
-        inside = union([positions_inside(geometry, axis, phase * dilation % stride) for phase in members])
+    first = phases.start
+    while first < phases.stop:
+        taps, behind = -(-(kernel - first) // step), first * dilation // stride
+        end = min(phases.stop, kernel - (taps - 1) * step, -(-(behind + 1) * stride // dilation))
+        residues = first * dilation % stride, (end - 1) * dilation % stride
+        inside = union([positions_inside(geometry, axis, residue) for residue in residues])
         lead = (taps - 1) * (step * dilation // stride) + behind
         if inside.first < inside.end:
-            runs.append(Run(members[0], len(members), taps, lead, inside))
+            runs.append(Run(first, end - first, taps, lead, inside))
+        first = end
     return runs
 
 
@@ -277,7 +280,7 @@ def choose_sizes(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
     band = choose_band(positions, max(min(most, max(share, LEAST_POSITIONS)) >> halvings, 1))
     blocks = -(-TASKS // bands_of(positions, band))
     room = max((RESULTS >> halvings) // (phases * prod(band)), 1)
-    if groups > 1 and channels <= room:
+    if groups > 1 and channels <= room and stride <= MOST_RESIDUES:
         most = max(min(GROUP_RESULTS // (stacked * prod(band)), -(-groups // blocks)), -(-groups // MOST_BLOCKS))
         return _Sizes(equal_piece(groups, most), channels, stride, band)
     block = max(-(-channels // blocks), LEAST_PRODUCTS * phases // prod(geometry.kernel))
@@ -286,7 +289,8 @@ def choose_sizes(geometry: Geometry, positions: tuple[Interval, ...], halvings: 
     if geometry.dilation[2] == 1 and stride >= LEAST_CUT_STRIDE:
         blocks = -(-blocks // -(-channels // block))
         residues = max(-(-stride // blocks), min(-(-CHANNEL_BLOCK // block), stride))
-        residues = min(residues, max(room * stride // block, 1))
+        room = (RESULTS >> halvings) * stride // (phases * prod(band) * block)
+        residues = min(residues, max(room, 1), MOST_RESIDUES)
     return _Sizes(1, block, residues, band)
 
 
@@ -338,10 +342,8 @@ def make_cut(geometry: Geometry, halvings: int) -> Cut | None:
 @lru_cache(maxsize=512)
 def cut_into_phases(geometry: Geometry) -> Cut | None:
     """Return how the work of an input gradient is cut into phases, or None if phases are not used."""
-    if max(geometry.stride) > MOST_STRIDE or prod(geometry.kernel) > MOST_TAPS:
+    if geometry.stride[2] > MOST_STRIDE:
         return None
-    if prod(geometry.stride) > max(LEAST_RESIDUES, prod(geometry.in_size)):
-        return None  # most residues would have no element of x
     for halvings in range(MOST_HALVINGS):
         cut = make_cut(geometry, halvings)
         if cut is None or Phases(geometry, LARGEST_ITEMSIZE, cut).scratch_bytes <= LARGEST_SCRATCH:

@@ -5,7 +5,7 @@ A layout is the weight in the order in which a C kernel reads it. The kernel mak
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,15 @@ from .._gemmconv import Layout, Memory
 from ..checks.arrays import Array, computing_dtype, contiguous
 from .calls import Call
 
+if TYPE_CHECKING:
+    from .scipy_fft import TransformedWeight
+
 
 class LaidOut(NamedTuple):
     """The weight and the bias in one computing dtype, as the C layer takes them."""
 
-    weight: Memory | Layout
-    bias: Memory | None
+    weight: Memory | Layout | TransformedWeight
+    bias: Memory | Array | None
 
 
 class Weights:
@@ -35,25 +38,29 @@ class Weights:
         # NumPy's own object for the type, which that of an unpickled array is not
         self.dtype = computing_dtype(weight.dtype, weight.dtype)
         self._forward: dict[np.dtype[Any], LaidOut] = {}
-        self._backward: dict[np.dtype[Any], Memory | Layout] = {}
+        self._backward: dict[np.dtype[Any], Memory | Layout | TransformedWeight] = {}
 
     def for_convolution(self, dtype: np.dtype[Any], call: Call) -> LaidOut:
         """Return the weight and the bias laid out for the convolution."""
         laid_out = self._forward.get(dtype)
         if laid_out is None:
-            bias = None if self.bias is None else Memory(contiguous(self.bias, dtype))
+            bias: Any = None if self.bias is None else contiguous(self.bias, dtype)
+            if bias is not None and call.problem.kernel != "scipy_fft":
+                bias = Memory(bias)
             laid_out = self._forward[dtype] = LaidOut(self._lay_out(dtype, call), bias)
         return laid_out
 
-    def for_input_gradient(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
+    def for_input_gradient(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout | TransformedWeight:
         """Return the weight laid out for the input gradient."""
         laid_out = self._backward.get(dtype)
         if laid_out is None:
             laid_out = self._backward[dtype] = self._lay_out(dtype, call)
         return laid_out
 
-    def _lay_out(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout:
-        laid_out: Memory | Layout = call.problem.lay_out(contiguous(self.weight, dtype), call.threads)
+    def _lay_out(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout | TransformedWeight:
+        laid_out: Memory | Layout | TransformedWeight = call.problem.lay_out(
+            contiguous(self.weight, dtype), call.threads
+        )
         return laid_out
 
     def __reduce__(self) -> tuple[Any, ...]:

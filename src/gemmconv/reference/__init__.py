@@ -6,6 +6,7 @@ cannot be repeated here.
 """
 
 from .convolution import col2im, conv, conv1d, conv2d, conv3d, im2col
+from .fft import fft_bound, fft_conv
 from .gradients import (
     conv_bias_gradient,
     conv_input_gradient,
@@ -32,6 +33,8 @@ __all__ = [
     "conv_transpose3d",
     "conv_weight_gradient",
     "convolution_matrix",
+    "fft_bound",
+    "fft_conv",
     "im2col",
     "kernel_matrix",
     "tied_weights",
