@@ -14,7 +14,7 @@ LAYER = parse_problem("layer x1 c8 h14 w14 o8 kh3 kw3 ph1 pw1")
 def test_errors_are_small(kind):
     rivals = load_rivals(["numpy"], 1)
     errors = errors_of(rivals, LAYER, kind)
-    assert list(errors) == ["gemm", "direct", "winograd", "winograd2", "numpy"]
+    assert list(errors) == ["gemm", "direct", "winograd", "winograd2", "fft", "numpy"]
     assert all(0 < rms < largest < 1e-3 for rms, largest in errors.values())
     assert line_of(LAYER, rivals, errors).startswith("| layer | 8 to 8, 14 x 14 |")
 

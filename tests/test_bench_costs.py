@@ -59,7 +59,7 @@ def test_long_problems_have_many_taps_and_small_ones_little_work():
     assert min(taps) < 10
     for problem in draw_problems("small", 100, seed=5):
         assert problem.flops / problem.batch <= 1e6
-        assert problem.flops >= 0.5e6  # the operations are estimated without the border
+        assert problem.flops >= 0.2e6  # the operations are estimated without the border
 
 
 @pytest.fixture
