@@ -57,9 +57,9 @@ def test_long_problems_have_many_taps_and_small_ones_little_work():
     assert max(taps) > 1000
     assert max(taps) <= 2000
     assert min(taps) < 10
-    for problem in draw_problems("small", 100, seed=5):
-        assert problem.flops / problem.batch <= 1e6
-        assert problem.flops >= 0.2e6  # the operations are estimated without the border
+    small = draw_problems("small", 100, seed=5)
+    assert max(problem.flops / problem.batch for problem in small) <= 1e6
+    assert max(problem.batch for problem in small) > 100  # so that calls take longer than their overhead
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from gemmconv import (
     Plan,
     conv,
     conv2d,
+    conv_input_gradient,
     conv_transpose,
     conv_weight_gradient,
     convolution_matrix,
@@ -25,6 +26,7 @@ from gemmconv import (
 X, W = np.ones((2, 8, 12, 12)), np.ones((16, 8, 3, 3))
 SWAPPED = W.swapaxes(0, 1)
 PICTURE, KERNEL = np.ones((12, 12)), np.ones((3, 3))
+FIRST = W.transpose(2, 3, 1, 0)  # the order of TensorFlow
 
 
 class Nullable:
@@ -55,6 +57,49 @@ MISTAKES = {
         lambda: conv_transpose(np.ones((2, 14, 14, 32)), np.ones((3, 3, 8, 32))),
         ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass numpy.moveaxis(x, -1, -3)",
     ),
+    "weight_of_tensorflow_that_is_too_large": (
+        lambda: conv2d(X[:, :3], FIRST),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "weight_of_tensorflow_in_a_plan": (
+        lambda: Plan(FIRST, input_size=(12, 12)),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "weight_of_tensorflow_in_an_operator": (
+        lambda: ConvolutionOperator(FIRST, (12, 12)),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "weight_of_tensorflow_in_a_matrix": (
+        lambda: convolution_matrix(FIRST, (12, 12)),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "weight_of_tensorflow_in_three_dimensions": (
+        lambda: Plan(np.ones((3, 3, 3, 8, 16)), input_size=(12, 12, 12)),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(4, 3, 0, 1, 2)",
+    ),
+    "weight_of_tensorflow_in_an_input_gradient": (
+        lambda: conv_input_gradient(np.ones((2, 16, 10, 10)), FIRST, (12, 12)),
+        "+ 1; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "weight_of_tensorflow_in_a_large_input_gradient": (
+        lambda: conv_input_gradient(np.ones((2, 16, 26, 26)), FIRST, (28, 28)),
+        "has shape (2, 3, 21, 13); if weight has the order of TensorFlow, with the kernel first, "
+        "pass weight.transpose(3, 2, 0, 1)",
+    ),
+    "depthwise_of_tensorflow": (
+        lambda: conv2d(X, np.ones((3, 3, 8, 1)), groups=8),
+        "channels of weight; if weight has the order of TensorFlow's depthwise convolution, "
+        "pass weight.transpose(2, 3, 0, 1)",
+    ),
+    "depthwise_of_tensorflow_with_several_outputs": (
+        lambda: Plan(np.ones((3, 3, 8, 2)), input_size=(12, 12), groups=8),
+        "pass weight.transpose(2, 3, 0, 1).reshape(16, 1, 3, 3)",
+    ),
+    "depthwise_of_tensorflow_for_colours": (
+        lambda: conv2d(X[:, :3], np.ones((3, 3, 3, 1)), groups=3),
+        "; with groups=1 they fit; if weight has the order of TensorFlow's depthwise convolution, "
+        "pass weight.transpose(2, 3, 0, 1)",
+    ),
     "weight_of_one_group": (lambda: conv2d(X, W, groups=8), "; with groups=1 they fit"),
     "depthwise_without_groups": (
         lambda: conv2d(X, np.ones((8, 1, 3, 3))),
@@ -81,6 +126,38 @@ MISTAKES = {
         lambda: output_size(X.shape, (3, 3)),
         "; of the shape of an array with batch and channels, take shape[2:]",
     ),
+    "number_for_the_input_size": (
+        lambda: output_size(12, 3),
+        "; for one axis pass (12,), for a square image (12, 12)",
+    ),
+    "numpy_s_number_for_the_input_size": (
+        lambda: output_size(np.int64(12), (3,)),
+        "; for one axis pass (12,), for a square image (12, 12)",
+    ),
+    "strides_of_tensorflow": (
+        lambda: conv2d(X, W, stride=(1, 2, 2, 1)),
+        "; of one number for each axis of x, take those of the spatial axes: stride=(2, 2)",
+    ),
+    "strides_of_tensorflow_channels_first": (
+        lambda: conv2d(X, W, stride=(1, 1, 2, 2)),
+        "; of one number for each axis of x, take those of the spatial axes: stride=(2, 2)",
+    ),
+    "dilations_of_tensorflow": (
+        lambda: conv2d(X, W, dilation=(1, 2, 3, 1)),
+        "; of one number for each axis of x, take those of the spatial axes: dilation=(2, 3)",
+    ),
+    "bias_with_axes": (lambda: conv2d(X, W, np.ones((16, 1, 1))), "expected (16,); pass bias.ravel()"),
+    "bias_of_a_plan_with_axes": (
+        lambda: Plan(W, np.ones((1, 16, 1, 1)), input_size=(12, 12)),
+        "expected (16,); pass bias.ravel()",
+    ),
+    "bias_as_a_number": (
+        lambda: conv2d(X, W, 0.5),
+        "expected (16,); for one value for all channels pass numpy.full(16, bias)",
+    ),
+    "mode_periodic": (lambda: conv2d(X, W, padding_mode="periodic"), "; here that is 'wrap'"),
+    "mode_of_scipy": (lambda: conv2d(X, W, padding_mode=("symm", "zeros")), "; here that is 'symmetric'"),
+    "mode_none": (lambda: conv2d(X, W, padding_mode=None), "; leave it out for zeros"),
     "mode_in_capitals": (lambda: conv2d(X, W, padding_mode="REFLECT"), "; did you mean 'reflect'?"),
     "mode_of_numpy_in_capitals": (lambda: conv2d(X, W, padding_mode="CONSTANT"), "; here that is 'zeros'"),
     "mode_misspelt": (lambda: conv2d(X, W, padding_mode="edges"), "; did you mean 'edge'?"),
@@ -165,6 +242,10 @@ MISTAKES = {
         lambda: conv2d(X, W, out=np.zeros((2, 16, 10, 10), np.uint8)),
         "; without out, round and clip: numpy.rint(result).clip(0, 255).astype(numpy.uint8)",
     ),
+    "out_of_int64": (
+        lambda: conv2d(X, W, out=np.zeros((2, 16, 10, 10), np.int64)),
+        "; without out, round: numpy.rint(result).astype(numpy.int64)",
+    ),
     "operator_applied_to_an_image": (
         lambda: ConvolutionOperator(W, (12, 12)) @ X[0],
         "the operator multiplies vectors of 1152 elements; of an image, pass x.ravel()",
@@ -172,6 +253,38 @@ MISTAKES = {
     "operator_applied_to_a_picture": (
         lambda: ConvolutionOperator(KERNEL[None, None], (12, 12)) @ PICTURE,
         "; of an image, pass x.ravel()",
+    ),
+    "operator_applied_to_a_list": (
+        lambda: ConvolutionOperator(W, (12, 12)) @ X[0].tolist(),
+        "the operator multiplies vectors of 1152 elements; of an image, pass x.ravel()",
+    ),
+    "operator_applied_to_a_batch": (
+        lambda: ConvolutionOperator(W, (12, 12)) @ X,
+        "; of a batch of images, pass x.reshape(len(x), -1).T",
+    ),
+    "transpose_applied_to_an_image": (
+        lambda: ConvolutionOperator(W, (12, 12)).T @ np.ones((16, 10, 10)),
+        "the operator multiplies vectors of 1600 elements; of an image, pass x.ravel()",
+    ),
+    "adjoint_applied_to_a_picture": (
+        lambda: ConvolutionOperator(KERNEL[None, None], (12, 12)).H @ np.ones((10, 10)),
+        "the operator multiplies vectors of 100 elements; of an image, pass x.ravel()",
+    ),
+    "matvec_of_an_image": (
+        lambda: ConvolutionOperator(W, (12, 12)).matvec(X[0]),
+        "the operator multiplies vectors of 1152 elements; of an image, pass x.ravel()",
+    ),
+    "rmatvec_of_an_image": (
+        lambda: ConvolutionOperator(W, (12, 12)).rmatvec(np.ones((16, 10, 10))),
+        "the operator multiplies vectors of 1600 elements; of an image, pass x.ravel()",
+    ),
+    "matmat_of_a_batch": (
+        lambda: ConvolutionOperator(W, (12, 12)).matmat(X),
+        "; of a batch of images, pass x.reshape(len(x), -1).T",
+    ),
+    "rmatmat_of_a_batch": (
+        lambda: ConvolutionOperator(W, (12, 12)).rmatmat(np.ones((2, 16, 10, 10))),
+        "; of a batch of images, pass x.reshape(len(x), -1).T",
     ),
 }
 
@@ -194,6 +307,12 @@ UNCLEAR = {
     ),
     "out_of_wide_integers": (lambda: conv2d(X, W, out=np.empty((2, 16, 10, 10), np.int64)), "out has dtype", "clip"),
     "channels_that_do_not_fit": (lambda: conv2d(X, np.ones((64, 64, 8, 3))), "weight has 64 input channels", "Tensor"),
+    "bias_of_other_channels": (lambda: conv2d(X, W, np.ones((4, 1))), "bias has shape", "ravel"),
+    "strides_that_nobody_has": (lambda: conv2d(X, W, stride=(2, 2, 2, 2)), "stride must be", "take"),
+    "kernel_that_is_too_large": (lambda: conv2d(X, np.ones((16, 8, 13, 3))), "the kernel covers 13", "Tensor"),
+    "groups_of_no_depthwise": (lambda: conv2d(X, np.ones((3, 1, 3, 3)), groups=8), "groups=8 does not", "Tensor"),
+    "mode_without_a_name": (lambda: conv2d(X, W, padding_mode=3), "padding_mode must be a string", "leave"),
+    "out_of_booleans": (lambda: conv2d(X, W, out=np.empty((2, 16, 10, 10), bool)), "out has dtype bool", "rint"),
     "kernel_of_another_rank": (lambda: output_size((12, 12), (3, 3, 3)), "kernel_size must be", "shape["),
 }
 
@@ -213,7 +332,14 @@ def test_what_the_messages_say_is_right():
     assert conv_transpose(np.moveaxis(large, -1, -3), kernel.transpose(3, 2, 0, 1)).shape == (1, 18, 18)
     assert conv2d(X, np.ones((8, 1, 3, 3)), groups=8).shape == (2, 8, 10, 10)
     assert conv2d(X, Nullable().to_numpy(dtype=float, na_value=np.nan)).shape == (2, 16, 10, 10)
-    assert (ConvolutionOperator(W, (12, 12)) @ X[0].ravel()).shape == (16 * 10 * 10,)
+    A = ConvolutionOperator(W, (12, 12))
+    assert (A @ X[0].ravel()).shape == (16 * 10 * 10,)
+    assert (A @ X.reshape(len(X), -1).T).shape == (16 * 10 * 10, 2)
+    assert (A.T @ np.ones((16, 10, 10)).ravel()).shape == (8 * 12 * 12,)
+    depthwise = np.ones((3, 3, 8, 2)).transpose(2, 3, 0, 1).reshape(16, 1, 3, 3)
+    assert conv2d(X, depthwise, groups=8).shape == (2, 16, 10, 10)
+    assert output_size((12,), 3) == (10,)
+    assert output_size((12, 12), 3) == (10, 10)
     assert np.rint(conv2d(X, W)).clip(0, 255).astype(np.uint8).max() == 72
     assert gemmconv.im2col(X, (3, 3)).shape == (2, 72, 100)
     for pads, size in (((1, 2), (0, 0)), (22, 25)), (((1, 2), (1, -2)), (22, 26)):

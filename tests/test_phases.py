@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import prod
+
 import numpy as np
 import pytest
 from cases import STRIDED_CASES, geometry_of, integers
 from guarded import guarded
 from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected_of_case, run
 
-from gemmconv import reference
+from gemmconv import conv_input_gradient, reference
 from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import defined_algorithms
 from gemmconv.engine.phases import cut_into_phases
 
 PHASES = KERNELS["input_gradient-direct-phases"]
@@ -73,3 +77,24 @@ def test_cut(name, blocks):
     geometry = geometry_of(STRIDED_CASES[name])
     assert len(cut_into_phases(geometry).blocks) >= blocks
     assert PHASES.build(geometry, 4, 1, False).task_count >= 2
+
+
+STRIDES = [(1, 1, 1), (1, 70, 3), (7, 90, 1), (2, 5, 6), (64, 1, 1), (1, 1, 64), (1, 5000, 1)]
+DILATIONS = [(1, 1, 1), (1, 1, 33), (5, 7, 11), (13, 1, 1)]
+
+
+def test_the_rule_in_the_message():
+    """What the message of an undefined algorithm asks for is enough for "direct" to be defined."""
+    for stride, dilation in product(STRIDES, DILATIONS):
+        pairs = list(zip(stride, dilation))
+        if prod(stride) <= 64 or all(1 in pair for pair in pairs):
+            x_shape = (1, 2, *[4 * d + 1 + 2 * s for s, d in pairs])
+            geometry = Geometry.from_shapes(x_shape, (2, 2, 5, 5, 5), stride=stride, dilation=dilation)
+            assert "direct" in defined_algorithms(geometry, "input_gradient"), (stride, dilation)
+
+
+def test_the_message_of_what_is_not_defined():
+    message = "only 'gemm', 'fft' and 'auto'; rule: along each axis a stride or a dilation of 1, or strides whose"
+    weight, options = np.ones((1, 1, 70, 70)), {"stride": 71, "dilation": 70}
+    with pytest.raises(ValueError, match=message):
+        conv_input_gradient(np.ones((1, 1, 1)), weight, (4900, 4900), **options, algorithm="direct")

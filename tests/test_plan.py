@@ -230,6 +230,13 @@ def test_describe():
         assert part in text
 
 
+def test_describe_has_the_gradient_without_the_padding_value():
+    """The gradient with respect to the input does not depend on the value, so x is not extended for it."""
+    weight, options = np.ones((1, 4, 5, 5), np.float32), {"input_size": (14, 14), "padding": 3}
+    with_value, without = (Plan(weight, **options, padding_value=value).describe() for value in (1, 0))
+    assert with_value.splitlines()[-1].split("weight")[0] == without.splitlines()[-1].split("weight")[0]
+
+
 WEIGHT = np.ones((4, 3, 2, 2), np.float32)
 
 

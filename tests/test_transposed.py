@@ -276,6 +276,20 @@ def test_errors(arguments, options, error, message):
     assert (out == 7).all()
 
 
+def test_a_bias_raises_no_floating_point_errors():
+    x, weight = np.array([[np.inf, 1, 1]]), np.ones((1, 1, 3))
+    with np.errstate(all="raise"):
+        y = conv_transpose(x, weight, [-np.inf], padding=1, padding_mode="wrap")
+    np.testing.assert_array_equal(y, [[np.nan, np.nan, np.nan]])
+
+
+def test_constant_is_another_name_of_zeros():
+    rng = np.random.default_rng(5)
+    x, weight, bias = (rng.standard_normal(shape, dtype=np.float32) for shape in ((2, 5, 9, 9), (5, 4, 3, 3), (4,)))
+    y = conv_transpose(x, weight, bias, padding=1, padding_mode="zeros")
+    np.testing.assert_array_equal(conv_transpose(x, weight, bias, padding=1, padding_mode="constant"), y)
+
+
 def test_wrong_bias_and_out():
     x, weight = np.ones((1, 4, 5)), np.ones((4, 3, 2))
     with pytest.raises(ValueError, match=r"bias has shape \(4,\), but weight has 6 output channels"):

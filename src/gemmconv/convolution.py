@@ -97,7 +97,7 @@ def conv(
         ``"fft"``
             Products of fast Fourier transforms, block by block. It is defined for every convolution, and fast for long
             filters and large kernels. Its error is relative to the largest values that a block reads, so it is not
-            exact on integers. ``"auto"`` may take it for kernels of more than about 110 taps (docs/accuracy.md).
+            exact on integers. ``"auto"`` may take it for kernels of 32 taps or more (docs/accuracy.md).
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the inputs.
@@ -132,8 +132,8 @@ def conv(
     instead of 144 [2]_.
 
     For finite inputs the error of each output of ``"gemm"`` and ``"direct"`` is at most
-    ``(k + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its sum and tiny the
-    smallest subnormal number. ``"winograd"``, ``"winograd2"`` and ``"fft"`` have bounds of their own
+    ``(min(k, 256) + k / 128 + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its
+    sum and tiny the smallest subnormal number. ``"winograd"``, ``"winograd2"`` and ``"fft"`` have bounds of their own
     (docs/accuracy.md); the error of ``"winograd"`` is typically five times as large. With OpenBLAS, the bits of an
     output depend neither on the batch that it is in, nor on the number of threads, nor on the memory layout of the
     arrays.

@@ -77,9 +77,9 @@ def conv_input_gradient(
     algorithm : str, optional
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies by the transposed kernel
         matrix and adds up the products; it is defined for every convolution. The others compute the gradient as
-        convolutions of `grad_output`: ``"direct"``, unless the stride or the number of taps is huge, and ``"winograd"``
-        and ``"winograd2"`` for kernels that are 3x3 or 1x3 along the last two axes, with stride 1, and dilation 1 along
-        these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
+        convolutions of `grad_output`: ``"direct"``, unless strides whose product is above 64 meet dilations, and
+        ``"winograd"`` and ``"winograd2"`` for kernels that are 3x3 or 1x3 along the last two axes, with stride 1, and
+        dilation 1 along these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
     out : ndarray, optional
         As in `gemmconv.conv`.
 

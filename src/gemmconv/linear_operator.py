@@ -19,7 +19,53 @@ from .plan import Plan
 __all__ = ["ConvolutionOperator"]
 
 
-class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
+class OperatorOnImages(LinearOperator):  # type: ignore[misc]
+    """A linear operator on flattened images. It refuses an image that is not flattened, and says what to write."""
+
+    input_shape: Sizes
+    """The shape from which the vectors are flattened."""
+
+    def dot(self, x: Any) -> Any:
+        """Multiply by a vector, a matrix or another operator, as `scipy.sparse.linalg.LinearOperator.dot` does."""
+        self._refuse_images(x)
+        return super().dot(x)
+
+    def matvec(self, x: Any) -> Any:
+        """Multiply by a vector, as `scipy.sparse.linalg.LinearOperator.matvec` does."""
+        self._refuse_images(x)
+        return super().matvec(x)
+
+    def matmat(self, x: Any) -> Any:
+        """Multiply by a matrix, as `scipy.sparse.linalg.LinearOperator.matmat` does."""
+        self._refuse_images(x)
+        return super().matmat(x)
+
+    def _matvec(self, x: Array) -> Array:
+        column: Array = self._matmat(x.reshape(-1, 1))
+        return column.ravel()
+
+    def _rmatvec(self, x: Array) -> Array:
+        column: Array = self._rmatmat(x.reshape(-1, 1))
+        return column.ravel()
+
+    def _transpose(self) -> LinearOperator:
+        return self._adjoint()  # all entries are real
+
+    def _refuse_images(self, x: Any) -> None:
+        """Raise if x is an image, or a batch of images."""
+        shape, image = np.shape(x), self.input_shape
+        if shape[:1] == (prod(image),):
+            return  # vectors
+        if shape == image or (shape == image[1:] and image[0] == 1):
+            hint = "of an image, pass x.ravel()"
+        elif shape[1:] == image:
+            hint = "of a batch of images, pass x.reshape(len(x), -1).T"
+        else:
+            return
+        raise ValueError(f"x has shape {shape}, but the operator multiplies vectors of {prod(image)} elements; {hint}")
+
+
+class ConvolutionOperator(OperatorOnImages):
     r"""A convolution (cross-correlation) as a `scipy.sparse.linalg.LinearOperator`: ``A @ x.ravel()`` is its output.
 
     It is the linear map of `gemmconv.convolution_matrix`, but the matrix is never built. A product takes the time and
@@ -96,16 +142,13 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
         self.input_shape, self.output_shape = self._plan.input_shape, self._plan.output_shape
         super().__init__(self._plan.dtype, (prod(self.output_shape), prod(self.input_shape)))
 
-    def dot(self, x: Any) -> Any:
-        """Multiply by a vector, a matrix or another operator, as `scipy.sparse.linalg.LinearOperator.dot` does."""
-        shape = getattr(x, "shape", ())
-        is_image = shape in (self.input_shape, self.input_shape[1:]) and prod(shape) == self.shape[1]
-        if is_image and shape[:1] != self.shape[1:]:
-            raise ValueError(
-                f"x has shape {shape}, but the operator multiplies vectors of {self.shape[1]} elements; "
-                "of an image, pass x.ravel()"
-            )
-        return super().dot(x)
+    def rmatvec(self, x: Any) -> Any:
+        """Multiply a vector by the transpose, as `scipy.sparse.linalg.LinearOperator.rmatvec` does."""
+        return self.T.matvec(x)
+
+    def rmatmat(self, x: Any) -> Any:
+        """Multiply a matrix by the transpose, as `scipy.sparse.linalg.LinearOperator.rmatmat` does."""
+        return self.T.matmat(x)
 
     def _matmat(self, x: Array) -> Array:
         if np.iscomplexobj(x):
@@ -117,14 +160,25 @@ class ConvolutionOperator(LinearOperator):  # type: ignore[misc]
             return _complex(self._rmatmat(x.real), self._rmatmat(x.imag))
         return _columns(self._plan.input_gradient(_images(x, self.output_shape)))
 
-    def _matvec(self, x: Array) -> Array:
-        return self._matmat(x.reshape(-1, 1)).ravel()
+    def _adjoint(self) -> LinearOperator:
+        return TransposedOperator(self)
 
-    def _rmatvec(self, x: Array) -> Array:
-        return self._rmatmat(x.reshape(-1, 1)).ravel()
 
-    def _transpose(self) -> LinearOperator:
-        return self._adjoint()  # all entries are real
+class TransposedOperator(OperatorOnImages):
+    """The transpose of a `ConvolutionOperator`."""
+
+    def __init__(self, operator: ConvolutionOperator) -> None:
+        self._operator, self.input_shape = operator, operator.output_shape
+        super().__init__(operator.dtype, operator.shape[::-1])
+
+    def _matmat(self, x: Array) -> Array:
+        return self._operator._rmatmat(x)
+
+    def _rmatmat(self, x: Array) -> Array:
+        return self._operator._matmat(x)
+
+    def _adjoint(self) -> LinearOperator:
+        return self._operator
 
 
 def _images(vectors: Array, shape: Sizes) -> Array:

@@ -62,8 +62,8 @@ class Plan:
     activation : str, optional
         ``"relu"`` replaces negative outputs by zero, while they are still in the cache.
     tune : bool, optional
-        Whether ``algorithm="auto"`` times every algorithm that can compute this convolution, on one image, and takes
-        the fastest. Otherwise it takes the one with the lowest estimated time.
+        Whether ``algorithm="auto"`` times every algorithm that it may take, on one image, and takes the fastest. (It
+        may take ``"fft"`` only where the error is small enough.) Otherwise it takes the one with the lowest estimate.
 
     Attributes
     ----------
@@ -332,7 +332,9 @@ class Plan:
         if tiling is not None and call.problem.kernel == "gemm_conv":
             how = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
         wish = str(self._gradient_options.algorithm)
-        back = pick("input_gradient", geometry, wish, prepared=True, wish=True)
+        without_value = self._gradient_options._replace(padding_value=0)  # the gradient does not depend on it
+        of_x = geometry_of(self.input_shape, self._weight_shape, without_value)[1]
+        back = pick("input_gradient", of_x, wish, prepared=True, wish=True)
         sums = pick("weight_gradient", geometry, wish, wish=True)
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         return (

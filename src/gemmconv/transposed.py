@@ -7,10 +7,11 @@ checks/transposed_geometry.py.
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks.arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver
-from .checks.options import Ints, Padding
+from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
 from .engine.calls import TransposedOptions, prepare_transposed
 
@@ -27,13 +28,14 @@ def convolve_transposed(
     if bias is not None:
         bias = as_array("bias", bias)
         check_bias_shape(bias.shape, call.geometry.in_channels)
-    if bias is None or options.padding_mode == "zeros":
+    if bias is None or options.padding_mode in ("zeros", "constant"):
         return call.into(out, dtype, x, weight, bias)
     # what is folded back must not have the bias yet
     if out is not None:
         check_out(out, call.out_shape, dtype)
     result = call.into(None, dtype, x, weight, None)
-    result += contiguous(bias, dtype).reshape(-1, *[1] * call.geometry.rank)
+    with np.errstate(all="ignore"):
+        result += contiguous(bias, dtype).reshape(-1, *[1] * call.geometry.rank)
     return result if out is None else deliver(result, out)
 
 
@@ -48,7 +50,7 @@ def conv_transpose(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -82,7 +84,7 @@ def conv_transpose(
         Step between neighbouring taps of the kernel, in output positions.
     groups : int, optional
         Number of groups, as in `gemmconv.conv`.
-    padding_mode : str, optional
+    padding_mode : str or sequence of str, optional
         ``"zeros"``, or the padding mode of the convolution of which this is the transpose, as in `gemmconv.conv`. With
         another mode than ``"zeros"``, positions that `padding` cuts off are not dropped. They are folded back: each is
         added to the output position that the convolution reads in its place.
@@ -158,7 +160,7 @@ def conv_transpose1d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -210,7 +212,7 @@ def conv_transpose2d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:
@@ -264,7 +266,7 @@ def conv_transpose3d(
     output_size: Ints | None = None,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     out: Array | None = None,
 ) -> Array:

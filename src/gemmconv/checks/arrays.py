@@ -123,14 +123,20 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     if not out.flags.writeable:
         raise ValueError("out is read-only")
     if out.dtype.kind not in "fcO" or not np.can_cast(dtype, out.dtype, "same_kind"):
-        hint = ""
-        if out.dtype.kind in "iu" and out.dtype.itemsize <= 2:  # the limits of wider types are no floats
-            least, most = np.iinfo(out.dtype).min, np.iinfo(out.dtype).max
-            rounded = f"numpy.rint(result).clip({least}, {most}).astype(numpy.{out.dtype.name})"
-            hint = f"; without out, round and clip: {rounded}"
         raise TypeError(
-            f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind){hint}"
+            f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)"
+            f"{hint_integers(out.dtype)}"
         )
+
+
+def hint_integers(dtype: np.dtype[Any]) -> str:
+    """Return how to make a result one of integers of this type, or an empty string for other types."""
+    if dtype.kind not in "iu":
+        return ""
+    if dtype.itemsize > 2:  # its limits are no floats
+        return f"; without out, round: numpy.rint(result).astype(numpy.{dtype.name})"
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return f"; without out, round and clip: numpy.rint(result).clip({least}, {most}).astype(numpy.{dtype.name})"
 
 
 def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> Array:

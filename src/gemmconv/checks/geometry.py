@@ -34,6 +34,8 @@ from .shapes import (
     check_kernel_size,
     check_shapes,
     check_x_shape,
+    hint_kernel_first,
+    hint_sequence,
 )
 
 __all__ = ["Geometry", "output_size", "resolve_padding"]
@@ -47,15 +49,15 @@ def extents_of(kernel: Sizes, dilation: Sizes) -> Sizes:
     return tuple([(k - 1) * d + 1 for k, d in zip(kernel, dilation)])
 
 
-def sizes_after(in_size: Sizes, pads: tuple[Pair, ...], extents: Sizes, stride: Sizes) -> Sizes:
-    """Return the output size, or raise if the kernel is longer than the padded input."""
+def sizes_after(in_size: Sizes, pads: tuple[Pair, ...], extents: Sizes, stride: Sizes, hint: str = "") -> Sizes:
+    """Return the output size, or raise if the kernel is longer than the padded input; `hint` ends the message."""
     sizes = []
     for axis, (size, pad, extent, step) in enumerate(zip(in_size, pads, extents, stride)):
         padded = size + sum(pad)
         if padded < extent:
             raise ValueError(
                 f"the kernel covers {extent} positions of spatial axis {axis}, but the padded input has {padded} "
-                f"(input {size}, padding {pad}); rule: input + padding >= dilation * (kernel - 1) + 1"
+                f"(input {size}, padding {pad}); rule: input + padding >= dilation * (kernel - 1) + 1{hint}"
             )
         sizes.append((padded - extent) // step + 1)
     return tuple(sizes)
@@ -65,8 +67,9 @@ def spatial_sizes(input_size: Sequence[int], kernel_size: Ints) -> tuple[Sizes, 
     """Return the sizes of input and kernel as tuples of the same length, which is from 1 to 3."""
     frozen = freeze("input_size", input_size)
     if not isinstance(frozen, tuple):
+        hint = hint_sequence(frozen, "a square image") if isinstance(frozen, int) else ""
         raise TypeError(
-            f"input_size must be a sequence of one to three ints such as (H, W) or (L,), not {input_size!r}"
+            f"input_size must be a sequence of one to three ints such as (H, W) or (L,), not {input_size!r}{hint}"
         )
     if not 1 <= len(frozen) <= 3:
         hint = "; of the shape of an array with batch and channels, take shape[2:]" if len(frozen) in (4, 5) else ""
@@ -236,7 +239,7 @@ class Geometry:
             dilation=three(dilations, 1),
             pad_before=three(tuple([before for before, _ in pads]), 0),
             pad_after=three(tuple([after for _, after in pads]), 0),
-            out_size=three(sizes_after(in_size, pads, extents, strides), 1),
+            out_size=three(sizes_after(in_size, pads, extents, strides, hint_kernel_first(weight_shape)), 1),
         )
         check_representable(geometry)
         return geometry

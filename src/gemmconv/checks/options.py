@@ -58,8 +58,8 @@ _WINOGRAD_NEEDS = (
 )
 ALGORITHM_NEEDS = {
     "direct": (
-        "a stride of 1; or strides of at most 4096, whose product is at most 64 or the size of the input, and at most "
-        "32768 taps in a kernel"
+        "along each axis a stride or a dilation of 1, or strides whose product is at most 64; and no stride above "
+        "1048576"
     ),
     "winograd": _WINOGRAD_NEEDS,
     "winograd2": _WINOGRAD_NEEDS,
@@ -73,7 +73,17 @@ OPERATION_NAMES = {
 }
 
 # The names of the padding modes in other libraries, and their names here.
-FOREIGN_MODES = {"constant": "zeros", "mirror": "reflect", "nearest": "edge", "grid-wrap": "wrap"}
+FOREIGN_MODES = {
+    "constant": "zeros",
+    "fill": "zeros",
+    "grid-constant": "zeros",
+    "mirror": "reflect",
+    "nearest": "edge",
+    "periodic": "wrap",
+    "grid-wrap": "wrap",
+    "symm": "symmetric",
+    "grid-mirror": "symmetric",
+}
 
 # The largest finite float32.
 LARGEST_FLOAT32 = (2 - 2**-23) * 2.0**127
@@ -139,7 +149,8 @@ def freeze_padding_mode(padding_mode: object) -> str | tuple[str, ...]:
         return str(padding_mode)
     values = tuple(padding_mode) if isinstance(padding_mode, list | tuple) else ()
     if not values or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"padding_mode must be a string or one string per spatial axis, not {padding_mode!r}")
+        hint = "; leave it out for zeros" if padding_mode is None else ""
+        raise TypeError(f"padding_mode must be a string or one string per spatial axis, not {padding_mode!r}{hint}")
     return tuple([str(value) for value in values])
 
 
@@ -246,13 +257,24 @@ def per_axis(name: str, value: object, rank: int, minimum: int = 1) -> Sizes:
     if not all(isinstance(item, int) for item in values):
         raise TypeError(f"{name} must be {INT_PER_AXIS}, not {shown(value)}")
     if len(values) != rank:
-        longer = (rank + 2,) if name == "kernel_size" else (rank + 1, rank + 2)
-        is_shape = name.endswith("_size") and len(values) in longer
-        hint = f"; of the shape of an array, take shape[-{rank}:]" if is_shape else ""
+        hint = hint_axes(name, values, rank)
         raise ValueError(f"{name} must be {INT_PER_AXIS}, of which there are {rank}, not {shown(value)}{hint}")
     for item in values:
         check_range(name, item, minimum)
     return values
+
+
+def hint_axes(name: str, values: tuple[int, ...], rank: int) -> str:
+    """Return a hint for an option that also has numbers for the batch and the channels, or an empty string."""
+    if name.endswith("_size"):
+        longer = (rank + 2,) if name == "kernel_size" else (rank + 1, rank + 2)
+        return f"; of the shape of an array, take shape[-{rank}:]" if len(values) in longer else ""
+    if len(values) != rank + 2:
+        return ""
+    for spatial, others in (values[2:], values[:2]), (values[1:-1], values[:1] + values[-1:]):
+        if others == (1, 1):
+            return f"; of one number for each axis of x, take those of the spatial axes: {name}={spatial}"
+    return ""
 
 
 def check_range(name: str, value: int, minimum: int) -> None:

@@ -60,11 +60,15 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
         raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
 
 
+def hint_sequence(number: object, square: str) -> str:
+    """Return a hint for a number in place of a sequence; `square` is what has that size along two axes."""
+    return f"; for one axis pass ({number},), for {square} ({number}, {number})"
+
+
 def check_kernel_size(kernel_size: object) -> Sizes:
     """Return the kernel's size as a tuple; its length is the number of spatial axes."""
-    hint = ""
-    if isinstance(kernel_size, int):
-        hint = f"; for one axis pass ({kernel_size},), for a square kernel ({kernel_size}, {kernel_size})"
+    is_number = hasattr(kernel_size, "__index__") and not hasattr(kernel_size, "__len__")
+    hint = hint_sequence(kernel_size, "a square kernel") if is_number else ""
     size = as_shape("kernel_size", kernel_size, minimum=1, hint=hint)
     if not 1 <= len(size) <= 3:
         hint = "; of the weight's shape, take weight.shape[2:]" if len(size) in (4, 5) else ""
@@ -108,16 +112,23 @@ def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
         raise ValueError(f"x has shape {x_shape}, but this plan is for (N, {expected}) or ({expected})")
 
 
-def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str) -> None:
-    """Raise unless an argument has the expected shape; `meaning` says what has that shape."""
+def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str, hint: str = "") -> None:
+    """Raise unless an argument has the expected shape; `meaning` says what has that shape, `hint` ends the message."""
     if shape != expected:
-        raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}")
+        raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}{hint}")
 
 
 def check_bias_shape(shape: Sizes, channels: int) -> None:
     """Raise unless the bias has one value per output channel."""
     if shape != (channels,):
-        raise ValueError(f"bias has shape {shape}, but weight has {channels} output channels: expected ({channels},)")
+        hint = ""
+        if shape == ():
+            hint = f"; for one value for all channels pass numpy.full({channels}, bias)"
+        elif prod(shape) == channels:
+            hint = "; pass bias.ravel()"
+        raise ValueError(
+            f"bias has shape {shape}, but weight has {channels} output channels: expected ({channels},){hint}"
+        )
 
 
 def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
@@ -126,7 +137,8 @@ def check_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> None:
     in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
     for array, kind, channels in (("x", "input", in_channels), ("weight", "output", weight_shape[0])):
         if channels % groups:
-            raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}")
+            hint = hint_depthwise(weight_shape, groups) if array == "weight" else ""
+            raise ValueError(f"groups={groups} does not divide the {channels} {kind} channels of {array}{hint}")
     if taken == in_channels:
         return
     raise ValueError(
@@ -146,7 +158,7 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
     if hint:
         return hint
     if weight_shape[1] == in_channels:
-        return "; with groups=1 they fit"
+        return "; with groups=1 they fit" + hint_depthwise(weight_shape, groups)
     if taken == 1 and weight_shape[0] % in_channels == 0:
         hint = f"; for a depthwise convolution pass groups={in_channels}"
     if taken == 1 and len(x_shape) == rank + 1:
@@ -154,14 +166,39 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
     return hint
 
 
+def begins_with_kernel(weight_shape: Sizes) -> bool:
+    """Whether weight may have the kernel first, as in TensorFlow; no kernel of one axis can be told from channels."""
+    rank = len(weight_shape) - 2
+    return rank > 1 and len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
+
+
+def hint_kernel_first(weight_shape: Sizes) -> str:
+    """Return a hint if weight may have the order (kernel, C, O), or an empty string."""
+    if not begins_with_kernel(weight_shape):
+        return ""
+    rank = len(weight_shape) - 2
+    axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
+    return f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
+
+
+def hint_depthwise(weight_shape: Sizes, groups: int) -> str:
+    """Return a hint if weight may be that of a depthwise convolution in the order (kernel, C, O/C)."""
+    *kernel, channels, multiplier = weight_shape
+    if channels != groups or not begins_with_kernel(weight_shape):
+        return ""
+    rank = len(kernel)
+    pass_this = f"weight.transpose({', '.join(map(str, (rank, rank + 1, *range(rank))))})"
+    if multiplier > 1:
+        pass_this += f".reshape{(channels * multiplier, 1, *kernel)}"
+    return f"; if weight has the order of TensorFlow's depthwise convolution, pass {pass_this}"
+
+
 def hint_tensorflow(x_shape: Sizes, weight_shape: Sizes, channels: int) -> str:
     """Return a hint if weight may have the kernel first, or an empty string; x must have `channels` channels then."""
     rank = len(weight_shape) - 2
-    is_kernel = len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
-    if rank == 1 or not is_kernel or channels not in (x_shape[-rank - 1], x_shape[-1]):
+    hint = hint_kernel_first(weight_shape)
+    if not hint or channels not in (x_shape[-rank - 1], x_shape[-1]):
         return ""
-    axes = ", ".join(map(str, (rank + 1, rank, *range(rank))))
-    hint = f"; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose({axes})"
     if channels != x_shape[-rank - 1]:
         hint += f"; if the channels of x are last as well, pass numpy.moveaxis(x, -1, {-rank - 1})"
     return hint

@@ -180,8 +180,8 @@ def candidates(operation: str, geometry: Geometry, *, promising: bool = False) -
     """Return the ways among which "auto" chooses.
 
     They are all ways, but those by Fourier transforms only where their bound, in the norm of a block, is not above that
-    of "direct". Kernels with few taps are left out without a search for blocks, because there transforms are slow. With
-    `promising`, a way whose blocks take long to find is left out where it cannot be the fastest.
+    of one long sum. Kernels with few taps are left out without a search for blocks, because there transforms are slow.
+    With `promising`, a way whose blocks take long to find is left out where it cannot be the fastest.
     """
     ways, taps = WAYS[operation](geometry), prod(geometry.kernel)
     if taps < LEAST_TAPS:

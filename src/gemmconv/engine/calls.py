@@ -33,6 +33,7 @@ from ..checks.options import (
 from ..checks.shapes import (
     check_array_shape,
     check_kernel_size,
+    hint_kernel_first,
     weight_shape_of,
     x_shape_of_columns,
     x_shape_of_gradient,
@@ -355,7 +356,9 @@ def _convolution_of(grad_shape: Sizes, x_shape: Sizes, weight_shape: Sizes, opti
         given = {name: value for name, value in given.items() if value != DEFAULTS[name]}
         named = "".join(f", {name}={value!r}" for name, value in given.items())
         meaning = f"the output for x of shape {x_shape}, weight of shape {weight_shape}{named}"
-        check_array_shape("grad_output", grad_shape, expected, meaning)
+        other_order = grad_shape[-geometry.rank - 1] == weight_shape[-1] != weight_shape[0]
+        hint = hint_kernel_first(weight_shape) if other_order else ""
+        check_array_shape("grad_output", grad_shape, expected, meaning, hint)
     return geometry
 
 

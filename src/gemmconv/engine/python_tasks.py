@@ -9,7 +9,7 @@ import itertools
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from .._gemmconv import MAX_THREADS
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class _Pool:
@@ -52,27 +52,34 @@ def run_tasks(task: Callable[[int], None], count: int, threads: int) -> None:
     NumPy's warnings about overflow are off. If a task raises, no further one is begun, and the exception is raised.
     """
     numbers = itertools.count()
+    begun: list[None] = []
+    ended = Semaphore(0)
+    errors: list[BaseException] = []
 
     def work() -> None:
-        with np.errstate(all="ignore"):
-            try:
+        begun.append(None)  # before it takes a number: the caller waits for all that may have one
+        try:
+            with np.errstate(all="ignore"):
                 while (number := next(numbers)) < count:
                     task(number)
-            except BaseException:
-                for _ in zip(numbers, range(count)):
-                    pass  # leave nothing to the others
-                raise
+        except BaseException as error:
+            errors.append(error)
+            for _ in zip(numbers, range(count)):
+                pass  # leave nothing to the others
+        finally:
+            ended.release()
 
-    helpers = min(threads, count) - 1
-    futures: list[Future[None]] = []
-    with suppress(RuntimeError):  # the interpreter ends, and starts no more threads: the caller works alone
-        futures.extend(_pool.started().submit(work) for _ in range(helpers))
-    try:
-        work()
-    finally:
-        for future in futures:
-            if not future.cancel():
-                future.exception()  # wait: tasks of this call write to its arrays
-    for future in futures:
-        if not future.cancelled():
-            future.result()
+    # If no thread can be started, or the interpreter ends, the pool raises, perhaps with `work` in its queue already.
+    with suppress(RuntimeError):
+        for _ in range(min(threads, count) - 1):
+            _pool.started().submit(work)
+    work()
+    waited_for = 0
+    while waited_for < len(begun):  # tasks of this call write to its arrays; who begins from now on finds no number
+        try:
+            ended.acquire()
+            waited_for += 1
+        except BaseException as error:  # of a signal's handler
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -186,7 +186,7 @@ def conv_transpose(
     output_size: Sequence[int] | None = None,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a scaled kernel.
 
