@@ -67,6 +67,7 @@ enum {
     DEPTHWISE_TASKS = 8,           /* the least number of tasks that many groups of an image are cut into */
     DEPTHWISE_WEIGHTS = 1 << 14,   /* weights that a task lays out, about */
     DEPTHWISE_TERMS = 256,         /* the most products of a partial sum */
+    DEPTHWISE_LEAST_TERMS = 64,    /* products of a slice, in the mean, if there are many slices */
     DEPTHWISE_ENTRIES = 1 << 14,   /* entries of the tables of rows of a task, about */
     DEPTHWISE_LEAST_SEGMENT = 1024, /* the least limit of the output columns of a task that reads rows in place */
     DEPTHWISE_WHOLE = 49,           /* a kernel with no more taps is one slice, unless they are far apart */
@@ -347,11 +348,15 @@ static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *proble
     return depthwise_scratch_of(problem, &cut).size;
 }
 
-/* One input channel per group. Slices keep scratch within LARGEST_SCRATCH, even for float64. */
+/* One input channel per group. Slices keep scratch within LARGEST_SCRATCH, even for float64. Many slices of a few taps
+ * would be one long sum again, with its error. */
 static inline int depthwise_fits(const struct conv_problem *problem)
 {
-    return problem->in_channels == problem->groups &&
-           depthwise_scratch_size(problem) * (ptrdiff_t)sizeof(double) <= LARGEST_SCRATCH;
+    if (problem->in_channels != problem->groups)
+        return 0;
+    const struct depthwise_cut cut = depthwise_cut_of(problem);
+    return cut.slice_count <= max_size(cut.taps / DEPTHWISE_LEAST_TERMS, DEPTHWISE_TERMS) &&
+           depthwise_scratch_of(problem, &cut).size * (ptrdiff_t)sizeof(double) <= LARGEST_SCRATCH;
 }
 
 static inline ptrdiff_t depthwise_layout_size(const struct conv_problem *problem)
