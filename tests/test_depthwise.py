@@ -129,6 +129,16 @@ def test_every_geometry_with_one_input_channel_per_group_fits(size, taps, stride
     assert DEPTHWISE.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
+@pytest.mark.parametrize(("rows", "stride", "dilation"), [(1, 3, 1), (46, 6, 3)])
+def test_strided_kernels_as_long_as_the_input_fit(rows, stride, dilation, dtype, isa):
+    options: dict[str, Any] = {"stride": stride, "dilation": dilation, "groups": 2}
+    geometry = Geometry.from_shapes((1, 2, rows, 5165 * dilation + 1), (2, 1, 1, 5166), **options)
+    assert DEPTHWISE.defined(geometry)
+    arrays = arrays_for("convolution", geometry, dtype)
+    result = expected("convolution", geometry, options, arrays)
+    np.testing.assert_array_equal(run(DEPTHWISE, geometry, arrays, threads=2), result)
+
+
 @pytest.mark.parametrize("taps", [(64,), (700,), (1500,), (10000,), (9, 9), (17, 17), (31, 31), (65, 65), (2000, 1)])
 def test_the_error_of_long_sums_is_near_that_of_gemm(taps, isa):
     size = [n + (1000 if len(taps) == 1 else 30) for n in taps]

@@ -72,6 +72,20 @@ def test_sums_of_several_panels(name, dtype, isa):
     assert PIXELS.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
+# geometries of which two rows share planes that one row would not, and the planes of one row are larger
+SEPARATE_ROWS = {
+    "few_columns": ((534, 30, 30, 4), (1, 534, 1, 17, 5), {"stride": (1, 3, 3), "padding": ((0, 0), (8, 8), (2, 2))}),
+}
+
+
+@pytest.mark.parametrize("name", SEPARATE_ROWS)
+def test_planes_of_fewer_rows_may_be_larger(name, dtype):
+    x_shape, weight_shape, options = SEPARATE_ROWS[name]
+    geometry = Geometry.from_shapes((1, *x_shape), weight_shape, **options)
+    check(geometry, options, dtype)
+    assert PIXELS.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
+
+
 @st.composite
 def long_sums(draw: st.DrawFn):
     """Draw a convolution with long kernels."""

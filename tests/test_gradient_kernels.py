@@ -144,6 +144,12 @@ def test_scratch_is_bounded_for_large_kernels(key, geometry):
         assert INPUT_GRADIENTS[key].build(geometry, itemsize, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
+def test_scratch_is_bounded_where_few_rows_share_no_planes():
+    geometry = Geometry.from_shapes((3, 1, 28, 2106), (9, 1, 163, 31), stride=(7, 5), padding=((680, 680), (0, 0)))
+    for kernel in WEIGHT_GRADIENTS.values():
+        assert kernel.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
+
+
 @given(large_strided_convolutions())
 def test_scratch_is_bounded_for_large_strided_geometries(drawn):
     select_isa(drawn.isa)

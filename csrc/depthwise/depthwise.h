@@ -136,7 +136,7 @@ static inline void depthwise_cut_columns(const struct conv_problem *problem, str
     cut->plane_step = 1;
     cut->plane = round_up(cut->columns, LONGEST_VECTOR) * cut->load_stride + extent / cut->planes;
     cut->narrow = !splits && cut->plane <= DEPTHWISE_NARROW;
-    if (splits && taps * cut->columns < stride * cut->plane) {
+    if (splits && taps * round_up(cut->columns, LONGEST_VECTOR) < stride * round_up(cut->plane, LONGEST_VECTOR)) {
         cut->planes = taps;
         cut->plane_step = depthwise_column_dilation(problem, cut->kernel);
         cut->plane = cut->columns;

@@ -55,7 +55,7 @@ static void place_weights(struct phases *phases, const struct conv_problem *grad
 static ptrdiff_t shared_scratch(const struct phase_block *block, const struct interval band[AXES])
 {
     ptrdiff_t begin[AXES], taps = 0;
-    const struct pixels_task planes = phases_planes(block, band, begin);
+    const struct pixels_band planes = phases_planes(block, band, begin);
 
     for (ptrdiff_t i = 0; i < block->class_count; i++)
         taps = max_size(taps, reduction_length(&block->classes[i].problem));

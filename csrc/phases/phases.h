@@ -156,7 +156,7 @@ static inline int phases_find_problem(const struct phase_class *class, const str
 
 /* The planes of direct_pixels for a band of a block. They are large enough for all its classes, and begin at an element
  * of dy that may be outside. */
-static inline struct pixels_task phases_planes(const struct phase_block *block, const struct interval band[AXES],
+static inline struct pixels_band phases_planes(const struct phase_block *block, const struct interval band[AXES],
                                                ptrdiff_t begin[AXES])
 {
     const ptrdiff_t nowhere = PTRDIFF_MAX / 2; /* until a class has been found */
@@ -170,7 +170,7 @@ static inline struct pixels_task phases_planes(const struct phase_block *block, 
             const ptrdiff_t end = first + problem.out_size[axis] + (problem.kernel[axis] - 1) * dilation[axis];
             read[axis] = (struct interval){min_size(read[axis].first, first), max_size(read[axis].end, end)};
         }
-    struct pixels_task planes = {
+    struct pixels_band planes = {
         .shares = 1,
         .height = {1, dilation[1], 1, interval_length(&read[1])},
         .width = {1, dilation[2], 1, interval_length(&read[2])},

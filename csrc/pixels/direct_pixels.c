@@ -11,23 +11,25 @@ static ptrdiff_t pixels_planes_size(const struct conv_problem *problem, ptrdiff_
 }
 
 /* The rows of which the planes have about PIXELS_PLANES elements; at least one. The room grows with the rows, except
- * where distant taps share planes only if there are rows enough: there the rows are halved until they fit.
- * The growth is measured between 1 row and 101 rows. */
+ * where distant taps share planes only if there are rows enough: there the rows are halved until they fit. Two rows
+ * fit. One row may not: planes that are shared by two may be separate for one, which leaves more of each to rounding
+ * up. The growth is measured between 1 row and 101 rows. */
 static ptrdiff_t pixels_rows_that_fit(const struct conv_problem *problem, ptrdiff_t columns)
 {
     const ptrdiff_t one = pixels_planes_size(problem, 1, columns);
-    const ptrdiff_t many = pixels_planes_size(problem, 101, columns);
+    const ptrdiff_t many = pixels_planes_size(problem, 101, columns), least = min_size(2, problem->out_size[1]);
     ptrdiff_t rows = problem->out_size[1];
 
     if (many > one)
-        return max_size(1 + (PIXELS_PLANES - one) * 100 / (many - one), 1);
-    while (rows > 1 && pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
+        return max_size(1 + (PIXELS_PLANES - one) * 100 / (many - one), least);
+    while (rows > least && pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
         rows = (rows + 1) / 2;
     return rows;
 }
 
-/* The columns of a piece of a row, of at most `longest`, so that its planes fit. They are halved until they do. A
- * single row then takes as many whole vectors more as fit, because there are no rows to fill the planes with. */
+/* The columns of a piece of two rows, of at most `longest`, so that its planes fit. They are halved until they do;
+ * PIXELS_LEAST_PIECE of them fit, even if fewer do not. A single row then takes as many whole vectors more as fit,
+ * because there are no rows to fill the planes with. */
 static ptrdiff_t pixels_columns(const struct conv_problem *problem, ptrdiff_t longest)
 {
     const ptrdiff_t *out = problem->out_size, rows = min_size(2, out[1]), all = equal_piece(out[2], longest);
@@ -35,6 +37,8 @@ static ptrdiff_t pixels_columns(const struct conv_problem *problem, ptrdiff_t lo
 
     while (columns > LONGEST_VECTOR && pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
         columns = equal_piece(out[2], columns / 2);
+    if (pixels_planes_size(problem, rows, columns) > PIXELS_PLANES)
+        columns = min_size(PIXELS_LEAST_PIECE, out[2]);
     if (rows > 1 || columns == all)
         return columns;
     for (ptrdiff_t more = round_up(columns, LONGEST_VECTOR); more >= LONGEST_VECTOR; more /= 2) {
@@ -141,11 +145,11 @@ struct pixels_cut pixels_cut_of(const struct conv_problem *problem)
     return cut;
 }
 
-struct pixels_task pixels_band_at(const struct conv_problem *problem, const struct pixels_cut *cut,
+struct pixels_band pixels_band_at(const struct conv_problem *problem, const struct pixels_cut *cut,
                                   const struct conv_problem *panel, ptrdiff_t number)
 {
     const ptrdiff_t *out = problem->out_size;
-    struct pixels_task band = {.share = take(&number, cut->shares), .shares = cut->shares};
+    struct pixels_band band = {.share = take(&number, cut->shares), .shares = cut->shares};
 
     band.column = take(&number, ceil_div(out[2], cut->columns)) * cut->columns;
     band.row = take(&number, ceil_div(out[1], cut->rows)) * cut->rows;
@@ -160,7 +164,7 @@ struct pixels_task pixels_band_at(const struct conv_problem *problem, const stru
     return band;
 }
 
-void pixels_offsets(const struct conv_problem *problem, const struct pixels_task *band, int *offsets)
+void pixels_offsets(const struct conv_problem *problem, const struct pixels_band *band, int *offsets)
 {
     const struct pixels_axis *height = &band->height, *width = &band->width;
     const ptrdiff_t slices = group_in_channels(problem) * problem->kernel[0];
@@ -174,7 +178,7 @@ void pixels_offsets(const struct conv_problem *problem, const struct pixels_task
             }
 }
 
-int pixels_list(const struct pixels_task *band, ptrdiff_t lanes, ptrdiff_t width, struct pixels_place *next,
+int pixels_list(const struct pixels_band *band, ptrdiff_t lanes, ptrdiff_t width, struct pixels_place *next,
                 struct pixels_vector vectors[PIXELS_VECTORS])
 {
     const ptrdiff_t pitch = band->width.length, first = next->row * width + next->column;

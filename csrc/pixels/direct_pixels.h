@@ -93,7 +93,7 @@ struct pixels_terms {
 };
 
 /* A band: what is computed of the output, and the planes that are read. */
-struct pixels_task {
+struct pixels_band {
     ptrdiff_t image, group, share, shares;
     ptrdiff_t depth, row, column; /* of the first output */
     ptrdiff_t rows, columns;
@@ -160,16 +160,16 @@ int pixels_find_panel(const struct conv_problem *problem, const struct pixels_bo
 ptrdiff_t pixels_first_term(const struct conv_problem *problem, const struct pixels_box *first);
 
 /* A band, and the planes of a panel that it reads. */
-struct pixels_task pixels_band_at(const struct conv_problem *problem, const struct pixels_cut *cut,
+struct pixels_band pixels_band_at(const struct conv_problem *problem, const struct pixels_cut *cut,
                                   const struct conv_problem *panel, ptrdiff_t number);
 
 /* Where each term of a panel reads. The planes are stored as (column planes, channels, depth taps, row planes). */
-void pixels_offsets(const struct conv_problem *problem, const struct pixels_task *band, int *offsets);
+void pixels_offsets(const struct conv_problem *problem, const struct pixels_band *band, int *offsets);
 
 /* List the next vectors of a band whose results have rows of `width`; returns their number, 0 at the end. Each begins
  * at an output and has what its lanes meet in this row and, where the next row of the band follows it in y, in the rows
  * after it. */
-int pixels_list(const struct pixels_task *band, ptrdiff_t lanes, ptrdiff_t width, struct pixels_place *next,
+int pixels_list(const struct pixels_band *band, ptrdiff_t lanes, ptrdiff_t width, struct pixels_place *next,
                 struct pixels_vector vectors[PIXELS_VECTORS]);
 
 static inline ptrdiff_t direct_pixels_task_count(const struct conv_problem *problem)

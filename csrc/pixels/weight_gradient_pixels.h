@@ -149,22 +149,26 @@ PLANNING struct conv_problem gradient_pixels_cut_ranges(const struct conv_proble
     }
 }
 
-/* The tile: of at most `positions`, its rows as many as possible, its planes not too large. */
+/* The tile: of at most `positions`, its rows as many as possible, its planes not too large. Columns are chosen so that
+ * the planes of a few rows fit; those of fewer rows may be larger, where they are not shared. */
 static inline void gradient_pixels_cut_tiles(const struct conv_problem *problem, ptrdiff_t positions,
                                              struct gradient_pixels_cut *cut)
 {
-    const ptrdiff_t *out = problem->out_size;
+    const ptrdiff_t *out = problem->out_size, few = min_size(4, out[1]);
     const ptrdiff_t widest = max_size(GRADIENT_PIXELS_COLUMNS, min_size(positions, GRADIENT_PIXELS_LONG) / out[1]);
-    ptrdiff_t columns = out[2] <= 2 * GRADIENT_PIXELS_COLUMNS ? out[2] : equal_piece(out[2], widest), rows;
+    const ptrdiff_t equal = min_size(round_up(equal_piece(out[2], widest), LONGEST_VECTOR), out[2]);
+    ptrdiff_t columns = out[2] <= 2 * GRADIENT_PIXELS_COLUMNS ? out[2] : equal, least = few;
 
-    while (columns > LONGEST_VECTOR &&
-           gradient_pixels_planes_size(problem, min_size(4, out[1]), columns) > GRADIENT_PIXELS_PLANES)
-        columns = (columns + 1) / 2;
-    if (columns < out[2])
-        columns = min_size(round_up(columns, LONGEST_VECTOR), out[2]);
-    rows = equal_piece(out[1], positions / round_up(columns, LONGEST_VECTOR));
-    while (rows > 1 && gradient_pixels_planes_size(problem, rows, columns) > GRADIENT_PIXELS_PLANES)
-        rows = (rows + 1) / 2;
+    while (gradient_pixels_planes_size(problem, few, columns) > GRADIENT_PIXELS_PLANES) {
+        if (columns <= LONGEST_VECTOR) {
+            least = 1; /* of which the planes fit */
+            break;
+        }
+        columns = round_up((columns + 1) / 2, LONGEST_VECTOR);
+    }
+    ptrdiff_t rows = equal_piece(out[1], positions / round_up(columns, LONGEST_VECTOR));
+    while (rows > least && gradient_pixels_planes_size(problem, rows, columns) > GRADIENT_PIXELS_PLANES)
+        rows = max_size((rows + 1) / 2, least);
     cut->columns = columns;
     cut->rows = equal_piece(out[1], rows);
     cut->tiles = out[0] * ceil_div(out[1], cut->rows) * ceil_div(out[2], columns);

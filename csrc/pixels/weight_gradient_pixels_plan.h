@@ -13,7 +13,7 @@ struct gradient_pixels_phase {
 /* How a tile is walked: `rows` of G in strips; rows that follow each other in a walk are `shift` rows apart. The
  * pitches are the distances of rows of x and G, those of G perhaps after they have been copied. */
 struct gradient_pixels_tile {
-    struct pixels_task task;
+    struct pixels_band band;
     int x_in_place, folded, g_copied; /* whether x is read where it is; the row is folded; G is copied */
     ptrdiff_t rows, strips, shift, x_pitch, g_pitch, copy_pitch;
     ptrdiff_t phases, slices; /* slices: channels times depth taps that are read */
@@ -56,24 +56,24 @@ static inline struct gradient_pixels_tile
 gradient_pixels_tile_at(const struct conv_problem *problem, const struct gradient_pixels_cut *cut, ptrdiff_t number)
 {
     const ptrdiff_t *out = problem->out_size;
-    struct pixels_task task = {.column = take(&number, ceil_div(out[2], cut->columns)) * cut->columns};
+    struct pixels_band band = {.column = take(&number, ceil_div(out[2], cut->columns)) * cut->columns};
 
-    task.row = take(&number, ceil_div(out[1], cut->rows)) * cut->rows;
-    task.depth = take(&number, out[0]);
-    task.image = number;
-    task.rows = min_size(cut->rows, out[1] - task.row);
-    task.columns = min_size(cut->columns, out[2] - task.column);
-    task.height = pixels_axis_of(problem, 1, cut->periods[1], task.rows);
-    task.width = gradient_pixels_width(problem, cut->periods[2], task.columns);
-    task.plane_size = gradient_pixels_plane_size(&task.height, &task.width);
-    return (struct gradient_pixels_tile){.task = task};
+    band.row = take(&number, ceil_div(out[1], cut->rows)) * cut->rows;
+    band.depth = take(&number, out[0]);
+    band.image = number;
+    band.rows = min_size(cut->rows, out[1] - band.row);
+    band.columns = min_size(cut->columns, out[2] - band.column);
+    band.height = pixels_axis_of(problem, 1, cut->periods[1], band.rows);
+    band.width = gradient_pixels_width(problem, cut->periods[2], band.columns);
+    band.plane_size = gradient_pixels_plane_size(&band.height, &band.width);
+    return (struct gradient_pixels_tile){.band = band};
 }
 
 /* Where in the image the first output of a tile reads with the first tap. */
-static inline ptrdiff_t gradient_pixels_corner(const struct conv_problem *problem, const struct pixels_task *task)
+static inline ptrdiff_t gradient_pixels_corner(const struct conv_problem *problem, const struct pixels_band *band)
 {
-    return row_offset(problem, input_position(problem, 0, task->depth, 0), input_position(problem, 1, task->row, 0)) +
-           input_position(problem, 2, task->column, 0);
+    return row_offset(problem, input_position(problem, 0, band->depth, 0), input_position(problem, 1, band->row, 0)) +
+           input_position(problem, 2, band->column, 0);
 }
 
 /* Whether an output at `depth` reads inside the image with depth tap `kd`. */
@@ -107,12 +107,12 @@ static inline int gradient_pixels_needs_no_planes(const struct conv_problem *pro
 static inline void gradient_pixels_plan_in_place(const struct conv_problem *problem, struct gradient_pixels_tile *tile)
 {
     const ptrdiff_t *kernel = problem->kernel, *in = problem->in_size, *stride = problem->stride;
-    struct pixels_task *task = &tile->task;
+    struct pixels_band *band = &tile->band;
 
-    task->height = pixels_axis_of(problem, 1, tap_period(problem, 1), task->rows);
-    if (task->height.shift > 1 && task->rows < GRADIENT_PIXELS_FEW * task->height.shift)
-        task->height = pixels_axis_of(problem, 1, kernel[1], task->rows);
-    tile->slices = group_in_channels(problem) * gradient_pixels_depth_taps(problem, task->depth);
+    band->height = pixels_axis_of(problem, 1, tap_period(problem, 1), band->rows);
+    if (band->height.shift > 1 && band->rows < GRADIENT_PIXELS_FEW * band->height.shift)
+        band->height = pixels_axis_of(problem, 1, kernel[1], band->rows);
+    tile->slices = group_in_channels(problem) * gradient_pixels_depth_taps(problem, band->depth);
     tile->lane_step = stride[2];
     tile->mask_columns = kernel[2] * stride[2];
     tile->x_pitch = in[2] * stride[1];
@@ -123,10 +123,10 @@ static inline void gradient_pixels_plan_in_place(const struct conv_problem *prob
 /* x is copied into planes. */
 static inline void gradient_pixels_plan_planes(const struct conv_problem *problem, struct gradient_pixels_tile *tile)
 {
-    const struct pixels_axis *height = &tile->task.height, *width = &tile->task.width;
+    const struct pixels_axis *height = &tile->band.height, *width = &tile->band.width;
 
     tile->slices = group_in_channels(problem) * problem->kernel[0];
-    tile->planes_size = tile->slices * height->planes * width->planes * tile->task.plane_size;
+    tile->planes_size = tile->slices * height->planes * width->planes * tile->band.plane_size;
     tile->lane_step = tile->mask_columns = 1;
     tile->x_pitch = width->length;
     tile->input_rows = PTRDIFF_MAX;
@@ -137,7 +137,7 @@ static inline void gradient_pixels_plan_planes(const struct conv_problem *proble
 static inline void gradient_pixels_fold(const struct conv_problem *problem, ptrdiff_t lanes,
                                         struct gradient_pixels_tile *tile)
 {
-    const struct pixels_axis *width = &tile->task.width;
+    const struct pixels_axis *width = &tile->band.width;
 
     tile->fold = width->shift == 1 ? lanes : problem->kernel[2];
     tile->rows = tile->strips;
@@ -150,18 +150,18 @@ static inline void gradient_pixels_fold(const struct conv_problem *problem, ptrd
 static inline void gradient_pixels_plan(const struct conv_problem *problem, ptrdiff_t lanes, int masked,
                                         struct gradient_pixels_tile *tile)
 {
-    const struct pixels_task *task = &tile->task;
+    const struct pixels_band *band = &tile->band;
     const ptrdiff_t *kernel = problem->kernel;
     const int folded = gradient_pixels_folds(problem);
     const int in_place =
-        masked && !folded && (task->columns == problem->out_size[2] || volume(kernel) <= GRADIENT_PIXELS_TAPS);
+        masked && !folded && (band->columns == problem->out_size[2] || volume(kernel) <= GRADIENT_PIXELS_TAPS);
 
-    tile->strips = ceil_div(task->columns, lanes);
+    tile->strips = ceil_div(band->columns, lanes);
     tile->copy_pitch = tile->strips * lanes;
     tile->folded = folded;
     tile->x_in_place = in_place && gradient_pixels_needs_no_planes(problem) &&
                        tile->strips * (2 * kernel[2] + 1) <= GRADIENT_PIXELS_MASKS;
-    tile->g_copied = !in_place && ((masked && !folded) || task->columns % lanes);
+    tile->g_copied = !in_place && ((masked && !folded) || band->columns % lanes);
     if (tile->x_in_place)
         gradient_pixels_plan_in_place(problem, tile);
     else
@@ -170,16 +170,16 @@ static inline void gradient_pixels_plan(const struct conv_problem *problem, ptrd
         gradient_pixels_fold(problem, lanes, tile);
         return;
     }
-    tile->rows = task->rows;
-    tile->shift = task->height.shift;
+    tile->rows = band->rows;
+    tile->shift = band->height.shift;
     tile->g_pitch = tile->g_copied ? tile->copy_pitch : problem->out_size[2];
-    tile->phases = task->height.planes;
+    tile->phases = band->height.planes;
 }
 
 static inline struct gradient_pixels_phase
 gradient_pixels_phase_of(const struct conv_problem *problem, const struct gradient_pixels_tile *tile, ptrdiff_t phase)
 {
-    const struct pixels_axis *height = &tile->task.height, *width = &tile->task.width;
+    const struct pixels_axis *height = &tile->band.height, *width = &tile->band.width;
     const ptrdiff_t *kernel = problem->kernel;
 
     if (tile->folded) {
@@ -196,7 +196,7 @@ gradient_pixels_phase_of(const struct conv_problem *problem, const struct gradie
         .count = tile->slices * kernel[2],
         .rows = ceil_div(kernel[1] - phase, height->period),
         .step = height->period * kernel[2],
-        .start = tile->x_in_place ? input_position(problem, 1, tile->task.row, phase) : 0,
+        .start = tile->x_in_place ? input_position(problem, 1, tile->band.row, phase) : 0,
     };
 }
 
@@ -205,7 +205,7 @@ static inline void gradient_pixels_list_slice(const struct conv_problem *problem
                                               const struct gradient_pixels_tile *tile, ptrdiff_t slice, ptrdiff_t phase,
                                               struct gradient_pixels_read *reads)
 {
-    const struct pixels_axis *height = &tile->task.height, *width = &tile->task.width;
+    const struct pixels_axis *height = &tile->band.height, *width = &tile->band.width;
     const ptrdiff_t *kernel = problem->kernel, *in = problem->in_size;
     const ptrdiff_t slices = group_in_channels(problem) * kernel[0];
     const struct gradient_pixels_phase rows = gradient_pixels_phase_of(problem, tile, phase);
@@ -214,7 +214,7 @@ static inline void gradient_pixels_list_slice(const struct conv_problem *problem
         const ptrdiff_t taps = ceil_div(kernel[2] - phase, width->period);
         for (ptrdiff_t i = 0; i < min_size(taps, tile->fold); i++)
             *reads++ = (struct gradient_pixels_read){
-                .offset = (phase * slices + slice) * tile->task.plane_size + i * width->shift,
+                .offset = (phase * slices + slice) * tile->band.plane_size + i * width->shift,
                 .element = (int)(slice * kernel[2] + phase + i * width->period),
                 .rows = (int)ceil_div(taps - i, tile->fold),
             };
@@ -226,7 +226,7 @@ static inline void gradient_pixels_list_slice(const struct conv_problem *problem
         *reads++ = (struct gradient_pixels_read){
             .offset = tile->x_in_place
                           ? (image * in[1] + phase * problem->dilation[1]) * in[2] + kw * problem->dilation[2]
-                          : plane * tile->task.plane_size + kw / width->period * width->shift,
+                          : plane * tile->band.plane_size + kw / width->period * width->shift,
             .column = tile->x_in_place ? (int)(kw * problem->stride[2]) : 0,
             .element = (int)((slice * kernel[1] + phase) * kernel[2] + kw),
             .rows = (int)rows.rows,
@@ -244,7 +244,7 @@ static inline void gradient_pixels_list(const struct conv_problem *problem, cons
         const struct gradient_pixels_phase phase = gradient_pixels_phase_of(problem, tile, number);
         struct gradient_pixels_read *next = reads + phase.first;
         for (ptrdiff_t slice = 0; slice < slices; slice++) {
-            if (tile->x_in_place && !gradient_pixels_reads_depth(problem, tile->task.depth, slice % problem->kernel[0]))
+            if (tile->x_in_place && !gradient_pixels_reads_depth(problem, tile->band.depth, slice % problem->kernel[0]))
                 continue;
             gradient_pixels_list_slice(problem, tile, slice, number, next);
             next += phase.count / tile->slices;

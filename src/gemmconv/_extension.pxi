@@ -1,6 +1,6 @@
 """Images extended beyond their borders, and the transpose of that."""
 
-# To move a byte takes about as long as this many operations.
+# Operations in the time it takes to move one byte.
 cdef double OPERATIONS_PER_BYTE = 4
 
 

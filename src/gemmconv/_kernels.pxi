@@ -186,8 +186,9 @@ cdef class Computation:
         """Run all tasks of a problem that knows its arrays."""
         if problem.tiling.taps:  # only kernels that call BLAS have a tiling for it; looking it up imports SciPy
             problem.blas = gemm_of(self.itemsize)
-        if self.tasks < 0:
-            self.tasks, self.scratch = self.cut.task_count(problem), self.cut.scratch_size(problem)
+        if self.tasks < 0:  # the number of tasks comes last: another thread may ask for it meanwhile
+            self.scratch = self.cut.scratch_size(problem)
+            self.tasks = self.cut.task_count(problem)
         return run_tasks(problem, functions.run, self.tasks, self.scratch, self.itemsize, threads)
 
     cdef int compute_input_gradient(self, grad_output, weight, bias, out, int threads) except -1:

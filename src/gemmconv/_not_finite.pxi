@@ -29,7 +29,7 @@ cdef bint are_finite(const void *numbers, Py_ssize_t count, Py_ssize_t itemsize)
 
 
 cdef bint real_box_is_finite(const real *image, ptrdiff_t channels, const box *box) noexcept nogil:
-    cdef const interval *axis = box.axis
+    cdef const interval *axis = &box.axis[0]
     cdef ptrdiff_t depth, row, column, channel, size = volume(box.size)
     cdef const real *first
     cdef bint spoiled = False  # without a branch for each element: mostly there is one per channel
