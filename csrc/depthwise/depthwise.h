@@ -67,7 +67,6 @@ enum {
     DEPTHWISE_TASKS = 8,           /* the least number of tasks that many groups of an image are cut into */
     DEPTHWISE_WEIGHTS = 1 << 14,   /* weights that a task lays out, about */
     DEPTHWISE_TERMS = 256,         /* the most products of a partial sum */
-    DEPTHWISE_LEAST_TERMS = 64,    /* products of a slice, in the mean, if there are many slices */
     DEPTHWISE_ENTRIES = 1 << 14,   /* entries of the tables of rows of a task, about */
     DEPTHWISE_LEAST_SEGMENT = 1024, /* the least limit of the output columns of a task that reads rows in place */
     DEPTHWISE_WHOLE = 49,           /* a kernel with no more taps is one slice, unless they are far apart */
@@ -348,14 +347,16 @@ static inline ptrdiff_t depthwise_scratch_size(const struct conv_problem *proble
     return depthwise_scratch_of(problem, &cut).size;
 }
 
-/* One input channel per group. Slices keep scratch within LARGEST_SCRATCH, even for float64. Many slices of a few taps
- * would be one long sum again, with its error. */
+/* One input channel per group. Slices keep scratch within LARGEST_SCRATCH, even for float64. A product is
+ * rounded in its slice and once for each later slice, by half an eps each. With many slices of a few taps that would be
+ * above the bound of docs/accuracy.md, (256 + taps / 128) * eps. */
 static inline int depthwise_fits(const struct conv_problem *problem)
 {
     if (problem->in_channels != problem->groups)
         return 0;
     const struct depthwise_cut cut = depthwise_cut_of(problem);
-    return cut.slice_count <= max_size(cut.taps / DEPTHWISE_LEAST_TERMS, DEPTHWISE_TERMS) &&
+    const ptrdiff_t terms = min_size(cut.taps / cut.slice_count, DEPTHWISE_TERMS);
+    return terms + cut.slice_count <= 2 * DEPTHWISE_TERMS + cut.taps / 64 &&
            depthwise_scratch_of(problem, &cut).size * (ptrdiff_t)sizeof(double) <= LARGEST_SCRATCH;
 }
 

@@ -50,7 +50,7 @@ LEAST_TAPS = {"depthwise": 17}
 # The least stride along the width for which a block may hold only some of the residues. With a smaller stride a block
 # holds all of them.
 LEAST_CUT_STRIDE = 32
-# The most classes of a block. With more, phases are not used: each has few products, so BLAS is about as fast.
+# The most classes of a block. With more, phases are not used: each has few products, so they gain little beside BLAS.
 MOST_CLASSES = 64
 # The most blocks into which groups are cut.
 MOST_BLOCKS = 256
