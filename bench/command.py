@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = "-"
 
+# What options have that are not given, if it is not None.
+DEFAULTS = {"suite": ALL, "op": FORWARD, "threads": 1, "network": False, "reuse": False, "quick": False}
+
 # Exit codes. That of an interruption is 128 + SIGINT, as shells have it.
 SENSELESS = 2
 SLOWER = 3
@@ -41,13 +44,12 @@ def run(arguments: argparse.Namespace) -> int:
     It is 0 if all is well; 1 if gemmconv computed something wrongly or not at all; 2 if the arguments make no sense; 3
     if gemmconv is slower than in the run to compare with; 130 if the run was interrupted.
     """
-    fill_in(arguments)
     if arguments.scaling:
-        if arguments.op != FORWARD:
-            return _refuse(f"--scaling times its own operations; leave out --op {arguments.op}, or choose with --match")
-        if arguments.network or arguments.compare:
-            return _refuse(f"--scaling has no {'--network' if arguments.network else '--compare'}")
+        if option := without_effect(arguments):
+            return _refuse(f"--scaling has no --{option}: it has its own problems, operations, rounds and threads")
+        fill_in(arguments)
         return time_series(arguments)
+    fill_in(arguments)
     problems = select_problems(arguments)
     if not problems:
         option = f"--match {arguments.match.pattern!r}" if arguments.match else "--network"
@@ -75,6 +77,14 @@ def run(arguments: argparse.Namespace) -> int:
     # JSON on standard output stays alone there.
     stream = sys.stderr if arguments.json == STANDARD_OUTPUT else sys.stdout
     return compare_with(earlier, results, stream) if earlier else 0
+
+
+def without_effect(arguments: argparse.Namespace) -> str | None:
+    """Return an option that was given but means nothing to ``--scaling``, or None."""
+    for option in ("suite", "op", "threads", "peers", "rounds", "network", "reuse", "quick", "compare"):
+        if getattr(arguments, option) != DEFAULTS.get(option):
+            return option
+    return None
 
 
 def time_series(arguments: argparse.Namespace) -> int:

@@ -194,7 +194,12 @@ def make_table(curve: Curve, dtype: str) -> Table:
         speeds = f"{point.gflops:.1f}", f"{point.gflops / best:.2f}"
         style = CLIFF if point.value in cliffs else ""
         rows.append([Cell(text, style) for text in (str(point.value), format_milliseconds(point.seconds), *speeds)])
-    heads = [f"\n{curve.series.name}", "\nms", "\nGFLOP/s", "of\nbest"]
+    heads = [
+        "\ntaps" if curve.series.name in TAPS_SERIES else f"\n{curve.series.name}",
+        "\nms",
+        "\nGFLOP/s",
+        "of\nbest",
+    ]
     return Table(f"{curve.series.title}, {dtype}", heads, rows)
 
 

@@ -28,7 +28,8 @@ from kernels_under_test import ALL_CASES, CONVOLUTIONS, KERNELS, OPERATIONS, Arr
 import gemmconv
 from gemmconv import ConvolutionOperator, Plan, reference
 from gemmconv._gemmconv import supported_isas
-from gemmconv.engine.algorithms import WAYS, defined_algorithms
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import WAYS, build_with_padding, defined_algorithms
 from gemmconv.engine.blas import single_threaded_blas
 from gemmconv.engine.calls import TransposedOptions, prepare_transposed
 from gemmconv.engine.normal_form import axes_of, normal_form
@@ -363,3 +364,9 @@ def test_the_rule_is_that_of_pytorch():
 
             for module in (gemmconv, reference):
                 in_all_places(partial(getattr(module, name), **options), definition, (x, weight, bias))
+
+
+def test_weights_that_are_not_finite_do_not_make_long_filters_slow():
+    # panels has all products too, and takes a hundred times as long for one channel.
+    geometry = Geometry.from_shapes((1, 1, 48000), (1, 1, 3000), padding=2999)
+    assert build_with_padding(geometry, 4, 1, relu=False).problem.kernel in ("direct_pixels", "depthwise")

@@ -32,8 +32,8 @@ from .tiling import Tiling, largest_gemm
 
 # The kernels of a convolution that give the right infinities and NaNs where winograd and fft do not.
 EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
-# The one that multiplies weights by all zeros of the padding, and calls no BLAS.
-PANELS = next(kernel for kernel in CONVOLUTION if kernel.name == "panels")
+# Those that multiply weights by all zeros of the padding, and call no BLAS.
+MULTIPLY_PADDING = tuple(kernel for kernel in CONVOLUTION if kernel.name in ("panels", "direct_pixels", "depthwise"))
 # The taps from which "auto" considers Fourier transforms.
 LEAST_TAPS = 32
 
@@ -258,10 +258,16 @@ def build_convolution(
         if turned:
             by_gemm = Definition(build_input_gradient, geometry.turned(), itemsize, threads)
             problem.watch(by_gemm, watched_outputs(geometry))
-        elif kernel.algorithm != "gemm":
-            by_panels = Definition(build_convolution, PANELS, geometry, itemsize, threads, relu)
-            problem.watch(by_panels, watched_outputs(geometry))
+        elif kernel.algorithm != "gemm" and kernel not in MULTIPLY_PADDING:
+            by_all_products = Definition(build_with_padding, geometry, itemsize, threads, relu)
+            problem.watch(by_all_products, watched_outputs(geometry))
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
+
+
+def build_with_padding(geometry: Geometry, itemsize: int, threads: int, relu: bool) -> Built:
+    """Return the object that runs a convolution and multiplies weights by all zeros of the padding."""
+    ways = ways_of_convolution(replace(geometry, batch=1), MULTIPLY_PADDING)
+    return min(ways, key=_time_of_prepared).build(geometry, itemsize, threads, relu)
 
 
 def build_turned(build: Callable[..., Built], geometry: Geometry, itemsize: int, threads: int = 1) -> Built:

@@ -38,11 +38,11 @@ class Definition:
     def __init__(self, build: Callable[..., Any], *arguments: Any) -> None:
         self._build, self._arguments = build, arguments
 
-    def __call__(self, *arrays_and_threads: Any) -> None:
-        """Do as `run` of a problem of the compiled module does."""
-        built = self._build(*self._arguments)
+    def __call__(self, x: Any, weight: Any, bias: Any, out: Any, threads: int) -> None:
+        """Do as `run` of a problem of the compiled module does, with a weight that is not laid out."""
+        problem = self._build(*self._arguments).problem
         with single_threaded_blas:
-            built.problem.run(*arrays_and_threads)
+            problem.run(x, problem.lay_out(weight, threads), bias, out, threads)
 
 
 def reads_padding(geometry: Geometry) -> bool:
