@@ -24,8 +24,7 @@ VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
 SMALL = ["-fno-tree-pre", "-fno-gcse"]
 
 # More flags for small code. A function that is called once is not inlined: alone, it needs fewer registers. Code that
-# the compiler does not schedule compresses much better, and processors reorder instructions themselves; but with 16
-# registers, loops that it schedules are a little faster.
+# the compiler does not schedule compresses much better, and processors reorder instructions themselves.
 SEPARATE = ["-fno-inline-functions-called-once"]
 UNSCHEDULED = ["-fno-schedule-insns2"]
 
@@ -37,11 +36,11 @@ def accepted(flags):
     return [flag for flag in flags if subprocess.run([*command, flag], input=b"", capture_output=True).returncode == 0]
 
 
-AVX = ["-O2", *accepted(VECTORIZED + SEPARATE)]
+AVX = ["-O2", *accepted(VECTORIZED + SEPARATE + UNSCHEDULED)]
 FLAGS = {
     "baseline": ["-Os", *accepted(UNSCHEDULED)],
     "avx2": [*AVX, "-mavx2", "-mfma"],
-    "avx512": [*AVX, *accepted(SMALL + UNSCHEDULED), "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
+    "avx512": [*AVX, *accepted(SMALL), "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
 }
 PLATFORM = sysconfig.get_platform()
 IS_X86 = PLATFORM.endswith(("x86_64", "amd64", "universal2"))

@@ -4,18 +4,19 @@ The columns of the table are the instruction sets in `COLUMNS`, in float32 on on
 that instruction set beside a BLAS for one of its `BLAS_CORES`. These commands make a column again, with ``TIME`` for
 ``python -m gemmconv.bench.studies.algorithms``::
 
-    TIME --random 1200 --seed 1 --rounds 3 --save drawn.json
-    TIME --rounds 4 --save suites.json
-    TIME --op input_gradient --random 120 --seed 1 --rounds 3 --save input_gradient.json
-    TIME --op weight_gradient --random 120 --seed 1 --rounds 3 --save weight_gradient.json
+    TIME --random 350 --seed 1 --rounds 3 --save drawn.json
+    TIME --kind small --random 120 --seed 1 --rounds 3 --save small.json
+    TIME --kind long --random 120 --seed 1 --rounds 3 --save long.json
+    TIME --rounds 3 --save suites.json
+    TIME --op input_gradient --random 100 --seed 1 --rounds 3 --save input_gradient_drawn.json
+    TIME --op input_gradient --kind long --random 60 --seed 1 --rounds 2 --save input_gradient_long.json
     TIME --op input_gradient --suite resnet50 --suite mobilenet --rounds 3 --save input_gradient_suites.json
-    TIME --op weight_gradient --suite resnet50 --suite mobilenet --rounds 3 --save weight_gradient_suites.json
-    TIME --random 200 --seed 2027 --save check.json
-    python -m gemmconv.bench.studies.costs drawn.json suites.json *_gradient*.json --check check.json --write
+    (the last three also with weight_gradient)
+    python -m gemmconv.bench.studies.costs *.json --write
 
 They ran on one Zen 4 core on 2026-11-27; for "avx2" with ``GEMMCONV_ISA=avx2 OPENBLAS_CORETYPE=Haswell``. The column
-"baseline" was fitted on the same day, with ``GEMMCONV_ISA=baseline OPENBLAS_CORETYPE=Nehalem``, to 162 shapes and to
-kernels that were compiled with -O2. Numbers here may be fitted again: they change which
+"baseline" was fitted with ``GEMMCONV_ISA=baseline OPENBLAS_CORETYPE=Nehalem``, to 162 shapes and to older kernels that
+were compiled with -O2; its rates of fft are twice those of "avx2". Numbers here may be fitted again: they change which
 algorithm ``"auto"`` takes, but never what an algorithm computes.
 """
 
