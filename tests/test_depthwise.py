@@ -126,7 +126,6 @@ def test_every_geometry_with_one_input_channel_per_group_fits(size, taps, stride
         reject()
     if not DEPTHWISE.defined(geometry):  # many slices of a few taps, which the bound of the error does not allow
         assert prod(taps) > 256
-        assert stride[2] > 2 or dilation[2] >= 1024
         reject()
     assert DEPTHWISE.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
