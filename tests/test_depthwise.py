@@ -18,6 +18,7 @@ from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected, n
 from gemmconv import conv
 from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.algorithms import defined_algorithms
 from gemmconv.engine import phases
 
 DEPTHWISE = KERNELS["convolution-direct-depthwise"]
@@ -126,6 +127,7 @@ def test_every_geometry_with_one_input_channel_per_group_fits(size, taps, stride
         reject()
     if not DEPTHWISE.defined(geometry):  # many slices of a few taps, which the bound of the error does not allow
         assert prod(taps) > 256
+        assert "direct" in defined_algorithms(geometry)  # by another kernel
         reject()
     assert DEPTHWISE.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
