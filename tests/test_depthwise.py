@@ -18,8 +18,8 @@ from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected, n
 from gemmconv import conv
 from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
-from gemmconv.engine.algorithms import defined_algorithms
 from gemmconv.engine import phases
+from gemmconv.engine.algorithms import defined_algorithms
 
 DEPTHWISE = KERNELS["convolution-direct-depthwise"]
 GEMM = KERNELS["convolution-gemm-gemm_conv-small"]
