@@ -16,7 +16,13 @@ ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "src/gemmconv").rglob("[a-z]*.py"))
 DOCUMENTS = [str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])]
 # The pages with examples, and the least number of examples that each has.
-PAGES_WITH_EXAMPLES = {"README.md": 6, "docs/coming_from.md": 3, "docs/gradients.md": 6, "docs/matrices.md": 3}
+PAGES_WITH_EXAMPLES = {
+    "README.md": 6,
+    "docs/coming_from.md": 3,
+    "docs/explain.md": 6,
+    "docs/gradients.md": 6,
+    "docs/matrices.md": 3,
+}
 MODULES = [".".join(path.relative_to(ROOT / "src").with_suffix("").parts) for path in PATHS]
 
 
@@ -41,7 +47,7 @@ def test_every_page_with_examples_is_tested():
 def test_every_public_function_has_an_example_and_says_what_it_raises(name):
     text = inspect.getdoc(getattr(gemmconv, name))
     sections = {"get_num_threads": ("Returns", "Examples"), "ConvolutionOperator": ("Parameters", "Raises", "Examples")}
-    sections["Plan"] = sections["ConvolutionOperator"]
+    sections["Plan"] = sections["Explanation"] = sections["ConvolutionOperator"]
     sections |= dict.fromkeys(("num_threads", "set_num_threads"), ("Parameters", "Raises", "Examples"))
     for section in sections.get(name, ("Parameters", "Returns", "Raises", "Examples")):
         assert re.search(rf"^{section}\n-+$", text, re.MULTILINE), f"{name} lacks {section}"

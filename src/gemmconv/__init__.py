@@ -17,6 +17,7 @@ from .threads import get_num_threads, num_threads, set_num_threads
 from .transposed import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 if TYPE_CHECKING:
+    from .explanation import Explanation, explain
     from .linear_operator import ConvolutionOperator
     from .matrices import convolution_matrix, convolution_matrix_size, kernel_matrix, tied_weights
 
@@ -25,14 +26,17 @@ __version__ = version("gemmconv")
 # What needs scipy.sparse, whose import takes longer than all the rest, comes when it is first asked for.
 _LAZY = {
     "ConvolutionOperator": "linear_operator",
+    "Explanation": "explanation",
     "convolution_matrix": "matrices",
     "convolution_matrix_size": "matrices",
+    "explain": "explanation",
     "kernel_matrix": "matrices",
     "tied_weights": "matrices",
 }
 
 __all__ = [
     "ConvolutionOperator",
+    "Explanation",
     "Plan",
     "col2im",
     "conv",
@@ -48,6 +52,7 @@ __all__ = [
     "conv_weight_gradient",
     "convolution_matrix",
     "convolution_matrix_size",
+    "explain",
     "get_num_threads",
     "im2col",
     "kernel_matrix",

@@ -1,6 +1,7 @@
-"""The command `gemmconv`: ``gemmconv info``, ``gemmconv bench``, ``gemmconv --version``.
+"""The command `gemmconv`: ``gemmconv info``, ``explain``, ``bench``, and ``gemmconv --version``.
 
-``info`` is here. The benchmark is in `gemmconv.bench`, which is imported for ``bench`` alone. Exit codes: 0 all is
+``info`` is here. The others are imported only if they are asked for: ``explain`` from `gemmconv.explanation`, ``bench``
+from `gemmconv.bench`. Exit codes: 0 all is
 well, 1 it is not, 2 the command makes no sense, 3 slower than the run to compare with, 130 interrupted. Data go to
 standard output, everything else to standard error.
 """
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    options = make_parser(with_bench="bench" in words).parse_args(words)
+    options = make_parser("bench" in words, "explain" in words).parse_args(words)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
@@ -46,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def make_parser(with_bench: bool) -> argparse.ArgumentParser:
-    """Declare the commands, each of which leaves its function in ``run``; those of bench only if it is asked for."""
+def make_parser(with_bench: bool, with_explain: bool = False) -> argparse.ArgumentParser:
+    """Declare the commands, each of which leaves its function in ``run``; options only of those that are asked for."""
     parser = argparse.ArgumentParser(
         prog="gemmconv", description="Convolutions of NumPy arrays as matrix multiplications."
     )
@@ -60,6 +61,17 @@ def make_parser(with_bench: bool) -> argparse.ArgumentParser:
         description="Print what gemmconv runs on.",
     )
     info.set_defaults(run=run_info)
+
+    explain = commands.add_parser(
+        "explain",
+        help="the matrices and sums of a convolution of yours",
+        description="Show one convolution with its own numbers: windows, matrices, and the sum of one output.",
+    )
+    if with_explain:
+        from gemmconv.explanation import command as explanation
+
+        explanation.add_arguments(explain)
+        explain.set_defaults(run=explanation.run)
 
     bench = commands.add_parser(
         "bench",
