@@ -63,6 +63,10 @@ def im2col(
     col2im : The transpose of this linear map.
     kernel_matrix : The matrix to multiply it by.
 
+    Notes
+    -----
+    Section 13 of docs/tutorial.md shows P with small numbers.
+
     Examples
     --------
     >>> import numpy as np

@@ -128,8 +128,9 @@ def conv(
 
     For one group this sum is a product of matrices, ``y[n] = K @ P``. K is ``weight.reshape(O, -1)``, and P has one
     column for each output position [1]_. With stride 1, P is larger than the image by a factor of the number of taps.
-    So it is never built as a whole. ``"winograd"`` computes a tile of 4x4 outputs of a 3x3 kernel with 36 products
-    instead of 144 [2]_.
+    So it is never built as a whole. docs/tutorial.md shows these matrices with small numbers.
+
+    ``"winograd"`` computes a tile of 4x4 outputs of a 3x3 kernel with 36 products instead of 144 [2]_.
 
     For finite inputs the error of each output of ``"gemm"`` and ``"direct"`` is at most
     ``(min(k, 256) + k / 128 + 2) * eps * (|x| conv |weight| + |bias|) + k * tiny``, with k the number of terms in its

@@ -71,6 +71,10 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     TypeError, ValueError
         If an argument has the wrong kind or value.
 
+    Notes
+    -----
+    Sections 1 and 5 of docs/tutorial.md show K with small numbers.
+
     Examples
     --------
     >>> import numpy as np
@@ -225,6 +229,10 @@ def convolution_matrix(
     convolution_matrix_size : The size that the matrix would have.
     tied_weights : Which weight each entry is.
 
+    Notes
+    -----
+    Sections 1 to 12 of docs/tutorial.md show M with small numbers. Section 10 has its formula.
+
     Examples
     --------
     Two kernels on one channel of 3 x 3:
@@ -300,6 +308,10 @@ def tied_weights(
     ------
     TypeError, ValueError
         If an argument has the wrong kind or value, or the matrix would be larger than `max_bytes`.
+
+    Notes
+    -----
+    Sections 1, 9 and 18 of docs/tutorial.md show tied weights with small numbers.
 
     Examples
     --------

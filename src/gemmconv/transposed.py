@@ -131,6 +131,8 @@ def conv_transpose(
     all x and y, ``<conv(y, weight, ...), x> == <y, conv_transpose(x, weight, output_size=L, ...)>``, where ``<, >`` is
     the sum of the products of all elements, and L is the spatial size of y.
 
+    Section 19 of docs/tutorial.md shows this with small numbers.
+
     References
     ----------
     .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
