@@ -1,4 +1,8 @@
-"""Sharpen a blurred, noisy photograph by least squares: the convolution as a linear operator, and its transpose.
+"""Deblur a photograph
+===================
+
+This restores a blurred, noisy photograph by least squares. It uses the convolution as a linear operator, and its
+transpose::
 
     python examples/deblur.py before_after.png
 

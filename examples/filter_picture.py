@@ -1,4 +1,7 @@
-"""Filter a picture file, and write the result to another file.
+"""Filter a picture
+================
+
+This filters a picture file, and writes the result to another file::
 
     python examples/filter_picture.py photo.jpg sharp.png --kernel sharpen
 

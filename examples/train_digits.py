@@ -1,4 +1,7 @@
-"""Teach a small convolutional network to read handwritten digits, with nothing but NumPy and gemmconv.
+"""Read handwritten digits
+=======================
+
+This trains a small convolutional network to read handwritten digits, with NumPy and gemmconv alone::
 
     python examples/train_digits.py digits.png
 

@@ -101,3 +101,31 @@ def test_train_digits(train_digits, tmp_path):
     assert abs(accuracy - 100 * (1 - misread / tested)) < 0.051
     assert len(run.stderr.splitlines()) == 2  # one line per epoch where there is no terminal
     assert np.asarray(Image.open(out)).shape[:2] == (840, 1200)
+
+
+@pytest.fixture(scope="module")
+def plot_options() -> dict:
+    return runpy.run_path(str(EXAMPLES / "plot_options.py"))
+
+
+def test_plot_options_draws_every_weight_of_every_matrix(plot_options):
+    panels = plot_options["PANELS"]
+    axes = plot_options["picture"]().axes
+    assert len(axes) == len(panels) == 9
+    for panel, ax in zip(panels, axes):
+        weight = np.arange(1.0, 1 + np.prod(panel.weight_shape)).reshape(panel.weight_shape)
+        M = reference.convolution_matrix(weight, (4, 4), **panel.options)
+        M = M.T if panel.transposed else M
+        np.testing.assert_array_equal(plot_options["weights_in_m"](panel) + 1, M)
+        drawn = np.zeros_like(M)
+        for text in ax.texts:
+            column, row = text.get_position()
+            drawn[row, column] = 1 + "abcdefgh".index(text.get_text())
+        np.testing.assert_array_equal(drawn, M)
+        assert ax.get_xlabel() == f"{M.shape[1]} inputs, {M.shape[0]} outputs"
+
+
+def test_plot_options(tmp_path):
+    out = tmp_path / "out.png"
+    subprocess.run([sys.executable, EXAMPLES / "plot_options.py", out], check=True)
+    assert np.asarray(Image.open(out)).shape[:2] == (1300, 1300)
