@@ -1,6 +1,6 @@
 """The command ``gemmconv explain``: its options, what it prints, and its exit codes.
 
-Exit codes: 0 all is well, 1 a file cannot be read, 2 the command makes no sense.
+Exit codes: 0 all is well, 1 a file cannot be read or written or matplotlib is missing, 2 the command makes no sense.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from .code import LIBRARIES
 from .code import write_all as write_all_code
 from .examples import EXAMPLES
 from .explanation import NARROWEST, Explanation
+from .files import STANDARD_OUTPUT, check_new, write_new
 from .inputs import UnreadableError, index, ints, padding, read_problem
 from .text import ALL
 
 # Columns where there is no terminal.
 WIDTH = 100
 ALL_LIBRARIES = "all"
+PLOTS = (".svg", ".png", ".pdf", ".gif")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +70,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show("--code", nargs="?", const=ALL_LIBRARIES, choices=libraries, metavar="NAME", help=code)
 
     where = parser.add_argument_group("how to print").add_argument
-    where("--format", choices=["text", "json", "latex"], default="text", help="latex: P, K and M (default text)")
+    where("--format", choices=["text", "json", "latex"], help="latex: P, K and M (default text)")
     width = f"columns of the text, at least {NARROWEST} (default: those of the terminal; {WIDTH} where there is none)"
     where("--width", type=_width, metavar="N", help=width)
     color = "colours of the taps (default auto: on a terminal, unless NO_COLOR is set)"
     where("--color", choices=["auto", "always", "never"], default="auto", help=color)
+    plot = (
+        f"write the picture to FILE, which ends with {', '.join(PLOTS)}; a GIF shows all outputs one after another; - "
+    )
+    plot += "is an SVG on standard output. Text is then printed only with --show, --code or --format"
+    where("--plot", type=_plot, metavar="FILE", help=plot)
+    where("--force", action="store_true", help="overwrite a file that exists")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -84,8 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         problem, at, remarks = read_problem(arguments)
         explanation = Explanation(problem, at if arguments.at is None else arguments.at)
-        text = _text(explanation, arguments)
-    except (OSError, UnreadableError, MemoryError) as error:
+        if arguments.plot is not None:
+            _write_plot(explanation, arguments)
+        text = _text(explanation, arguments) if _prints_text(arguments) else ""
+    except (OSError, UnreadableError, MemoryError, ImportError) as error:
         print(f"gemmconv explain: error: {error}", file=sys.stderr)
         return 1
     except (TypeError, ValueError) as error:
@@ -119,6 +129,25 @@ def _text(explanation: Explanation, arguments: argparse.Namespace) -> str:
     )
 
 
+def _prints_text(arguments: argparse.Namespace) -> bool:
+    """Return whether text is printed: always, unless a file is written and no text is asked for."""
+    return arguments.plot is None or any(
+        value is not None for value in (arguments.show, arguments.format, arguments.code)
+    )
+
+
+def _write_plot(explanation: Explanation, arguments: argparse.Namespace) -> None:
+    """Write the picture, and its name to standard error."""
+    from .picture_files import plotted
+
+    check_new(arguments.plot, arguments.force)
+    form = "svg" if arguments.plot == STANDARD_OUTPUT else os.path.splitext(arguments.plot)[1][1:].lower()
+    options = {name: getattr(arguments, name) for name in ("letters", "backward", "digits", "weight_at", "input_at")}
+    write_new(arguments.plot, plotted(explanation, form, **options), arguments.force)
+    if arguments.plot != STANDARD_OUTPUT:
+        print(arguments.plot, file=sys.stderr)
+
+
 def _columns() -> int:
     """Return the width of the terminal, or the usual one."""
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST) if sys.stdout.isatty() else WIDTH
@@ -135,6 +164,12 @@ def _names(text: str) -> list[str]:
         if name not in ALL:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ALL)}")
     return names
+
+
+def _plot(text: str) -> str:
+    if text != STANDARD_OUTPUT and not text.lower().endswith(PLOTS):
+        raise argparse.ArgumentTypeError(f"{text!r} ends with none of {', '.join(PLOTS)}")
+    return text
 
 
 def _width(text: str) -> int:

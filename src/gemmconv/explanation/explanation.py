@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,6 +23,10 @@ from .grids import coloured, plain
 from .problem import Options, Problem
 from .text import ALL, DEFAULT, write
 from .view import View
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # The fewest columns of a text.
 NARROWEST = 60
@@ -315,6 +319,46 @@ class Explanation:
         P = self.P if small and counts.patch_rows * counts.patch_columns <= exports.MOST_NUMBERS else None
         dense = K if K is None or isinstance(K, np.ndarray) else K.toarray()
         return exports.to_json(view, dense, P, exports.rows_of(view))
+
+    def figure(
+        self,
+        figsize: tuple[float, float] | None = None,
+        *,
+        letters: bool | None = None,
+        backward: bool = False,
+        digits: int = 4,
+        weight_at: Sequence[int] | None = None,
+        input_at: Sequence[int] | None = None,
+    ) -> Figure:
+        """Return the explanation as a figure of matplotlib, which is not one of pyplot's.
+
+        Parameters
+        ----------
+        figsize : tuple of float, optional
+            Width and height in inches. By default it is 10 inches wide and as high as it has to be, at most 14.
+        letters, backward, digits, weight_at, input_at : optional
+            As in `text`. With `backward`, the weight and the input have outlines of their own.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The figure. Each cell has an id, such as ``cell-M-5-12`` for row 5 and column 12 of M.
+        """
+        from .picture import figure_of
+
+        view = replace(self._view(weight_at, input_at), letters=letters, backward=backward, digits=digits)
+        figure: Figure = figure_of(view, figsize)
+        return figure
+
+    def draw(self, panel: str, ax: Axes | None = None, *, letters: bool | None = None, digits: int = 4) -> Axes:
+        """Draw one panel of the figure, ``"x"``, ``"weight"``, ``"y"``, ``"P"``, ``"K"``, ``"Y"`` or ``"M"``.
+
+        It is drawn on `ax`, or without it on a figure of its own, ``axes.figure``. The axes are returned.
+        """
+        from .picture import draw_panel
+
+        axes: Axes = draw_panel(replace(self._view(None, None), letters=letters, digits=digits), panel, ax)
+        return axes
 
     def _shape_of(self, matrix: str) -> tuple[int, int]:
         counts = self.counts

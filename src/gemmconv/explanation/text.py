@@ -72,13 +72,13 @@ def size_lines(view: View) -> list[str]:
         taps, dilation = geometry.kernel[axis], geometry.dilation[axis]
         covered = dilation * (taps - 1) + 1
         piece = f"  {name:{max(map(len, names))}}   extent = {dilation} * ({taps} - 1) + 1 = {covered}"
-        lines += fill([piece, _size_of(view, axis, covered)], view.width, indent=max(map(len, names)) + 5)
+        lines += fill([piece, size_of(view, axis, covered)], view.width, indent=max(map(len, names)) + 5)
     maps = f"{counted(problem.y_shape[0], 'channel')} (feature map{'s' * (problem.y_shape[0] != 1)})"
     outputs = f"{counted(view.counts.outputs, 'output')}, each one neuron"
     return [*lines, *fill([f"  y has {maps} of {times(problem.y_shape[1:])}: {outputs}"], view.width)]
 
 
-def _size_of(view: View, axis: int, extent: int) -> str:
+def size_of(view: View, axis: int, extent: int) -> str:
     """Return the formula of the size of one axis with its numbers."""
     problem, geometry = view.facts.problem, view.facts.problem.geometry
     stride, size = geometry.stride[axis], geometry.in_size[axis]

@@ -48,11 +48,11 @@ def x_lines(view: View) -> list[str]:
     if unread:
         verb = "input that no output reads" if unread == 1 else "inputs that no output reads"
         notes.append(f"({UNREAD} marks {unread} {verb})")
-    grid = _Grid(view, unread > 0)
+    grid = InputGrid(view, unread > 0)
     return [*fill(notes, view.width, "  "), *grid.lines()]
 
 
-class _Grid:
+class InputGrid:
     """x with its padding; an axis begins at ``starts[axis]``, which is negative if there is padding."""
 
     def __init__(self, view: View, has_unread: bool) -> None:
@@ -77,7 +77,7 @@ class _Grid:
         keep = [
             ravel((channel, *depths), outer)
             for channel in self.view.window.channels[:MOST_BLOCKS]
-            for depths in self._seen_depths()
+            for depths in self.seen_depths()
         ]
         rows: Shown = choose(self.sizes[-2], self.seen[-2], MOST_ROWS) if self.problem.rank > 1 else [0]
 
@@ -85,17 +85,18 @@ class _Grid:
             fit = max(room(self.view, rows, outer[0]) // pitch, 1)
             columns = choose(self.sizes[-1], self.seen[-1], fit, fill=True)
             shown = chosen_blocks(outer, keep, rows, columns)
-            cells = {where: self._cells(where, rows, columns) for where in indices_of(shown, outer)}
+            cells = {where: self.cells(where, rows, columns) for where in indices_of(shown, outer)}
             return Grids(rows, columns, cells, left_out(shown))
 
         return show_grids(self.view, make, self.starts[0] if len(outer) > 1 else 0)
 
-    def _seen_depths(self) -> list[Sizes]:
+    def seen_depths(self) -> list[Sizes]:
+        """Return the depths that are seen, each as the part of an index; with fewer axes, one empty part."""
         if self.problem.rank < 3:
             return [()]
         return [(depth,) for depth in sorted(self.seen[0]) if 0 <= depth < self.sizes[0]]
 
-    def _cells(self, where: Sizes, rows: Shown, columns: Shown) -> list[list[Cell | None]]:
+    def cells(self, where: Sizes, rows: Shown, columns: Shown) -> list[list[Cell | None]]:
         """Return the cells of one grid; None is a gap."""
         problem, rank = self.problem, self.problem.rank
         along = [*([depth] for depth in where[1:]), *([indices(rows)] if rank > 1 else []), indices(columns)]

@@ -256,7 +256,7 @@ def columns_lines(view: View) -> list[str]:
         rows, columns = _shown_patches(view, pitch)
         texts = {}
         for row in indices(rows):
-            values = _row_of_columns(view, row, np.array(indices(columns)))
+            values = row_of_columns(view, row, np.array(indices(columns)))
             texts.update({(row, column): view.number(value) for column, value in zip(indices(columns), values)})
         return rows, columns, texts
 
@@ -270,7 +270,7 @@ def columns_lines(view: View) -> list[str]:
     return _matrix(view, "C", cells, rows, columns, labels=True)
 
 
-def _row_of_columns(view: View, row: int, columns: NDArray[np.int64]) -> NDArray[np.float64]:
+def row_of_columns(view: View, row: int, columns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return some elements of one row of K.T @ X."""
     facts, problem = view.facts, view.facts.problem
     channel, tap = divmod(row, facts.taps)

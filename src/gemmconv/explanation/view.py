@@ -34,7 +34,8 @@ def bracketed(name: str, index: Sizes, gap: str = ", ") -> str:
 class View:
     """One explanation as it is to be shown.
 
-    `letters` says whether M is shown by letters, by numbers (False), or both where both fit (None).
+    `letters` says whether M is shown by letters, by numbers (False), or both where both fit (None). `backward` says
+    whether a picture marks one weight and one input.
     """
 
     facts: Facts
@@ -45,6 +46,7 @@ class View:
     digits: int = 4
     letters: bool | None = None
     paint: Paint = plain
+    backward: bool = False
 
     @cached_property
     def counts(self) -> Counts:

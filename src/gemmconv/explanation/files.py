@@ -1,0 +1,37 @@
+"""Files: how an explanation is written to a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+STANDARD_OUTPUT = "-"
+
+
+def write_new(path: str, data: bytes, force: bool) -> None:
+    """Write a file whole or not at all; ``-`` is standard output.
+
+    An existing file is replaced only with `force`; without it, FileExistsError is raised.
+    """
+    if path == STANDARD_OUTPUT:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    check_new(path, force)
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.{os.getpid()}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def check_new(path: str, force: bool) -> None:
+    """Raise FileExistsError if there is a file that may not be replaced."""
+    if path != STANDARD_OUTPUT and not force and os.path.lexists(path):
+        raise FileExistsError(f"{path} exists; give --force to overwrite it")
