@@ -19,6 +19,7 @@ the repository is installed as `gemmconv.bench`. The way through it:
 ``roofs.py``        the peak and the bandwidth of the machine
 ``arguments.py``    the options of the command
 ``command.py``      the command `gemmconv bench`
+``explain.py``      a command of its own: ``gemmconv explain``, its page, large layers
 ``studies/``        commands of their own: which way is fastest, errors, the convolution as a matrix
 ==================  ==========================================================================
 """

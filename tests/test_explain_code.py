@@ -8,7 +8,8 @@ import re
 
 import numpy as np
 import pytest
-from explained import FEWER, explanations
+import scipy.signal
+from explained import FEWER, explanations, integers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,32 @@ def check(explanation, library):
     assert y.shape == explanation.y.shape
     assert (y == explanation.y).all()
     return True
+
+
+# Options beside those of the examples; JAX compiles each program, so it runs these few.
+MORE = {
+    "modes": {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap"), "padding_value": 7, "stride": (1, 2)},
+    "value": {"padding": 1, "padding_value": -3, "flip": True},
+    "crop": {"padding": ((-1, 2), (1, -1)), "padding_mode": "edge", "dilation": (2, 1)},
+    "transposed": {"transposed": True, "stride": 2, "padding": 1, "output_size": (6, 8)},
+    "negative": {
+        "transposed": True,
+        "stride": 2,
+        "padding": ((-1, 2), (0, -1)),
+        "output_padding": (1, 0),
+        "dilation": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("library", RUN)
+@pytest.mark.parametrize("name", MORE)
+def test_programs_with_more_options(name, library):
+    options = MORE[name]
+    weight = integers(1, 2, 3, 2, 2) if options.get("transposed") else integers(1, 3, 2, 2, 2)
+    can = check(explain(integers(0, 2, 4, 5), weight, [1, 2, 3], **options), library)
+    cannot = {("torch", "crop"), ("torch", "negative"), ("numpy", "negative"), ("scipy", "crop")}
+    assert can == ((library, name) not in cannot | {("scipy", "transposed"), ("scipy", "negative")})
 
 
 @pytest.mark.parametrize("library", RUN)
@@ -87,6 +114,72 @@ def test_matlab():
     ]
 
 
+def test_matlab_with_padding_of_every_kind():
+    options = {"padding": ((1, -1), (2, 1)), "padding_mode": ("zeros", "reflect"), "padding_value": np.inf, "groups": 2}
+    program = explain(integers(0, 2, 3, 3), integers(1, 4, 1, 2, 2), **options).code("matlab")
+    assert "    padded = repmat(Inf, 3, 6);\n" in program
+    assert "    padded(2:3, 1:6) = x{floor((o - 1) / 2) * 1 + c}(1:2, [3 2 1 2 3 2]);\n" in program
+
+
+def translated(program):
+    """Return a program of MATLAB, of the few forms that are written, as one of Python."""
+    lines = []
+    for line in program.split("  %")[0].splitlines() + program.split("channel}")[1].splitlines():
+        line = line.rstrip(";")
+        if not line or line.strip() == "end":
+            continue
+        line = re.sub(r"^( *)for (\w) = 1:(\d+)$", r"\1for \2 in range(1, \3 + 1):", line)
+        line = re.sub(r"^(\w+) = \{(.*)\}$", lambda m: f"{m[1]} = cells({m[2]!r})", line)
+        line = re.sub(r"^bias = (\[.*\])$", lambda m: f"bias = numbers({m[1]!r}).ravel()", line)
+        line = line.replace("bias(o)", "bias[o - 1]").replace("weight{o, c}", "weight[o - 1][c - 1]")
+        line = re.sub(r"x\{(.*?)\}", lambda m: f"x[0][int({m[1].replace('floor', 'np.floor')}) - 1]", line)
+        line = line.replace("y{o}", "y[o]")
+        line = re.sub(r"y\[o\]\(1:(\d+):end, 1:(\d+):end\)", r"y[o][::\1, ::\2]", line)
+        line = re.sub(r"padded\((.*?), (.*?)\) =", lambda m: f"padded[np.ix_({along(m[1])}, {along(m[2])})] =", line)
+        line = re.sub(r"\]\(([^()]*), ([^()]*)\)$", lambda m: f"][np.ix_({along(m[1])}, {along(m[2])})]", line)
+        line = re.sub(r"repmat\((.*), (\d+), (\d+)\)", r"np.full((\2, \3), float('\1'))", line)
+        line = re.sub(r"zeros\((\d+), (\d+)\)", r"np.zeros((\1, \2))", line)
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def along(indices):
+    """Return 1:3 or [3 2 1] as a list of Python."""
+    if ":" in indices:
+        begin, end = map(int, indices.split(":"))
+        return list(range(begin - 1, end))
+    return [int(index) - 1 for index in indices.strip("[]").split()]
+
+
+def numbers(text):
+    return np.array([[float(value) for value in row.split()] for row in text.strip("[]").split(";")])
+
+
+def cells(text):
+    return [
+        [numbers(cell) for cell in re.findall(r"\[.*?\]", row)] for row in re.sub(r"\]; \[", "]\n[", text).split("\n")
+    ]
+
+
+@FEWER
+@given(explanations())
+def test_matlab_in_python(explanation):
+    program = code_or_reason(explanation, "matlab")
+    if program.startswith("matlab: "):
+        return
+    names = {
+        "np": np,
+        "cells": cells,
+        "numbers": numbers,
+        "y": {},
+        "conv2": lambda image, kernel, _: scipy.signal.convolve2d(image, kernel, "valid"),
+        "rot90": np.rot90,
+    }
+    exec(translated(program), names)
+    y = np.stack([names["y"][o] for o in sorted(names["y"])])
+    assert (y.reshape(explanation.y.shape) == explanation.y).all()
+
+
 def test_all_programs_and_the_reasons():
     text = example("dilation").code()
     assert [re.search(rf"^[#%] {name}", text, re.MULTILINE) is not None for name in LIBRARIES] == [True] * len(
@@ -111,6 +204,8 @@ def test_json_has_all_numbers(explanation):
             assert value == problem.weight.array.ravel()[weight]
             M[row, column] += value
     assert (explanation.M.toarray() == M).all()
+    assert document["c"] == explanation.c.tolist()
+    assert document["options"]["padding_value"] == problem.value
     assert document["counts"]["entries"] == explanation.counts.entries
     assert document["at"] == list(explanation.at)
     assert document["terms"]["values"] == explanation.terms().values.tolist()
@@ -121,6 +216,18 @@ def test_json_names_what_is_not_finite_and_leaves_out_what_is_large():
     large = json.loads(explain(np.zeros((1, 30_000)), [[[1.0]]]).json())
     assert large["x"] is large["P"] is large["M"] is large["y"] is None
     assert large["counts"]["outputs"] == 30_000
+
+
+def test_what_is_not_finite_in_the_padding_is_named():
+    made = explain([[1]], [[[1, 1, 0]]], padding=1, padding_value=-np.inf)
+    document = json.loads(made.json())
+    assert document["options"]["padding_value"] == "-inf"
+    assert document["c"] == [["nan"]]
+    assert document["places"]["padding"] == 0
+    for library in ("gemmconv", "numpy"):
+        assert "=-np.inf" in made.code(library)
+        with np.errstate(invalid="ignore"):
+            assert np.isnan(run(made.code(library))).all()
 
 
 @pytest.mark.parametrize("name", ["full", "groups", "sharpen"])

@@ -81,6 +81,22 @@ def test_transposed(call):
     assert json.loads(out)["y"] == gemmconv.conv_transpose(x, weight, stride=2, output_padding=1).tolist()
 
 
+def test_modes_values_and_sizes(call):
+    x, weight = np.arange(1.0, 21).reshape(1, 4, 5), np.arange(1.0, 10).reshape(1, 1, 3, 3)
+    arrays = ["--x", "1x4x5", "--weight", "1x1x3x3", "--padding", 1, "--format", "json"]
+    code, out, _ = call(*arrays, "--padding-mode", "zeros,wrap", "--padding-value", 7)
+    assert code == 0
+    options = {"padding": 1, "padding_mode": ("zeros", "wrap"), "padding_value": 7, "algorithm": "gemm"}
+    assert json.loads(out)["y"] == gemmconv.conv(x, weight, **options).tolist()
+    code, out, _ = call(
+        *arrays, "--transposed", "--stride", 2, "--output-size", "8,9", "--padding-mode", "reflect,edge"
+    )
+    assert code == 0
+    options = {"padding": 1, "padding_mode": ("reflect", "edge"), "stride": 2, "output_size": (8, 9)}
+    assert json.loads(out)["y"] == gemmconv.conv_transpose(x, weight, **options, algorithm="gemm").tolist()
+    assert call("--padding-value=-inf", "--padding", 1, "--show", "size")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [
@@ -186,6 +202,9 @@ MISTAKES = {
     "strides": (["--stride", "1,2,3"], "stride must be an int or one int per spatial axis, of which there are 2"),
     "padding": (["--padding", "Same"], "; did you mean 'same'?"),
     "mode": (["--padding-mode", "mirror"], "; here that is 'reflect'"),
+    "modes": (["--padding-mode", "wrap,edge,edge"], "one string per spatial axis, of which there are 2, not ('wrap', "),
+    "value": (["--padding-mode", "wrap", "--padding-value", "1"], "padding_value=1.0 is for padding_mode='zeros'"),
+    "output_size": (["--transposed", "--output-size", "9"], "output_size is 9 along spatial axis 0, but must be "),
     "at": (["--at", "0,3,3"], "at is (0, 3, 3), but y has shape (1, 3, 3)"),
     "weight_at": (["--weight-at", "0,0"], "weight_at is (0, 0), but weight has shape (1, 1, 2, 2)"),
     "latex": (["--x", "1x99x99", "--weight", "1x1x1x1", "--format", "latex"], "LaTeX is written for at most 60 rows"),
@@ -320,6 +339,18 @@ def test_only_explain_imports_the_explanation(words):
     assert run_python(code, *words) == "[]"
 
 
+@pytest.mark.parametrize("name", ["channels", "groups", "circular", "transposed"])
+def test_no_sparse_matrix_is_built_for_a_text(name):
+    code = """
+    import contextlib, io, sys
+    from gemmconv import cli
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.main(["explain", "--example", sys.argv[1], "--backward"])
+    print([name for name in sys.modules if name.startswith("scipy.sparse")])
+    """
+    assert run_python(code, name) == "[]"
+
+
 def test_explain_does_not_import_the_benchmark():
     code = """
     import contextlib, io, sys
@@ -341,4 +372,4 @@ def test_what_the_page_prints(call, words, text):
 
 def test_the_page_names_every_section_and_example_runs():
     assert all(f"`{name}`" in PAGE for name in ALL)
-    assert len(re.findall(r"^\$ gemmconv explain", PAGE, re.MULTILINE)) == 4
+    assert len(re.findall(r"^\$ gemmconv explain", PAGE, re.MULTILINE)) == 5

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 import pytest
 from explained import FEWER, explanations, integers, some_index
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import gemmconv
 from gemmconv import conv_input_gradient, conv_weight_gradient, explain
+from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.extension import extended_from
 from gemmconv.explanation import EXAMPLES, example
-from gemmconv.explanation.counts import count, is_read_along
+from gemmconv.explanation.check import by_matrices
+from gemmconv.explanation.counts import count, is_read_along, unread_along
 from gemmconv.explanation.explanation import Explanation
-from gemmconv.explanation.facts import Facts
-from gemmconv.explanation.problem import Numbers, Options, Problem
+from gemmconv.explanation.facts import copies_of
+from gemmconv.explanation.problem import ONLY_TRANSPOSED, Numbers, Options, Problem
+from gemmconv.windows import along_axis, count_read
 
 
 def gradients(explanation):
     """Return the gradients of x and of the weight, by gemmconv."""
     problem = explanation.problem
-    options = {**problem.options.keywords("output_padding"), "padding": problem.geometry.pads, "algorithm": "gemm"}
+    options = {**problem.options.keywords(*ONLY_TRANSPOSED), "padding": problem.geometry.pads, "algorithm": "gemm"}
     x, weight, g, kernel = problem.x.array, problem.weight.array, problem.grad_output, problem.weight.shape[2:]
     if problem.transposed:
         return gemmconv.conv(g, weight, **options), conv_weight_gradient(x, g, kernel, **options)
@@ -45,7 +49,7 @@ def test_terms_readers_and_places_sum_to_what_the_library_computes(explanation, 
     assert (readers.factors * readers.gradients).sum() == of_input[at]
     at = some_index(data, of_weight.shape)
     places = explanation.places(at)
-    assert (places.gradients * places.values).sum() == of_weight[at]
+    assert (places.gradients * places.values).sum() + places.padding == of_weight[at]
     assert (problem.x.array.ravel()[places.inputs] == places.values).all()
     assert (problem.grad_output.ravel()[places.outputs] == places.gradients).all()
 
@@ -80,6 +84,7 @@ def test_counts_are_those_of_the_matrices(explanation):
     assert counts.places == (per_weight.min(), per_weight.max())
     assert (counts.outputs, counts.inputs) == ties.shape
     assert counts.fully_connected == prod(ties.shape)
+    ties = ties.copy()
     ties.data[:] = 1
     ties.sum_duplicates()
     assert counts.entries == ties.nnz
@@ -111,7 +116,7 @@ def test_window_holds_the_inputs_of_the_terms(explanation, data):
     window, terms = explanation.window(at), explanation.terms(at)
     x_shape = problem.x.shape
     found = {tuple(map(int, np.unravel_index(flat, x_shape))) for flat in terms.inputs if flat >= 0}
-    if problem.modes[0] == "constant":
+    if not problem.has_copies:
         inside = [
             sorted({int(place) for place in places if 0 <= place < size})
             for places, size in zip(window.positions, x_shape[1:])
@@ -196,30 +201,90 @@ def test_printed_matrices():
     assert (dense.M.toarray() == dense.K).all()
 
 
-@pytest.mark.parametrize("modes", [("constant", "constant", "wrap"), ("constant", "edge", "constant")])
-def test_facts_are_ready_for_a_mode_per_axis(modes):
-    x, weight, pads = integers(0, 2, 4, 5), integers(1, 3, 2, 3, 2), ((1, 2), (2, 1))
+AXES = st.tuples(*[st.integers(1, 9)] * 4, *[st.integers(-3, 40)] * 2)
 
-    def convolve(x):
-        padded = np.pad(x, [(0, 0), pads[0], (0, 0)], mode=modes[1])
-        return gemmconv.conv(np.pad(padded, [(0, 0), (0, 0), pads[1]], mode=modes[2]), weight)
 
-    y = convolve(x)
-    problem = replace(Problem.make(x, weight, options=Options(padding=pads)), modes=modes)
-    facts = Facts(problem)
-    for at in np.ndindex(y.shape):
-        terms = facts.terms(at)
-        assert terms.factors @ terms.values == y[at]
-    for at in np.ndindex(x.shape):
-        readers = facts.readers(at)
-        changed = x.copy()
-        changed[at] += 1
-        assert (convolve(changed) - y).sum() == readers.factors.sum()
-    text = Explanation(problem, (0, 0, 0)).text(show=["x", "P"])
-    title, grid = text.split("P (", 1)[0].split("(' marks copies beyond the edge)")
-    assert "what y[0, 0, 0] sees" in title
-    assert " . " in grid
-    assert "'" in grid
+@given(AXES, st.sampled_from(["constant", "edge", "wrap", "reflect", "symmetric"]))
+def test_counts_along_an_axis_with_much_padding(sizes, mode):
+    size, kernel, stride, dilation, *pad = sizes
+    assume(size + sum(pad) >= dilation * (kernel - 1) + 1)
+    geometry = Geometry.from_shapes((1, size), (1, 1, kernel), stride=stride, dilation=dilation, padding=(tuple(pad),))
+    indptr, positions, _ = along_axis(geometry, 2, mode)
+    rows = [positions[begin:end] for begin, end in pairwise(indptr)]
+    assert count_read(geometry, 2, mode) == sum(len(np.unique(row)) for row in rows)
+    read = np.isin(np.arange(size), positions)
+    assert (is_read_along(geometry, 2, mode, np.arange(size)) == read).all()
+    assert unread_along(geometry, 2, mode) == np.count_nonzero(~read)
+
+
+@given(
+    st.integers(1, 6), st.integers(0, 20), st.integers(0, 20), st.sampled_from(["edge", "wrap", "reflect", "symmetric"])
+)
+def test_copies(size, before, after, mode):
+    extended = np.arange(-before, size + after)
+    for position in range(size):
+        expected = extended[extended_from(extended, size, mode) == position]
+        assert copies_of(position, size, -before, size + after, mode).tolist() == expected.tolist()
+
+
+@given(explanations())
+def test_matrices_and_what_the_padding_adds_make_y(explanation):
+    problem = explanation.problem
+    bias = 0 if problem.bias is None else problem.bias.reshape(-1, *[1] * problem.rank)
+    by_connections = (explanation.M @ problem.x.array.ravel()).reshape(explanation.y.shape)
+    assert (by_connections + explanation.c + bias == explanation.y).all()
+    if not problem.transposed:
+        by_kernels = np.asarray(explanation.K @ explanation.P).reshape(explanation.y.shape)
+        assert (by_kernels + bias == explanation.y).all()
+    for other in by_matrices(explanation._facts):
+        assert (other == explanation.y).all()
+
+
+def test_options_of_transposed_convolutions():
+    x, weight = integers(0, 2, 3, 4), integers(1, 2, 3, 3, 2)
+    for options in (
+        {"stride": 2, "output_size": (7, 8)},
+        {"stride": 2, "padding": "same", "output_size": (5, 7)},
+        {"stride": (3, 2), "padding": "same"},
+        {"padding": ((1, 2), (0, 1)), "padding_mode": ("reflect", "zeros")},
+    ):
+        explanation = explain(x, weight, transposed=True, **options)
+        assert (explanation.y == gemmconv.conv_transpose(x, weight, algorithm="gemm", **options)).all()
+        problem = explanation.problem
+        pads = [(before, after + more) for (before, after), more in zip(problem.geometry.pads, problem.output_padding)]
+        assert pads == list(problem.pads)
+    assert explain(x, weight, transposed=True, stride=2, output_size=(8, 9)).problem.output_padding == (1, 1)
+    assert explain(x, np.ones((2, 1, 1, 1)), transposed=True, stride=2, padding="same").problem.output_padding == (1, 1)
+
+
+def test_a_padding_value_has_the_type_that_is_computed_in():
+    x, weight = np.ones((1, 2), np.float32), np.ones((1, 1, 2))
+    for of_weight, value in ((np.float32, float(np.float32(0.1))), (np.float64, 0.1)):
+        explanation = explain(x, weight.astype(of_weight), padding=1, padding_value=0.1)
+        assert explanation.terms((0, 0)).values.tolist() == [value, 1]
+        assert explanation.P[0, 0] == value
+    with pytest.raises(ValueError, match="too large for float32"):
+        explain(x, weight.astype(np.float32), padding=1, padding_value=1e39)
+    assert explain(x, weight, padding_value=7).problem.pads_with_zeros
+
+
+def test_matrices_are_built_once_and_only_up_to_a_size():
+    explanation = example("groups")
+    for name in ("P", "K", "M", "ties", "counts"):
+        assert getattr(explanation, name) is getattr(explanation, name)
+    x, weight = np.ones((1, 100)), np.ones((1, 1, 3))
+    assert explain(x, weight, max_bytes=3 * 98 * 8).P.shape == (3, 98)
+    small = explain(x, weight, max_bytes=3 * 98 * 8 - 1)
+    small = pickle.loads(pickle.dumps(small))
+    assert "agree" in small.text()
+    message = r"shape \(3, 98\) would take 2352 bytes, but max_bytes is 2351; gemmconv.ConvolutionOperator"
+    with pytest.raises(ValueError, match=message):
+        assert small.P.size
+    for name in ("M", "ties"):
+        with pytest.raises(ValueError, match=r"max_bytes is 2351; gemmconv\.ConvolutionOperator"):
+            assert getattr(small, name).nnz
+    with pytest.raises(TypeError, match="max_bytes must be an int, not 'all'"):
+        explain(x, weight, max_bytes="all")
 
 
 def test_an_explanation_is_made_of_what_explain_gets():
@@ -241,8 +306,10 @@ def test_an_explanation_is_made_of_what_explain_gets():
         (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 5))), "the kernel covers 5 positions"),
         (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 2)), at=(0, 3)), "at is .* but y has shape"),
         (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 2)), at=(0,)), "at is .* but y has shape"),
-        (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 2)), output_padding=1), "output_padding is for transposed"),
-        (lambda: explain([[1.0]], [[[1.0]]], transposed=True, flip=True), "neither padding_mode nor flip"),
+        (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 2)), output_padding=1), "output_size are for transposed"),
+        (lambda: explain(np.ones((1, 4)), np.ones((1, 1, 2)), output_size=3), "output_size are for transposed"),
+        (lambda: explain([[1.0]], [[[1.0]]], transposed=True, flip=True), "neither padding_value nor flip"),
+        (lambda: explain([[1.0]], [[[1.0]]], transposed=True, padding_value=1), "neither padding_value nor flip"),
         (lambda: explain([[1.0]], [[[1.0]]], grad_output=[1.0]), "grad_output has shape"),
         (lambda: explain([[1.0]], [[[1.0]]]).text(59), "width must be at least 60"),
         (lambda: explain([[1.0]], [[[1.0]]]).text(show=["z"]), "no section 'z'"),
@@ -260,6 +327,13 @@ def test_messages(call, message):
 LARGE = {
     "picture": ((3, 1000, 1000, 1000), (8, 3, 3, 3, 3), {"padding": 1}, (8 * 10**9, 8 * 3 * (3 * 1000 - 2) ** 3)),
     "sequence": ((1, 10**9), (1, 1, 3), {"stride": 5, "padding": 5}, (200_000_002, 600_000_000)),
+    "mirrored": ((1, 10**9), (1, 1, 3), {"padding": 5, "padding_mode": "reflect"}, (10**9 + 8, 3 * 10**9 + 22)),
+    "transposed": (
+        (1, 10**9),
+        (1, 1, 3),
+        {"padding": 1, "padding_mode": "reflect", "transposed": True},
+        (10**9, 3 * 10**9 - 2),
+    ),
     "dense": ((2, 1000, 1000, 1000), (4, 2, 1000, 1000, 1000), {}, (4, 8 * 10**9)),
 }
 

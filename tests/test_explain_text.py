@@ -186,6 +186,47 @@ def test_a_bias_is_a_term():
     assert "agree (y: 2 numbers)" in text
 
 
+def test_a_padding_value_is_shown_and_marked():
+    explanation = explain([[1, 2, 3]], [[[10, 100]]], padding=1, padding_value=7, at=(0, 0))
+    text = explanation.text(backward=True)
+    assert "padding 1, padding value 7," in text
+    assert "(p marks padding, which holds 7)\n  channel 0   [7p  1 ] 2   3   7p\n" in text
+    assert "  channel 0   10*7 + 100*1  = 170\n" in text
+    assert "  P   [7] 1  2  3      tap 0\n      [1] 2  3  7      tap 1\n" in text
+    assert "y = M @ x + c     M (4, 3)" in text
+    assert "  > y[0,0]    b..      100   .   .   +  70 <\n" in text
+    assert "    y[0,3]    ..a        .   .  10   + 700\n" in text
+    assert "g * x:\n    1*1 + 1*2 + 1*3 + 7 = 13\n    (7 of it by the padding, g * 7)\n    (row 0 of" in text
+    assert "checked: K @ P, M @ x + c and gemmconv.conv agree (y: 4 numbers)" in text
+
+
+def test_a_padding_mode_per_axis():
+    x, weight = np.arange(1.0, 7).reshape(1, 2, 3), np.arange(1.0, 5).reshape(1, 1, 2, 2)
+    text = explain(x, weight, padding=((1, 0), (1, 0)), padding_mode=("zeros", "wrap"), at=(0, 0, 0)).text()
+    assert "padding mode (zeros, wrap)," in text
+    assert (
+        "(. is padding; ' marks copies beyond the edge)\n   channel 0\n   [.   . ] .   .\n   [3'  1 ] 2   3\n" in text
+    )
+    assert "6 of them by padding or read an input again" in text
+
+
+def test_what_lies_beyond_a_transposed_convolution_is_folded_back():
+    options = {"transposed": True, "padding": 1, "padding_mode": "wrap", "output_size": 4, "stride": 2}
+    text = explain([[1, 2]], [[[1, 10, 100]]], **options).text()
+    assert "padding mode wrap, dilation 1, groups 1, output padding 1, transposed" in text
+    assert "every column is added to a window of y, what lies beyond y is folded back" in text
+    assert "y, the feature maps\n  channel 0     10 [102]  20  201\n" in text
+    assert "checked: col2im(K.T @ X), M.T @ x and gemmconv.conv_transpose agree" in text
+
+
+def test_relu_is_a_row_of_activations():
+    text = example("neurons").text(show=["y"])
+    assert text.endswith(
+        "A = max(y, 0), the activations (ReLU)\n  channel 0     0 [ 0]  0\n  channel 1     8  12  16\n"
+        "  channel 2     0   0   0\n"
+    )
+
+
 def test_only_the_sections_that_are_asked_for():
     explanation = example("small")
     whole = explanation.text(backward=True)

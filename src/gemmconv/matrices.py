@@ -12,11 +12,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from scipy.sparse import csr_array, sparray
 
 from .checks.arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
 from .checks.geometry import Geometry
@@ -33,6 +32,9 @@ from .checks.options import (
 )
 from .checks.shapes import check_channels, check_weight_shape, x_shape_of
 from .windows import count_read, count_terms, pattern
+
+if TYPE_CHECKING:  # its import takes longer than all the rest, and the sizes of matrices do not need it
+    from scipy.sparse import csr_array, sparray
 
 __all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
 
@@ -102,6 +104,9 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     index = _index_dtype(kernels.size, length * count)
     indices = (first[:, np.newaxis] + np.arange(length)).astype(index)
     indptr = (np.arange(rows + 1) * length).astype(index)
+
+    from scipy.sparse import csr_array
+
     return csr_array((kernels.ravel().copy(), indices.ravel(), indptr), shape=(rows, length * count))
 
 
@@ -377,15 +382,20 @@ def _size(
     return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
 
 
+def check_limit(max_bytes: object) -> int:
+    """Return max_bytes as an int, or raise."""
+    try:
+        return operator.index(max_bytes)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
+
+
 def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], MatrixSize]) -> None:
     """Raise if the matrix would be too large.
 
     A very large matrix is refused for its row pointers alone, before its entries are counted.
     """
-    try:
-        limit = operator.index(max_bytes)
-    except TypeError:
-        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
+    limit = check_limit(max_bytes)
     rows = geometry.out_channels * geometry.out_pixels
     size = None if 4 * rows > limit else size_of()
     if size is None or size.nbytes > limit:
@@ -399,8 +409,26 @@ def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], Matri
         )
 
 
+class Entries(NamedTuple):
+    """The entries of a matrix in CSR format, row by row."""
+
+    data: Array
+    indices: Array
+    """The column of each entry."""
+    indptr: Array
+    """The first entry of each row, and the number of all entries."""
+
+
 def _sparse(values: Array, geometry: Geometry, modes: Modes) -> csr_array:
-    """Return the matrix of a convolution with one value per weight.
+    """Return the matrix of a convolution with one value per weight."""
+    from scipy.sparse import csr_array
+
+    entries = matrix_entries(values, geometry, modes)
+    return csr_array(entries, shape=(len(entries.indptr) - 1, geometry.in_channels * prod(geometry.in_size)))
+
+
+def matrix_entries(values: Array, geometry: Geometry, modes: Modes) -> Entries:
+    """Return the entries of the matrix of a convolution with one value per weight.
 
     All output channels of a group have the same pattern, and each further group has it further to the right. So the
     pattern is worked out for one output channel only, and then repeated.
@@ -419,6 +447,4 @@ def _sparse(values: Array, geometry: Geometry, modes: Modes) -> csr_array:
     for group in range(geometry.groups):
         np.add(columns, index(group * group_columns), out=indices[group])
     data = np.take(values.reshape(geometry.out_channels, -1), sources, axis=1)
-    return csr_array(
-        (data.ravel(), indices.ravel(), all_indptr), shape=(len(all_indptr) - 1, geometry.groups * group_columns)
-    )
+    return Entries(data.ravel(), indices.ravel(), all_indptr)

@@ -81,16 +81,19 @@ def _chunks(end: int, step: int = CHUNK) -> Iterator[Indices]:
         yield np.arange(begin, min(begin + step, end))
 
 
-def _count_inside(geometry: Geometry, axis: int) -> int:
-    """Count for zeros as padding: for each tap, the outputs for which it reads a position from 0 to size - 1."""
+def outputs_inside(geometry: Geometry, axis: int) -> Iterator[Indices]:
+    """Yield, for each tap, the number of outputs along an axis for which it reads a position from 0 to size - 1."""
     size, stride, outputs = geometry.in_size[axis], geometry.stride[axis], geometry.out_size[axis]
-    total = 0
     for taps in _chunks(geometry.kernel[axis]):
         offsets = taps * geometry.dilation[axis] - geometry.pad_before[axis]
         first = np.maximum(-(offsets // stride), 0)
         end = np.minimum((size - 1 - offsets) // stride + 1, outputs)
-        total += int(np.maximum(end - first, 0).sum())
-    return total
+        yield np.maximum(end - first, 0)
+
+
+def _count_inside(geometry: Geometry, axis: int) -> int:
+    """Count for zeros as padding."""
+    return sum([int(counts.sum()) for counts in outputs_inside(geometry, axis)])
 
 
 def _count_edge(geometry: Geometry, axis: int) -> int:
@@ -122,16 +125,30 @@ def _count_readers(geometry: Geometry, axis: int, position: int, first: int) -> 
 
 
 def _count_mirrored(geometry: Geometry, axis: int, mode: str, taps: int) -> int:
-    """Count for "reflect" and "symmetric", whose windows repeat themselves after a cycle of outputs."""
-    size, before, stride = geometry.in_size[axis], geometry.pad_before[axis], geometry.stride[axis]
-    outputs, period = geometry.out_size[axis], extension_period(size, mode)
-    cycle = period // gcd(period, stride)
-    offsets, total = np.arange(taps) * geometry.dilation[axis] - before, 0
-    for numbers in _chunks(min(outputs, cycle), max(CHUNK // taps, 1)):
-        read = np.sort(extended_from(numbers[:, np.newaxis] * stride + offsets, size, mode), axis=1)
-        different = 1 + np.count_nonzero(np.diff(read, axis=1), axis=1)
-        total += int((different * -((numbers - outputs) // cycle)).sum())
-    return total
+    """Count for "reflect" and "symmetric".
+
+    The taps read different positions of a period. So at most two of them read the same element: one at a position p,
+    and one at its mirror image ``-p`` ("reflect") or ``-1 - p`` ("symmetric"). These pairs are subtracted. For output i
+    the taps s and t are such a pair if ::
+
+        2 * (i * stride - before) + (s + t) * dilation = 0 or -1  (mod period)
+
+    For each sum s + t this is a linear congruence for i, and its solutions are a fixed step apart.
+    """
+    size, stride, outputs = geometry.in_size[axis], geometry.stride[axis], geometry.out_size[axis]
+    period = extension_period(size, mode)
+    divisor = gcd(2 * stride, period)
+    step = period // divisor
+    inverse = pow(2 * stride // divisor, -1, step)
+    mirror = 2 * geometry.pad_before[axis] - (mode == "symmetric")
+    twice = 0
+    for sums in _chunks(2 * taps - 2):  # the largest sum is 2 * taps - 3
+        pairs = (sums + 1) // 2 - np.maximum(sums - taps + 1, 0)
+        number, rest = np.divmod(mirror - sums * geometry.dilation[axis], divisor)
+        first = number % step * inverse % step
+        solutions = np.maximum(-((first - outputs) // step), 0)
+        twice += int((pairs * solutions)[rest == 0].sum())
+    return outputs * taps - twice
 
 
 def product_of_rows(outer: Windows, inner: Windows, sizes: tuple[int, int], rows: range) -> tuple[Indices, Indices]:

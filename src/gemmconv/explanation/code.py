@@ -7,9 +7,12 @@ ValueError if its library cannot compute the convolution in a few lines.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 
 import numpy as np
 
+from ..checks.options import Pair
+from ..engine.extension import extended_from
 from .problem import Numbers, Options, Problem
 
 # The most numbers of an array that are written out.
@@ -48,15 +51,6 @@ def literal(values: np.ndarray) -> str:
     return text.replace("nan", "np.nan").replace("inf", "np.inf")
 
 
-def _pads(problem: Problem) -> tuple[tuple[int, int], ...]:
-    """Return (before, after) along each spatial axis, without output_padding."""
-    geometry, rank = problem.geometry, problem.rank
-    if not problem.transposed:
-        return geometry.pads
-    extra = np.broadcast_to(np.asarray(problem.options.output_padding), rank).tolist()
-    return tuple((before, after + more) for (before, after), more in zip(geometry.pads, extra))
-
-
 def _spatial(problem: Problem, name: str) -> tuple[int, ...]:
     """Return a size of the geometry along the axes that the convolution has."""
     sizes: tuple[int, ...] = getattr(problem.geometry, name)[3 - problem.rank :]
@@ -69,13 +63,33 @@ def _kernel_axes(problem: Problem) -> tuple[int, ...]:
 
 def _padded(problem: Problem) -> list[str]:
     """Return the lines that pad x with NumPy, and crop it where the padding is negative."""
-    pads, mode = _pads(problem), problem.modes[0]
-    grow = [(0, 0), *((max(before, 0), max(after, 0)) for before, after in pads)]
-    lines = [f'padded = np.pad(x, {grow}, mode="{mode}")'] if any(map(any, grow)) else ["padded = x"]
+    pads, lines, source = problem.pads, [], "x"
+    for mode, of_mode in _by_mode(problem):
+        grow = [(0, 0), *((max(before, 0), max(after, 0)) for before, after in of_mode)]
+        if any(map(any, grow)):
+            value = f", constant_values={word(problem.value)}" * (mode == "constant" and problem.value != 0)
+            lines.append(f'padded = np.pad({source}, {grow}, mode="{mode}"{value})')
+            source = "padded"
+    lines = lines or ["padded = x"]
     if any(number < 0 for pad in pads for number in pad):
         crops = ", ".join(_slice(max(-before, 0), min(after, 0)) for before, after in pads)
         lines.append(f"padded = padded[:, {crops}]")
     return lines
+
+
+def _by_mode(problem: Problem) -> list[tuple[str, tuple[Pair, ...]]]:
+    """Return each padding mode with the padding of the axes that have it; other axes have none.
+
+    The axes may be padded in any order: in the corners the constant comes to be where one of the axes has it.
+    """
+    modes, pads = problem.modes[3 - problem.rank :], problem.pads
+    names = dict.fromkeys(sorted(modes, key="constant".__ne__))
+    return [(name, tuple(pad if mode == name else (0, 0) for mode, pad in zip(modes, pads))) for name in names]
+
+
+def word(value: object) -> str:
+    """Return a value as it is written in a program; what is not finite is named as in NumPy."""
+    return repr(value) if not isinstance(value, float) or isfinite(value) else f"np.{value}".replace("np.-", "-np.")
 
 
 def _slice(before: int, after: int) -> str:
@@ -90,7 +104,7 @@ def with_gemmconv(problem: Problem) -> list[str]:
     """Write the call of gemmconv."""
     defaults = vars(Options())
     given = {name: value for name, value in problem.options.keywords().items() if value != defaults[name]}
-    words = [f"{name}={value!r}" for name, value in given.items()]
+    words = [f"{name}={word(value)}" for name, value in given.items()]
     function = "conv_transpose" if problem.transposed else "conv"
     arguments = ["x", "weight", *(["bias"] if problem.bias is not None else []), *words]
     return [f"y = gemmconv.{function}({', '.join(arguments)})"]
@@ -122,11 +136,11 @@ def with_numpy(problem: Problem) -> list[str]:
 
 def _numpy_transposed(problem: Problem, weight: str) -> list[str]:
     groups, rank, space = problem.geometry.groups, problem.rank, AXES[-problem.rank :]
-    if any(number < 0 for pad in _pads(problem) for number in pad):
+    if any(number < 0 for pad in problem.pads for number in pad):
         raise ValueError("numpy: a transposed convolution with negative padding is not written out")
     sizes = _spatial(problem, "out_size")
     stride, dilation, kernel, out = (_spatial(problem, n) for n in ("stride", "dilation", "kernel", "in_size"))
-    before = [pad[0] for pad in _pads(problem)]
+    before = [pad[0] for pad in problem.pads]
     whole = [
         max((n - 1) * s + d * (k - 1) + 1, b + size)
         for n, s, d, k, b, size in zip(sizes, stride, dilation, kernel, before, out)
@@ -137,21 +151,40 @@ def _numpy_transposed(problem: Problem, weight: str) -> list[str]:
         for axis in range(rank)
     ]
     channels, outputs = problem.x.shape[0] // groups, problem.y_shape[0] // groups
-    crop = ", ".join(f"{b}:{b + size}" for b, size in zip(before, out))
+    shape, reach = (problem.y_shape[0], *whole), (groups, outputs, *whole)
+    folds, crops = [], []
+    for axis, (b, size) in enumerate(zip(before, out)):
+        mode = problem.modes[axis - rank]
+        if mode == "constant":
+            crops.append(f"{b}:{b + size}")
+            continue
+        crops.append(":")
+        after = max(problem.geometry.pads[axis][1], 0)
+        folded = (problem.y_shape[0], *whole[:axis], size, *whole[axis + 1 :])
+        place = ", ".join([":"] * (axis + 1) + ["source"])
+        folds += [
+            f'source = np.pad(np.arange({size}), {(b, after)}, mode="{mode}")  # what lies beyond y is folded back',
+            f"folded = np.zeros({folded})",
+            f"np.add.at(folded, np.s_[{place}], whole)",
+            "whole = folded",
+        ]
+        whole[axis] = size
     return [
         f"inputs = x.reshape{(groups, channels, *sizes)}",
         f"kernels = {weight}",
-        f"whole = np.zeros({(groups, outputs, *whole)})",
+        f"whole = np.zeros({reach})",
         f"for t in np.ndindex{kernel}:",
         f"    place = ({', '.join(places)},)",
         f'    whole[:, :, *place] += np.einsum("gi{space},gio->go{space}", inputs, kernels[:, :, :, *t])',
-        f"y = whole.reshape{(problem.y_shape[0], *whole)}[:, {crop}]{_bias(problem)}",
+        f"whole = whole.reshape{shape}",
+        *folds,
+        f"y = whole[:, {', '.join(crops)}]{_bias(problem)}",
     ]
 
 
 def with_torch(problem: Problem) -> list[str]:
     """Write the call of torch.nn.functional."""
-    pads, rank = _pads(problem), problem.rank
+    pads, rank = problem.pads, problem.rank
     even = all(before == after and before >= 0 for before, after in pads)
     words = [f"stride={_spatial(problem, 'stride')}"]
     lines = ["x, weight = torch.from_numpy(x), torch.from_numpy(weight)"]
@@ -160,31 +193,34 @@ def with_torch(problem: Problem) -> list[str]:
     if problem.options.flip:
         lines.append(f"weight = weight.flip{_kernel_axes(problem)}")
     if problem.transposed:
-        if not even:
-            raise ValueError("torch: the padding of a transposed convolution is even and not negative")
-        words += [f"output_padding={problem.options.output_padding!r}"]
-    mode = problem.modes[0]
-    if even and mode == "constant":
+        if not even or problem.has_copies:
+            raise ValueError("torch: the padding of a transposed convolution is even, not negative and has no mode")
+        words += [f"output_padding={problem.output_padding}"]
+    if even and problem.pads_with_zeros:
         words.append(f"padding={tuple(before for before, _ in pads)}")
     else:
-        lines += _torch_pad(problem, pads)
+        for mode, of_mode in _by_mode(problem):
+            lines += _torch_pad(problem, mode, of_mode)
     words += [f"dilation={_spatial(problem, 'dilation')}", f"groups={problem.geometry.groups}"]
     function = f"conv_transpose{rank}d" if problem.transposed else f"conv{rank}d"
     bias = "bias" if problem.bias is not None else "None"
     return [*lines, f"y = torch.nn.functional.{function}(x[None], weight, {bias}, {', '.join(words)})[0]"]
 
 
-def _torch_pad(problem: Problem, pads: tuple[tuple[int, int], ...]) -> list[str]:
-    mode = problem.modes[0]
+def _torch_pad(problem: Problem, mode: str, pads: tuple[Pair, ...]) -> list[str]:
+    """Return the line that pads x along the axes that have a mode."""
+    sizes = problem.x.shape[1:]
     numbers = tuple(number for pad in reversed(pads) for number in pad)
+    if not any(numbers):
+        return []
     if mode == "constant":
         # PyTorch crops before it pads
-        if any(size + min(before, 0) + min(after, 0) < 1 for size, (before, after) in zip(problem.x.shape[1:], pads)):
+        if any(size + min(before, 0) + min(after, 0) < 1 for size, (before, after) in zip(sizes, pads)):
             raise ValueError("torch: negative padding cannot take away all of the input")
-        return [f"x = torch.nn.functional.pad(x, {numbers})"]
+        value = f", value={word(problem.value)}" * (problem.value != 0)
+        return [f"x = torch.nn.functional.pad(x, {numbers}{value})"]
     if mode not in TORCH_MODES:
         raise ValueError(f"torch: there is no padding mode {mode!r}")
-    sizes = problem.x.shape[1:]
     limits = {"reflect": [size - 1 for size in sizes], "wrap": sizes, "edge": [max(map(max, pads))] * len(sizes)}[mode]
     if any(not 0 <= number <= limit for pad, limit in zip(pads, limits) for number in pad):
         raise ValueError(f"torch: padding mode {mode!r} takes neither negative padding nor more than the input has")
@@ -212,9 +248,9 @@ def with_jax(problem: Problem) -> list[str]:
     """Write the call of jax.lax, which computes in float32 unless it is told otherwise."""
     geometry, flip = problem.geometry, problem.options.flip
     stride, dilation, groups = _spatial(problem, "stride"), _spatial(problem, "dilation"), geometry.groups
-    if problem.transposed and groups > 1:
-        raise ValueError("jax: a transposed convolution with groups is not written out")
-    pads, lines = list(_pads(problem)), []
+    if problem.transposed and (groups > 1 or problem.has_copies):
+        raise ValueError("jax: a transposed convolution with groups or a padding mode is not written out")
+    pads, lines = list(problem.pads), []
     weight = f"jnp.flip(weight, {_kernel_axes(problem)})" if flip or problem.transposed else "weight"
     words = [f"window_strides={stride}"]
     if problem.transposed:
@@ -233,17 +269,14 @@ def with_matlab(problem: Problem) -> list[str]:
     """Write conv2 over cells of channels, for one and two axes."""
     geometry = problem.geometry
     small = problem.weight.size + problem.x.size <= MOST_NUMBERS
-    plain = problem.pads_with_zeros and all(number >= 0 for pad in geometry.pads for number in pad)
-    if problem.transposed or problem.rank > 2 or any(step > 1 for step in geometry.dilation) or not plain or not small:
+    if problem.transposed or problem.rank > 2 or any(step > 1 for step in geometry.dilation) or not small:
         raise ValueError(
-            "matlab: only convolutions of one or two axes without dilation are written out, padded with zeros, with at "
-            f"most {MOST_NUMBERS} numbers"
+            "matlab: only convolutions of one or two axes without dilation are written out, with at most "
+            f"{MOST_NUMBERS} numbers"
         )
     assert problem.x.array is not None
     assert problem.weight.array is not None
     channels, outputs = geometry.in_channels // geometry.groups, geometry.out_channels // geometry.groups
-    _, (top, bottom), (left, right) = [(0, 0)] * (3 - problem.rank) + list(geometry.pads)
-    _, height, width = geometry.in_size
     _, down, across = geometry.stride
     kernel = "weight{o, c}" if problem.options.flip else "rot90(weight{o, c}, 2)"
     x = ", ".join(map(_matlab_matrix, problem.x.array))
@@ -257,8 +290,7 @@ def with_matlab(problem: Problem) -> list[str]:
         f"for o = 1:{geometry.out_channels}",
         f"  y{{o}} = {'0' if problem.bias is None else 'bias(o)'};",
         f"  for c = 1:{channels}",
-        f"    padded = zeros({height + top + bottom}, {width + left + right});",
-        f"    padded({top + 1}:{top + height}, {left + 1}:{left + width}) = x{{{channel}}};",
+        *(f"    {line}" for line in _matlab_padded(problem, f"x{{{channel}}}")),
         f"    y{{o}} = y{{o}} + conv2(padded, {kernel}, 'valid');",
         "  end",
         f"  y{{o}} = y{{o}}(1:{down}:end, 1:{across}:end);",
@@ -266,9 +298,41 @@ def with_matlab(problem: Problem) -> list[str]:
     ]
 
 
+def _matlab_padded(problem: Problem, x: str) -> list[str]:
+    """Return the lines that pad one channel: a matrix of the constant, with x and its copies inside."""
+    geometry, places, sources = problem.geometry, [], []
+    for axis in (1, 2):
+        size, before = geometry.in_size[axis], geometry.pad_before[axis]
+        positions = np.arange(-before, size + geometry.pad_after[axis])
+        source = np.where((positions >= 0) & (positions < size), positions, -1)
+        if problem.modes[axis] != "constant":
+            source = extended_from(positions, size, problem.modes[axis])
+        inside = np.flatnonzero(source >= 0)
+        places.append(_matlab_range(inside + 1))
+        sources.append(_matlab_range(source[inside] + 1))
+    _, height, width = geometry.padded_size
+    constant = f"zeros({height}, {width})"
+    if problem.value != 0:
+        constant = f"repmat({_matlab_number(problem.value)}, {height}, {width})"
+    whole = sources == [f"1:{size}" for size in geometry.in_size[1:]]
+    taken = x if whole else f"{x}({', '.join(sources)})"
+    return [f"padded = {constant};", f"padded({', '.join(places)}) = {taken};"]
+
+
+def _matlab_range(indices: np.ndarray) -> str:
+    """Return indices as a range, or as a vector if they do not ascend one by one."""
+    if len(indices) and (np.diff(indices) == 1).all():
+        return f"{indices[0]}:{indices[-1]}"
+    return f"[{' '.join(map(str, indices))}]"
+
+
+def _matlab_number(value: float) -> str:
+    return f"{value:.17g}" if isfinite(value) else str(value).capitalize().replace("-i", "-I").replace("Nan", "NaN")
+
+
 def _matlab_matrix(values: np.ndarray) -> str:
     rows = np.atleast_2d(values)
-    return "[" + "; ".join(" ".join(f"{value:.17g}" for value in row) for row in rows) + "]"
+    return "[" + "; ".join(" ".join(map(_matlab_number, row)) for row in rows) + "]"
 
 
 NUMPY = "import numpy as np"

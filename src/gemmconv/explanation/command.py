@@ -15,7 +15,7 @@ from .code import write_all as write_all_code
 from .examples import EXAMPLES
 from .explanation import NARROWEST, Explanation
 from .files import STANDARD_OUTPUT, check_new, write_new
-from .inputs import UnreadableError, index, ints, padding, read_problem
+from .inputs import UnreadableError, index, ints, modes, padding, read_problem
 from .text import ALL
 
 # Columns where there is no terminal.
@@ -47,10 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options("--padding", type=padding, metavar="P", help=forms)
     options("--dilation", type=ints, metavar="D", help="2, or one number per axis: 2,1")
     options("--groups", type=ints, metavar="G", help="the number of groups")
-    options("--padding-mode", metavar="MODE", help="zeros, reflect, edge, wrap or symmetric")
+    mode = "zeros, reflect, edge, wrap or symmetric, or one per axis: zeros,wrap"
+    options("--padding-mode", type=modes, metavar="MODE", help=mode)
+    value = "what the padding holds with the mode zeros (default 0); negative numbers need the form --padding-value=-1"
+    options("--padding-value", type=float, metavar="V", help=value)
     options("--flip", action="store_true", default=None, help="reverse the kernels: the convolution of mathematics")
     options("--transposed", action="store_true", default=None, help="the transposed convolution")
     options("--output-padding", type=ints, metavar="P", help="positions added at its end")
+    options("--output-size", type=ints, metavar="N", help="its size, instead of --output-padding: 5, or per axis: 5,6")
 
     shown = parser.add_argument_group("what to show")
     show = shown.add_argument

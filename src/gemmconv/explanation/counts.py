@@ -6,17 +6,18 @@ All are exact for layers of any size. They are worked out along each axis and mu
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod
+from math import gcd, prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks.geometry import Geometry
-from ..engine.extension import extended_from
-from ..windows import count_read
-from .facts import Entries
+from ..engine.extension import extension_period
+from ..windows import count_read, outputs_inside
 from .problem import Problem
+
+Positions = NDArray[np.int64]
 
 
 class Counts(NamedTuple):
@@ -67,59 +68,93 @@ def places_along(geometry: Geometry, axis: int, mode: str) -> tuple[int, int]:
     """Return the fewest and the most outputs along one axis for which a tap reads an element."""
     if mode != "constant":
         return (geometry.out_size[axis],) * 2
-    entries = Entries(geometry, (mode,) * 3)
-    counts = [count_read(entries.of_tap(axis, tap), axis, mode) for tap in range(geometry.kernel[axis])]
-    return min(counts), max(counts)
+    ends = [(int(counts.min()), int(counts.max())) for counts in outputs_inside(geometry, axis)]
+    return min([least for least, _ in ends]), max([most for _, most in ends])
 
 
-def _runs(geometry: Geometry, axis: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, for each tap, the first position that it reads along an axis and how many it reads, padding included.
+class Runs(NamedTuple):
+    """Positions along one axis of x: each run has those from first to last, `stride` apart. An empty one has none."""
 
-    The positions of one tap are `stride` apart.
-    """
-    first = np.arange(geometry.kernel[axis]) * geometry.dilation[axis] - geometry.pad_before[axis]
-    return first, np.full(len(first), geometry.out_size[axis])
+    first: Positions
+    last: Positions
 
 
 @lru_cache(maxsize=64)
-def copied_along(geometry: Geometry, axis: int, mode: str) -> frozenset[int]:
-    """Return the positions along one axis of which an output reads a copy in the padding."""
-    if mode == "constant":
-        return frozenset()
+def read_runs(geometry: Geometry, axis: int, mode: str) -> Runs:
+    """Return runs that hold the positions that at least one output reads along one axis, and no other."""
     size, stride, outputs = geometry.in_size[axis], geometry.stride[axis], geometry.out_size[axis]
-    copied: set[int] = set()
-    for begin in _runs(geometry, axis)[0].tolist():
-        before = range(begin, min(0, begin + outputs * stride), stride)
-        skipped = max(-(-(size - begin) // stride), 0)
-        after = range(begin + skipped * stride, begin + outputs * stride, stride)
-        outside = np.array([*before, *after], np.int64)
-        copied.update(extended_from(outside, size, mode).tolist())
-    return frozenset(copied)
+    begin = np.arange(geometry.kernel[axis]) * geometry.dilation[axis] - geometry.pad_before[axis]
+    taps = Runs(begin, begin + (outputs - 1) * stride)
+    if mode in ("wrap", "reflect", "symmetric") and size > 1:
+        return _folded(taps, size, stride, mode)
+    inside = _between(taps, 0, size - 1, stride)
+    if mode == "constant":
+        return inside
+    ends = [0] * bool((taps.first < 0).any()) + [size - 1] * bool((taps.last >= size).any())
+    return Runs(*(np.concatenate([part, np.array(ends, np.int64)]) for part in inside))
 
 
-def is_read_along(geometry: Geometry, axis: int, mode: str, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _folded(taps: Runs, size: int, stride: int, mode: str) -> Runs:
+    """Return the runs of positions of x that runs of positions of the extended axis repeat.
+
+    The extended axis consists of pieces, each of which is x or its mirror image. They are numbered from x on::
+
+        piece      -2    -1     0     1     2
+        wrap       abcd  abcd  [abcd] abcd  abcd
+        symmetric  abcd  dcba  [abcd] dcba  abcd
+
+    For "reflect" neighbouring pieces share one element. Every run is cut into pieces. After a cycle of whole pieces
+    the same positions of x come again.
+    """
+    length = size - (mode == "reflect")
+    first, last = taps.first // length, taps.last // length
+    cycle = 2 * (stride // gcd(stride, length))
+    more = np.arange(min(cycle, int((last - first).max())) + 1)
+    numbers = np.minimum(first[:, np.newaxis] + more, last[:, np.newaxis])
+    numbers = np.concatenate([numbers, last[:, np.newaxis]], axis=1)
+    cut = _between(Runs(*(part[:, np.newaxis] for part in taps)), numbers * length, numbers * length + size - 1, stride)
+    period = extension_period(size, mode)
+    if mode == "wrap":
+        return Runs(*((part - numbers * period).ravel() for part in cut))
+    shift = (numbers + 1) // 2 * period
+    mirror = shift - (mode == "symmetric")
+    is_mirrored = numbers % 2 == 1
+    return Runs(
+        np.where(is_mirrored, mirror - cut.last, cut.first - shift).ravel(),
+        np.where(is_mirrored, mirror - cut.first, cut.last - shift).ravel(),
+    )
+
+
+def _between(runs: Runs, least: Positions | int, most: Positions | int, stride: int) -> Runs:
+    """Return the parts of runs that are not below `least` and not above `most`."""
+    first = np.maximum(runs.first, runs.first - (runs.first - least) // stride * stride)
+    last = np.minimum(runs.last, runs.first + (most - runs.first) // stride * stride)
+    return Runs(first, last)
+
+
+def is_read_along(geometry: Geometry, axis: int, mode: str, positions: Positions) -> NDArray[np.bool_]:
     """Return which positions along one axis at least one output reads."""
-    first, outputs = _runs(geometry, axis)
-    number, rest = np.divmod(positions[:, np.newaxis] - first, geometry.stride[axis])
-    read = ((rest == 0) & (number >= 0) & (number < outputs)).any(axis=1)
-    return np.asarray(read | np.isin(positions, list(copied_along(geometry, axis, mode))))
+    first, last = read_runs(geometry, axis, mode)
+    places = positions[:, np.newaxis]
+    inside = (places >= first) & (places <= last) & ((places - first) % geometry.stride[axis] == 0)
+    return np.asarray(inside.any(axis=1))
 
 
 @lru_cache(maxsize=64)
 def unread_along(geometry: Geometry, axis: int, mode: str) -> int:
     """Return how many positions along one axis no output reads.
 
-    The positions of taps whose first positions have the same remainder by the stride form intervals of one grid.
+    The runs whose positions have the same remainder by the stride are intervals of one grid. All these grids are put
+    one after another, and the overlaps of the intervals are not counted twice.
     """
-    size, stride, outputs = geometry.in_size[axis], geometry.stride[axis], geometry.out_size[axis]
-    read = 0
-    ends: dict[int, int] = {}
-    for begin in _runs(geometry, axis)[0].tolist():  # ascending
-        number, remainder = divmod(begin, stride)
-        least = max(number, 0, ends.get(remainder, 0))
-        end = min(number + outputs, -(-(size - remainder) // stride))
-        read += max(end - least, 0)
-        ends[remainder] = max(end, ends.get(remainder, 0))
-    only_copied = np.array(sorted(copied_along(geometry, axis, mode)), np.int64)
-    inside = is_read_along(geometry, axis, "constant", only_copied)
-    return size - read - int(np.count_nonzero(~inside))
+    size, stride = geometry.in_size[axis], geometry.stride[axis]
+    first, last = read_runs(geometry, axis, mode)
+    first, last = first[first <= last], last[first <= last]
+    if not len(first):
+        return size
+    grid = first % stride * (size // stride + 2)
+    begin, end = grid + first // stride, grid + last // stride + 1
+    order = np.argsort(begin)
+    begin, end = begin[order], np.maximum.accumulate(end[order])
+    before = np.concatenate([begin[:1], end[:-1]])
+    return size - int(np.maximum(end - np.maximum(begin, before), 0).sum())

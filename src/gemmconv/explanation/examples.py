@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from string import ascii_letters
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ class Example(NamedTuple):
     options: Options = Options()
     at: Sizes | None = None
     """The output that is written out; None is the one in the middle of channel 0."""
+    activation: str | None = None
+    """What is computed from the output: "relu", or nothing."""
 
 
 def _sharpen() -> tuple[Any, Any]:
@@ -49,8 +52,9 @@ EXAMPLES = {
     "full": Example("every overlap, flipped", _sequence, Options(padding="full", flip=True), (0, 1)),
     "valid": Example("the same numbers inside the input, not flipped", _sequence),
     "neurons": Example(
-        "one input channel, three feature maps",
+        "one input channel, three feature maps, and what ReLU makes of them",
         lambda: (counted(1, 5), np.array([[[1.0, 0.0, -1.0]], [[1.0, 2.0, 1.0]], [[-1.0, 2.0, -1.0]]])),
+        activation="relu",
     ),
     "letters": Example("two kernels with the weights a to h", lambda: (counted(1, 3, 3), counted(2, 1, 2, 2))),
     "sharpen": Example("three equal kernels that sharpen an edge", _sharpen, at=(0, 0, 1)),
@@ -92,4 +96,5 @@ def problem_of(name: str) -> tuple[Problem, Sizes | None]:
         raise ValueError(f"there is no example {name!r}; the examples are {', '.join(EXAMPLES)}")
     example = EXAMPLES[name]
     x, weight = example.arrays()
-    return Problem.make(x, weight, options=example.options), example.at
+    problem = Problem.make(x, weight, options=example.options)
+    return replace(problem, activation=example.activation), example.at

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array, sparray
 
 from ..checks.arrays import Array
-from ..checks.options import Ints, Padding, Sizes, as_shape
-from ..columns import im2col
-from ..matrices import convolution_matrix, kernel_matrix, tied_weights
+from ..checks.options import Ints, Padding, PaddingMode, Sizes
+from ..matrices import check_limit, convolution_matrix, kernel_matrix, tied_weights
 from . import code, exports
 from . import counts as counting
+from .check import check_patches, patches
 from .counts import Counts
 from .examples import problem_of
 from .facts import Facts, Places, Readers, Terms, Window
 from .grids import coloured, plain
+from .notebook import Displayed
 from .problem import Options, Problem
+from .selection import index_of, middle_output, seen_input, used_weight
 from .text import ALL, DEFAULT, write
 from .view import View
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these are imported only when they are needed
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from scipy.sparse import csr_array, sparray
 
 # The fewest columns of a text.
 NARROWEST = 60
+# The size of the largest matrix to build, in bytes, unless another is given.
+MAX_BYTES = 2**30
 
 
 def explain(
@@ -41,12 +46,15 @@ def explain(
     padding: Padding = 0,
     dilation: Ints = 1,
     groups: int = 1,
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
+    padding_value: float = 0,
     flip: bool = False,
     transposed: bool = False,
     output_padding: Ints = 0,
+    output_size: Ints | None = None,
     grad_output: ArrayLike | None = None,
     at: Sequence[int] | None = None,
+    max_bytes: int = MAX_BYTES,
 ) -> Explanation:
     r"""Explain a convolution (cross-correlation) with its own numbers: windows, matrices, and the sum of one output.
 
@@ -60,17 +68,20 @@ def explain(
         The kernels. For a transposed convolution it has the shape (C, O/groups, \*kernel).
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, flip : optional
+    stride, padding, dilation, groups, padding_mode, padding_value, flip : optional
         As in `gemmconv.conv`.
     transposed : bool, optional
-        Whether to explain the transposed convolution, `gemmconv.conv_transpose`.
-    output_padding : int or sequence of int, optional
+        Whether to explain the transposed convolution, `gemmconv.conv_transpose`. It has neither `padding_value` nor
+        `flip`.
+    output_padding, output_size : optional
         As in `gemmconv.conv_transpose`.
     grad_output : array_like of shape (O, \*output), optional
         The gradient of a loss with respect to the output. Without it, it is 1 everywhere.
     at : sequence of int, optional
         The output that is written out: its channel and its position. By default it is the one in the middle of
         channel 0.
+    max_bytes : int, optional
+        The size of the largest P, M or `ties` to build, in bytes. They are built when they are first asked for.
 
     Returns
     -------
@@ -92,8 +103,9 @@ def explain(
     ONE OUTPUT    y[0, 0] = row 0 of K times column 0 of P
       channel 0   5*1 + 6*2 + 7*3  = 38
     """
-    options = Options(stride, padding, dilation, groups, padding_mode, flip, bool(transposed), output_padding)
-    return Explanation(Problem.make(x, weight, bias, options, grad_output), at)
+    content = padding_mode, padding_value
+    options = Options(stride, padding, dilation, groups, *content, flip, bool(transposed), output_padding, output_size)
+    return Explanation(Problem.make(x, weight, bias, options, grad_output), at, max_bytes)
 
 
 def example(name: str) -> Explanation:
@@ -123,7 +135,7 @@ def example(name: str) -> Explanation:
     return Explanation(*problem_of(name))
 
 
-class Explanation:
+class Explanation(Displayed):
     """The explanation of one convolution (cross-correlation); `gemmconv.explain` makes it.
 
     It does not change, and it can be pickled. Indices of weights, inputs and outputs in the results of `terms`,
@@ -135,6 +147,8 @@ class Explanation:
         The arrays and the options.
     at : sequence of int, optional
         The output that is written out.
+    max_bytes : int, optional
+        The size of the largest P, M or `ties` to build, in bytes.
 
     Raises
     ------
@@ -156,9 +170,9 @@ class Explanation:
     array([2., 3., 4.])
     """
 
-    def __init__(self, problem: Problem, at: Sequence[int] | None = None) -> None:
-        self._facts = Facts(problem)
-        self._at = index_of("at", "y", at, problem.y_shape, _middle(problem.y_shape))
+    def __init__(self, problem: Problem, at: Sequence[int] | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self._facts, self._max_bytes = Facts(problem), check_limit(max_bytes)
+        self._at = index_of("at", "y", at, problem.y_shape, middle_output(problem.y_shape))
 
     def __repr__(self) -> str:
         """Return one line with the shapes."""
@@ -171,7 +185,7 @@ class Explanation:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return what makes it again."""
-        return Explanation, (self._facts.problem, self.at)
+        return Explanation, (self._facts.problem, self.at, self._max_bytes)
 
     @property
     def at(self) -> Sizes:
@@ -190,33 +204,43 @@ class Explanation:
             raise ValueError(f"y of shape {self.problem.y_shape} is not computed: the layer is too large")
         return self._facts.y
 
-    @property
+    @cached_property
     def P(self) -> Array:  # noqa: N802 - the name of the matrix
         """The patch matrix; for a transposed convolution, K.T @ X, whose columns are added up."""
-        options = self._options("groups", "flip")
-        kernel, x = self.problem.weight.shape[2:], self._array("x")
+        x = self._array("x")
+        check_patches(self.problem, self._shape_of("P"), self._max_bytes)
         if self.problem.transposed:
             return np.asarray(self.K.T @ x.reshape(len(x), -1))
-        return im2col(x, kernel, **options)
+        return patches(self.problem)
 
-    @property
+    @cached_property
     def K(self) -> Array | csr_array:  # noqa: N802
         """The kernel matrix."""
-        return kernel_matrix(self._array("weight"), groups=self.problem.geometry.groups, flip=self._flip())
+        flip = bool(self.problem.options.flip)
+        return kernel_matrix(self._array("weight"), groups=self.problem.geometry.groups, flip=flip)
 
-    @property
+    @cached_property
     def M(self) -> sparray:  # noqa: N802
         """The convolution matrix, sparse; for a transposed convolution, its transpose."""
-        matrix = convolution_matrix(self._array("weight"), self._input_size(), **self._options())
+        options = {**self.problem.linear_options, "max_bytes": self._max_bytes}
+        matrix = convolution_matrix(self._array("weight"), self._input_size(), **options)
         return matrix.T.tocsr() if self.problem.transposed else matrix
 
     @property
+    def c(self) -> Array:
+        """What a padding value other than 0 adds: ``y == (M @ x.ravel()).reshape(y.shape) + c``, and the bias."""
+        if not self._facts.is_computed:
+            raise ValueError(f"c of shape {self.problem.y_shape} is not computed: the layer is too large")
+        return self._facts.constant
+
+    @cached_property
     def ties(self) -> csr_array:
         """Which weight each entry of M is, as in `gemmconv.tied_weights`; for a transposed one, the transpose."""
-        ties = tied_weights(self.problem.weight.shape, self._input_size(), **self._options())
+        options = {**self.problem.linear_options, "max_bytes": self._max_bytes}
+        ties = tied_weights(self.problem.weight.shape, self._input_size(), **options)
         return ties.T.tocsr() if self.problem.transposed else ties
 
-    @property
+    @cached_property
     def counts(self) -> Counts:
         """The counts of weights, connections and multiplications."""
         return counting.count(self.problem)
@@ -231,12 +255,14 @@ class Explanation:
 
     def readers(self, input_at: Sequence[int] | None = None) -> Readers:
         """Return the outputs that read one input; by default it is one that the output ``at`` reads."""
-        return self._facts.readers(index_of("input_at", "x", input_at, self.problem.x.shape, self._input_at()))
+        return self._facts.readers(
+            index_of("input_at", "x", input_at, self.problem.x.shape, seen_input(self._facts, self.at))
+        )
 
     def places(self, weight_at: Sequence[int] | None = None) -> Places:
         """Return the entries of M that are one weight; by default it is one that the output ``at`` uses."""
         shape = self.problem.weight.shape
-        return self._facts.places(index_of("weight_at", "weight", weight_at, shape, self._weight_at()))
+        return self._facts.places(index_of("weight_at", "weight", weight_at, shape, used_weight(self._facts, self.at)))
 
     def text(
         self,
@@ -369,27 +395,11 @@ class Explanation:
         }[matrix]
 
     def _view(self, weight_at: Sequence[int] | None, input_at: Sequence[int] | None) -> View:
-        weight_at = index_of("weight_at", "weight", weight_at, self.problem.weight.shape, self._weight_at())
-        input_at = index_of("input_at", "x", input_at, self.problem.x.shape, self._input_at())
+        weight_at = index_of(
+            "weight_at", "weight", weight_at, self.problem.weight.shape, used_weight(self._facts, self.at)
+        )
+        input_at = index_of("input_at", "x", input_at, self.problem.x.shape, seen_input(self._facts, self.at))
         return View(self._facts, self.at, weight_at, input_at)
-
-    def _weight_at(self) -> Sizes:
-        """Return the weight whose gradient is written out: the one in the middle of a kernel that ``at`` uses."""
-        shape = self.problem.weight.shape
-        if self.problem.transposed:
-            first = self._facts.window(self.at).channels[0]
-            return (first, self.at[0] % shape[1], *_middle_tap(shape[2:]))
-        return (self.at[0], shape[1] // 2, *_middle_tap(shape[2:]))
-
-    def _input_at(self) -> Sizes:
-        """Return the input whose gradient is written out: the first in x that ``at`` sees, in the middle channel."""
-        window, shape = self._facts.window(self.at), self.problem.x.shape
-        channel = window.channels[len(window.channels) // 2]
-        inside = [
-            next((int(place) for place in places if 0 <= place < size), 0)
-            for places, size in zip(window.positions, shape[1:])
-        ]
-        return (channel, *inside)
 
     def _array(self, name: str) -> Array:
         numbers = getattr(self.problem, name)
@@ -397,31 +407,5 @@ class Explanation:
             raise ValueError(f"{name} of shape {numbers.shape} is not built: it is too large")
         return np.asarray(numbers.array)
 
-    def _flip(self) -> bool:
-        return bool(self.problem.options.flip)
-
     def _input_size(self) -> Sizes:
         return self.problem.geometry.in_size[3 - self.problem.rank :]
-
-    def _options(self, *without: str) -> dict[str, Any]:
-        """Return the options of the convolution, or of the one of which a transposed one is the transpose."""
-        options = self.problem.options.keywords("output_padding", *without)
-        return {**options, "padding": self.problem.geometry.pads}
-
-
-def _middle(shape: Sizes) -> Sizes:
-    return (0, *((size - 1) // 2 for size in shape[1:]))
-
-
-def _middle_tap(kernel: Sizes) -> Sizes:
-    return tuple(int(tap) for tap in np.unravel_index((int(np.prod(kernel)) - 1) // 2, kernel))
-
-
-def index_of(name: str, array: str, given: Sequence[int] | None, shape: Sizes, default: Sizes) -> Sizes:
-    """Return the index of an element of an array, or raise an error that names the argument."""
-    if given is None:
-        return default
-    index = as_shape(name, given)
-    if len(index) != len(shape) or any(i >= size for i, size in zip(index, shape)):
-        raise ValueError(f"{name} is {index}, but {array} has shape {shape}: expected {len(shape)} numbers below these")
-    return index

@@ -41,6 +41,7 @@ def to_json(view: View, K: Array | None, P: Array | None, M: list[list[list[Any]
     """Return everything as JSON. Arrays that are too large are null; `M` has [column, weight, value] by row."""
     facts, problem, counts = view.facts, view.facts.problem, view.counts
     options = {name: np.asarray(value).tolist() for name, value in vars(problem.options).items()}
+    options["padding_value"] = plain_number(problem.value)
     terms = view.terms if view.has_terms and len(view.terms.weights) <= MOST_NUMBERS else None
     document = {
         "gemmconv": __version__,
@@ -55,6 +56,7 @@ def to_json(view: View, K: Array | None, P: Array | None, M: list[list[list[Any]
         "K": plain_array(K),
         "P": plain_array(P),
         "M": M,
+        "c": plain_array(facts.constant) if facts.is_computed else None,
         "at": view.at,
         "terms": None if terms is None else as_lists(terms._asdict()),
         "input_at": view.input_at,
@@ -66,9 +68,12 @@ def to_json(view: View, K: Array | None, P: Array | None, M: list[list[list[Any]
     return json.dumps(document, allow_nan=False) + "\n"
 
 
-def as_lists(arrays: dict[str, Array]) -> dict[str, Any]:
-    """Return the arrays as lists; null if they are too long."""
-    return {name: plain_array(array) for name, array in arrays.items()}
+def as_lists(values: dict[str, Array | float]) -> dict[str, Any]:
+    """Return the arrays as lists, None if they are too long, and the numbers for JSON."""
+    return {
+        name: plain_array(value) if isinstance(value, np.ndarray) else plain_number(value)
+        for name, value in values.items()
+    }
 
 
 def check_latex(name: str, shape: tuple[int, int]) -> None:

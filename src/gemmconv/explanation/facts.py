@@ -20,11 +20,11 @@ from ..checks.arrays import Array
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
 from ..convolution import conv
-from ..engine.extension import extended_from
+from ..engine.extension import extension_period
 from ..gradients import conv_input_gradient, conv_weight_gradient
 from ..transposed import conv_transpose
 from ..windows import along_axis
-from .problem import MOST_IN_MEMORY, Problem
+from .problem import MOST_IN_MEMORY, ONLY_TRANSPOSED, Problem
 
 Indices = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     weights: Indices
     """The flat index of the weight of each term."""
     inputs: Indices
-    """The flat index in x of each term; -1 for zeros of the padding."""
+    """The flat index in x of each term; -1 for what is no copy of x in the padding: zeros, or the padding value."""
     factors: Values
     """The weights."""
     values: Values
@@ -61,7 +61,7 @@ class Readers(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The entries of M that are one weight: the gradient of that weight is ``sum(gradients * values)``."""
+    """The entries of M that are one weight: its gradient is ``sum(gradients * values)``, plus that by the padding."""
 
     outputs: Indices
     """The flat index of the output of each entry: its row."""
@@ -71,6 +71,8 @@ class Places(NamedTuple):
     """The gradients of these outputs."""
     values: Values
     """These inputs."""
+    padding: float
+    """The gradient by the padding: the padding value times the gradients of the outputs where the weight meets it."""
 
 
 class Window(NamedTuple):
@@ -102,12 +104,8 @@ class Entries:
         """Return the outputs that read a position along one axis, and the taps with which they do."""
         geometry = self.geometry
         before, size = geometry.pad_before[axis], geometry.in_size[axis]
-        copies = np.array([position])
-        if self.modes[axis] != "constant":
-            # padding that crops takes nothing away: no output reaches what is cropped
-            around = max(before, 0), max(geometry.pad_after[axis], 0)
-            extended = np.arange(-around[0], size + around[1])
-            copies = extended[extended_from(extended, size, self.modes[axis]) == position]
+        # padding that crops takes nothing away: no output reaches what is cropped
+        copies = copies_of(position, size, -max(before, 0), size + max(geometry.pad_after[axis], 0), self.modes[axis])
         taps = np.arange(geometry.kernel[axis])
         begins = copies[:, np.newaxis] + before - taps * geometry.dilation[axis]
         outputs, rest = np.divmod(begins, geometry.stride[axis])
@@ -155,6 +153,22 @@ class Entries:
         return outputs, _product([positions for _, positions in pairs], self.geometry.in_size)
 
 
+def copies_of(position: int, size: int, begin: int, end: int, mode: str) -> Indices:
+    """Return where a position of x is repeated along an extended axis from `begin` to ``end - 1``, in ascending order.
+
+    The position itself is one of these places.
+    """
+    if mode == "constant":
+        return np.array([position])
+    if mode == "edge":
+        places = np.arange(begin if position == 0 else position, end if position == size - 1 else position + 1)
+        return np.asarray(places)
+    period = extension_period(size, mode)
+    images = [position] if mode == "wrap" else [position, -position - (mode == "symmetric")]
+    places = np.concatenate([np.arange(begin + (image - begin) % period, end, period) for image in images])
+    return np.unique(places)
+
+
 def _changed(sizes: Sizes, axis: int, value: int) -> Sizes:
     return (*sizes[:axis], value, *sizes[axis + 1 :])
 
@@ -199,6 +213,15 @@ class Facts:
         return function(x, weight, problem.bias, algorithm="gemm", **problem.options.keywords())  # type: ignore[arg-type]
 
     @cached_property
+    def constant(self) -> Array:
+        """What the padding value adds to the output: the output for an x of zeros, without the bias."""
+        problem, x = self.problem, self.problem.x.array
+        if problem.value == 0 or x is None:
+            return np.zeros(problem.y_shape)
+        weight, options = problem.weight.array, problem.options.keywords()
+        return conv(np.zeros_like(x), weight, algorithm="gemm", **options)  # type: ignore[arg-type]
+
+    @cached_property
     def gradient(self) -> Array:
         """The gradient of the output: the one given, or ones."""
         given = self.problem.grad_output
@@ -222,10 +245,8 @@ class Facts:
 
     def _convolution_options(self) -> dict[str, object]:
         """Return the options of the convolution, or of the one whose input gradient a transposed one is."""
-        options = self.problem.options.keywords("output_padding")
-        if self.problem.transposed:
-            options["padding"] = self.problem.geometry.pads
-        return {**options, "algorithm": "gemm"}
+        options = self.problem.options.keywords(*ONLY_TRANSPOSED)
+        return {**options, "padding": self.problem.geometry.pads, "algorithm": "gemm"}
 
     def weight_of(self, out_channel: int, group_channel: object, tap: object) -> Indices:
         """Return the flat index of a weight, from its tap in the order of K."""
@@ -254,7 +275,7 @@ class Facts:
         """Return the terms of one output."""
         channel, position = at[0], int(np.ravel_multi_index(at[1:], self.problem.y_shape[1:]))
         weights, inputs = (self._column if self.problem.transposed else self._row)(channel, position)
-        return Terms(weights, inputs, self.problem.weight.at(weights), self.problem.x.at(inputs))
+        return Terms(weights, inputs, self.problem.weight.at(weights), self.problem.read(inputs))
 
     def readers(self, input_at: Sizes) -> Readers:
         """Return the outputs that read one input."""
@@ -272,7 +293,11 @@ class Facts:
         positions = channel * self.positions + positions
         if self.problem.transposed:
             outputs, positions = positions, outputs
-        return Places(outputs, positions, self._gradients(outputs), self.problem.x.at(positions))
+        padding = 0.0
+        if self.problem.value != 0 and len(outputs) < self.pixels:  # the outputs are those of a convolution
+            in_channel = np.arange(weight_at[0] * self.pixels, (weight_at[0] + 1) * self.pixels)
+            padding = float((self.problem.value * self._gradients(np.setdiff1d(in_channel, outputs))).sum())
+        return Places(outputs, positions, self._gradients(outputs), self.problem.x.at(positions), padding)
 
     def _gradients(self, outputs: Indices) -> Values:
         if self.problem.grad_output is None:

@@ -39,6 +39,12 @@ def index(text: str) -> tuple[int, ...]:
     return tuple([_int(part, text) for part in text.split(",")])
 
 
+def modes(text: str) -> str | tuple[str, ...]:
+    """Return a padding mode, or one per axis, from words such as ``wrap`` and ``zeros,wrap``."""
+    parts = tuple(text.split(","))
+    return parts[0] if len(parts) == 1 else parts
+
+
 def padding(text: str) -> object:
     """Return a padding from words such as ``1``, ``1,2``, ``1:2,0:3`` and ``same``."""
     if re.fullmatch("[A-Za-z_]+", text):
@@ -64,8 +70,8 @@ def read_problem(arguments: argparse.Namespace) -> tuple[Problem, Sizes | None, 
         if own or arguments.file:
             raise ValueError("--example has its own arrays: leave out --x, --weight, --bias, --grad and --from")
         problem, at = problem_of(arguments.example or "small")
-        changed = replace(problem.options, **given)
-        return Problem.make(problem.x, problem.weight, None, changed), None if given else at, []
+        changed = Problem.make(problem.x, problem.weight, None, replace(problem.options, **given))
+        return replace(changed, activation=problem.activation), None if given else at, []
     arrays, options = read_file(arguments.file) if arguments.file else ({}, {})
     arrays.update({name: read_array(name, text) for name, text in own.items()})
     for name in ("x", "weight"):

@@ -256,13 +256,12 @@ def _connections(view: View, room: float) -> tuple[list[Placed], float]:
     """Place M with x above it and y beside it."""
     counts, transposed = view.counts, view.facts.problem.transposed
     name = "M.T" if transposed else "M"
-    title = f"y = {name} @ x" + " + bias" * (view.facts.problem.bias is not None)
     cell = {"weight": "equal letters are one weight", "tap": "a letter is a tap", "": "a number is a weight"}
     kind = "a colour is a tap" if not connections.has_texts(view) else cell[view.letter_kind]
     kind = cell[""] if view.letters is False and connections.has_texts(view) else kind
     remark = f"{name} ({counts.outputs}, {counts.inputs}), a fully connected layer: {kind}, "
     remark += "what is empty is no connection"
-    head = _headed("M", title, remark)
+    head = _headed("M", view.connection_sum, remark)
     if not connections.is_shown(view):
         return [Placed(0, 0, head)], head.height
     sheet = connections.matrix_sheet(view, (ROOM, room - head.height - 2))

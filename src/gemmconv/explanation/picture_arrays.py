@@ -31,8 +31,7 @@ from .sheet import (
     letters_of,
     text_width,
 )
-from .text_arrays import PADDING as NO_NUMBER
-from .text_arrays import InputGrid, indices_of
+from .text_arrays import ZEROS, InputGrid, indices_of
 from .text_matrices import MOST_TERMS_OF_Y
 from .view import View, ravel, unravel
 
@@ -128,7 +127,7 @@ def _x_tiles(view: View, grid: InputGrid, where: Sizes, rows: Shown, columns: Sh
 
 
 def _text(cell: Cell) -> str:
-    return "" if cell.text == NO_NUMBER else cell.text
+    return "" if cell.text == ZEROS else cell.text
 
 
 def _unread(view: View, axis: int, positions: NDArray[np.int64]) -> set[int]:

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from ..checks.arrays import Array
-from ..checks.options import PADDING_NAMES, freeze
+from ..checks.options import PADDING_NAMES
 from ..matrices import convolution_matrix_size
 from . import code
 from .check import check_line
@@ -89,13 +89,8 @@ def size_of(view: View, axis: int, extent: int) -> str:
         )
     inputs = geometry.out_size[axis]
     # for the convolution, what output_padding adds is padding that it does not have
-    more = _output_padding(view, axis)
+    more = problem.output_padding[axis - 3]
     return f"({inputs} - 1) * {stride} - {_term(before)} - {_term(after + more)} + {extent} + {more} = {size}"
-
-
-def _output_padding(view: View, axis: int) -> int:
-    value = freeze("output_padding", view.facts.problem.options.output_padding)
-    return int(value[axis - 3] if isinstance(value, tuple) else value)
 
 
 def _term(value: int) -> str:
@@ -103,30 +98,28 @@ def _term(value: int) -> str:
     return f"({value})" if value < 0 else str(value)
 
 
-def _per_axis(values: Sequence[int]) -> str:
-    return str(values[0]) if len({*values}) == 1 else str(tuple(values))
+def _per_axis(values: Sequence[object]) -> str:
+    return str(values[0]) if len({*values}) == 1 else f"({', '.join(map(str, values))})"
 
 
 def _options(view: View) -> list[str]:
     """Return the options in words."""
     problem, geometry = view.facts.problem, view.facts.problem.geometry
-    options, axes = problem.options, slice(3 - problem.rank, 3)
-    pads = [
-        (before, after + (_output_padding(view, axis) if problem.transposed else 0))
-        for axis, (before, after) in enumerate(geometry.pads, 3 - problem.rank)
-    ]
-    padding = str(pads[0] if problem.rank == 1 else tuple(pads))
+    options, axes, pads = problem.options, slice(3 - problem.rank, 3), problem.pads
+    padding = str(pads[0] if problem.rank == 1 else pads)
     if isinstance(options.padding, str) and options.padding in PADDING_NAMES and options.padding != "valid":
         padding = f'{padding} = "{options.padding}"'
     elif all(before == after for before, after in pads):
         padding = _per_axis([before for before, _ in pads])
     pieces = [f"stride {_per_axis(geometry.stride[axes])}", f"padding {padding}"]
-    if not problem.pads_with_zeros:
-        pieces.append(f"padding mode {options.padding_mode}")
+    if problem.has_copies:
+        mode = options.padding_mode
+        pieces.append(f"padding mode {mode if isinstance(mode, str) else _per_axis(mode)}")
+    if problem.value != 0:
+        pieces.append(f"padding value {view.number(problem.value)}")
     pieces += [f"dilation {_per_axis(geometry.dilation[axes])}", f"groups {geometry.groups}"]
     if problem.transposed:
-        extra = [_output_padding(view, axis) for axis in range(3 - problem.rank, 3)]
-        return [*(f"{piece}," for piece in pieces), f"output padding {_per_axis(extra)}, transposed"]
+        return [*(f"{piece}," for piece in pieces), f"output padding {_per_axis(problem.output_padding)}, transposed"]
     kind = "flipped (the convolution of mathematics)"
     if not options.flip:
         kind = "not flipped (a cross-correlation, as in neural networks)"
@@ -176,7 +169,8 @@ def _terms(view: View, first: int, size: int, shortened: bool) -> list[str]:
         numbers = [*numbers[:FIRST_TERMS], *numbers[-LAST_TERMS:]]
     texts = []
     for index in numbers:
-        value = "." if terms.inputs[index] < 0 else view.number(terms.values[index])
+        is_zero = terms.inputs[index] < 0 and view.facts.problem.value == 0
+        value = "." if is_zero else view.number(terms.values[index])
         if view.letters and view.letter_kind == "weight":
             texts.append(f"{value}{view.letter(int(terms.weights[index]))}")
         else:
@@ -237,9 +231,8 @@ def counts_lines(view: View) -> list[str]:
     tied = f"tied: each stands in {places} places of M"
     if (least, most) == (1, 1):
         tied = "each stands in one place of M"
-    padding = "by padding" if problem.pads_with_zeros else "read an input again"
-    if problem.transposed:
-        padding = "fall outside y"
+    why = ("fall outside y", "add to an output again") if problem.transposed else ("by padding", "read an input again")
+    padding = " or ".join(part for part, holds in zip(why, (_loses_terms(view), problem.has_copies)) if holds)
     times_as_many = "as many"
     if counts.fully_connected != counts.weights:
         times_as_many = f"{number(counts.fully_connected / counts.weights)} times as many"
@@ -268,15 +261,18 @@ def counts_lines(view: View) -> list[str]:
     return [*lines, *_memory(view)]
 
 
+def _loses_terms(view: View) -> bool:
+    """Return whether some taps meet what is no copy of an input, or, transposed, some products no output."""
+    geometry, modes = view.facts.problem.geometry, view.facts.problem.modes
+    return any(mode == "constant" and max(pad) > 0 for mode, pad in zip(modes[-geometry.rank :], geometry.pads))
+
+
 def _memory(view: View) -> list[str]:
     """Return a remark on the memory of M, if it is large."""
     problem, geometry = view.facts.problem, view.facts.problem.geometry
-    options = problem.options.keywords("flip", "output_padding")
+    options = {name: value for name, value in problem.linear_options.items() if name != "flip"}
     size = convolution_matrix_size(
-        geometry.weight_shape,
-        geometry.in_size[3 - problem.rank :],
-        dtype=np.float32,
-        **{**options, "padding": geometry.pads},
+        geometry.weight_shape, geometry.in_size[3 - problem.rank :], dtype=np.float32, **options
     )
     if size.nbytes < LARGE_MATRIX:
         return []
@@ -299,6 +295,11 @@ def backward_lines(view: View) -> list[str]:
     stands = f"  {named} stands in {counted(len(places.outputs), 'place')} of M"
     lines += fill([f"{stands} and gets the sum of their gradients, g * x:"], view.width)
     lines += _gradient_sum(view, _place_terms(view, places), float(facts.weight_gradient()[view.weight_at]))
+    if places.padding != 0:
+        lines += fill(
+            [f"    ({view.number(places.padding)} of it by the padding, g * {_signed(view, problem.value)})"],
+            view.width,
+        )
     column = ravel(view.weight_at[1:], problem.weight.shape[1:])
     if not problem.transposed and problem.geometry.groups == 1 and not problem.options.flip:
         lines += fill([f"    (row {view.weight_at[0]} of g @ P.T, column {column})"], view.width)
@@ -313,7 +314,8 @@ def backward_lines(view: View) -> list[str]:
 
 def _place_terms(view: View, places: Places) -> list[str]:
     pairs = [(_signed(view, g), _signed(view, x)) for g, x in zip(*map(_ends, (places.gradients, places.values)))]
-    return _with_gap([f"{g}*{x}" for g, x in pairs], len(places.outputs))
+    terms = _with_gap([f"{g}*{x}" for g, x in pairs], len(places.outputs))
+    return [*terms, _signed(view, places.padding)] if places.padding != 0 else terms
 
 
 def _reader_terms(view: View, readers: Readers) -> list[str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.arrays import Array
 from ..checks.options import Sizes
 from ..engine.extension import extended_from
 from .counts import is_read_along
@@ -32,24 +33,36 @@ from .grids import (
 from .view import View, bracketed, ravel, unravel
 
 Indices = NDArray[np.int64]
-PADDING, COPY, UNREAD = ".", "'", "x"
+ZEROS, VALUE, COPY, UNREAD = ".", "p", "'", "x"
 
 
 def x_lines(view: View) -> list[str]:
     """Show x with its padding, and in brackets what one output sees."""
     problem = view.facts.problem
-    pads, zeros = problem.geometry.pads, problem.pads_with_zeros
+    pads = problem.geometry.pads
     notes = [f"x, and in brackets what {bracketed('y', view.at)} sees"]
     unread = 0
     if not problem.transposed:
         unread = view.counts.unread
         if any(before > 0 or after > 0 for before, after in pads):
-            notes.append("(. is padding)" if zeros else f"({COPY} marks copies beyond the edge)")
+            notes.append(f"({'; '.join(_padding_marks(view))})")
     if unread:
         verb = "input that no output reads" if unread == 1 else "inputs that no output reads"
         notes.append(f"({UNREAD} marks {unread} {verb})")
     grid = InputGrid(view, unread > 0)
     return [*fill(notes, view.width, "  "), *grid.lines()]
+
+
+def _padding_marks(view: View) -> list[str]:
+    """Return what the marks of padding mean."""
+    problem, marks = view.facts.problem, []
+    if problem.value != 0:
+        marks.append(f"{VALUE} marks padding, which holds {view.number(problem.value)}")
+    elif any(mode == "constant" and max(pad) > 0 for mode, pad in zip(problem.modes[-problem.rank :], problem.pads)):
+        marks.append(f"{ZEROS} is padding")
+    if problem.has_copies:
+        marks.append(f"{COPY} marks copies beyond the edge")
+    return marks
 
 
 class InputGrid:
@@ -102,7 +115,7 @@ class InputGrid:
         along = [*([depth] for depth in where[1:]), *([indices(rows)] if rank > 1 else []), indices(columns)]
         sources, inside, read = self._sources(along)
         flat = where[0] * prod(problem.x.shape[1:]) + sources
-        values = problem.x.at(np.where(sources < 0, -1, flat).ravel())
+        values = problem.read(np.where(sources < 0, -1, flat).ravel())
         seen_here = where[0] in self.view.window.channels
         cells = iter(
             self._cell(index, value, bool(is_inside), bool(is_read), source, seen_here)
@@ -131,9 +144,11 @@ class InputGrid:
         return sources, inside, read
 
     def _cell(self, index: Sizes, value: float, inside: bool, read: bool, source: int, seen_here: bool) -> Cell:
-        text = PADDING if source < 0 else self.view.number(value)
+        zeros = source < 0 and self.problem.value == 0
+        text = ZEROS if zeros else self.view.number(value)
         if self.marks:
-            text += COPY if not inside and source >= 0 else UNREAD if inside and self.has_unread and not read else " "
+            beyond = " " if zeros else VALUE if source < 0 else COPY
+            text += beyond if not inside else UNREAD if self.has_unread and not read else " "
         selected = seen_here and all(position in seen for position, seen in zip(index, self.seen))
         tap = None
         if selected and not self.problem.transposed:
@@ -215,16 +230,24 @@ def show_blocks(view: View, blocks: list[tuple[str, ...]], missing: int, noun: s
 
 
 def y_lines(view: View) -> list[str]:
-    """Show y by channels, or say that it is too large to be computed."""
-    facts, shape = view.facts, view.facts.problem.y_shape
+    """Show y by channels and what an activation makes of it, or say that it is too large to be computed."""
+    facts = view.facts
     title = "y, the rows of Y as feature maps"
     if facts.problem.transposed:
         unread = view.counts.unread
         title = "y, the feature maps" + f"  ({counted(unread, 'output')} read no input)" * (unread > 0)
-    y = facts.y
-    if y is None:
+    if facts.y is None:
         multiplications = view.counts.multiplications
         return [title, *fill([f"  not computed: it takes {multiplications} multiplications"], view.width)]
+    lines = [title, *feature_maps(view, facts.y)]
+    if facts.problem.activation == "relu":
+        lines += ["", "A = max(y, 0), the activations (ReLU)", *feature_maps(view, np.maximum(facts.y, 0))]
+    return lines
+
+
+def feature_maps(view: View, y: Array) -> list[str]:
+    """Return the grids of the channels of y, or of as many numbers."""
+    shape = y.shape
     outer = (shape[0], *shape[1:-2])
     rows: Shown = choose(shape[-2], [view.at[-2]], MOST_ROWS) if len(shape) > 2 else [0]
 
@@ -238,10 +261,10 @@ def y_lines(view: View) -> list[str]:
         }
         return Grids(rows, columns, cells, left_out(shown))
 
-    return [title, *show_grids(view, make, 0)]
+    return show_grids(view, make, 0)
 
 
-def _y_cell(view: View, y: NDArray[np.float64], row: Sizes, column: int | range) -> Cell | None:
+def _y_cell(view: View, y: Array, row: Sizes, column: int | range) -> Cell | None:
     if isinstance(column, range):
         return None
     return Cell(view.number(y[*row, column]), None, (*row, column) == view.at)

@@ -34,27 +34,47 @@ def matrix_lines(view: View) -> list[str]:
     name = "M.T" if problem.transposed else "M"
     meaning = {"weight": "A letter is a weight", "tap": "A letter is a tap", "": "# is a weight"}[view.letter_kind]
     kind = f"{name} ({counts.outputs}, {counts.inputs}): a fully connected layer. {meaning}, . no connection"
-    lines = fill([f"y = {name} @ x" + " + bias" * (problem.bias is not None), kind], view.width)
+    lines = fill([view.connection_sum, kind], view.width)
     if not view.has_terms or len(view.terms.weights) > MOST_TERMS_SHOWN:
         return [*lines, "  not shown: its rows have too many entries"]
     selected = ravel(view.at, problem.y_shape)
     rows = choose(counts.outputs, [selected], MOST_ROWS)
-    found = {row: entries_of(view, facts.terms(view.y_of(row))) for row in rows if isinstance(row, int)}
+    terms = {row: facts.terms(view.y_of(row)) for row in rows if isinstance(row, int)}
+    found = {row: entries_of(view, of_row) for row, of_row in terms.items()}
+    constants = constants_of(view, terms)
     labels = {row: "y[" + ",".join(map(str, view.y_of(row))) + "]" for row in found}
     label = max(8, *map(len, labels.values()))
-    parts, missing = layouts(view, [entry for row in found.values() for entry in row.values()], view.width - label - 8)
+    room = view.width - label - 8 - max(map(len, constants.values()))
+    parts, missing = layouts(view, [entry for row in found.values() for entry in row.values()], room)
     lines.append("")
     for row in rows:
         if isinstance(row, range):
             lines.append(f"    ... {more(len(row), 'row')}")
             continue
         body = f"{labels[row]:{label}}  " + "      ".join(part.line(found[row]) for part in parts)
+        body += constants[row]
         lines.append(f"  > {body} <" if row == selected else f"    {body}".rstrip())
     if missing:
         lines.append(f"    .. stands for {counted(missing, 'column')}")
     if any(entry.letter == SEVERAL for row in found.values() for entry in row.values()):
         lines += fill([f"    {SEVERAL} is a sum of weights: the output reads this input more than once"], view.width)
+    if problem.value != 0:
+        value = view.number(problem.value)
+        lines += fill([f"    + c is what the padding adds: the weights that meet it times {value}"], view.width)
     return lines
+
+
+def constants_of(view: View, terms: dict[int, Terms]) -> dict[int, str]:
+    """Return, for some rows of M, what the padding value adds to them; empty texts if it is 0."""
+    if view.facts.problem.value == 0:
+        return dict.fromkeys(terms, "")
+    outside = {row: of_row.inputs < 0 for row, of_row in terms.items()}
+    texts = {
+        row: view.number(float(of_row.factors[outside[row]] @ of_row.values[outside[row]]))
+        for row, of_row in terms.items()
+    }
+    width = max(map(len, texts.values()))
+    return {row: f"   + {text:>{width}}" for row, text in texts.items()}
 
 
 def entries_of(view: View, terms: Terms) -> dict[int, Entry]:

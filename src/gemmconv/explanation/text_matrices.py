@@ -32,6 +32,7 @@ def product_lines(view: View, shown: Sequence[str]) -> list[str]:
             "P": f"X ({kernels}, {columns}): every channel a row",
         }
         titles["Y"] = f"C ({rows}, {columns}): every column is added to a window of y"
+        titles["Y"] += ", what lies beyond y is folded back" * problem.has_copies
         whole = "C = K.T @ X, y = col2im(C)"
         parts = {"K": kernel_matrix_lines, "P": inputs_lines, "Y": columns_lines}
     else:
@@ -196,7 +197,7 @@ def patches_lines(view: View) -> list[str]:
         texts = {}
         for column in indices(columns):
             read = facts.entries.row(column)[taps]
-            values = problem.x.at(np.where(read < 0, -1, channels * facts.positions + read))
+            values = problem.read(np.where(read < 0, -1, channels * facts.positions + read))
             texts.update({(row, column): view.number(value) for row, value in zip(indices(rows), values)})
         return rows, columns, texts
 

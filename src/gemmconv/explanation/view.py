@@ -76,6 +76,13 @@ class View:
         return number(value, self.digits)
 
     @property
+    def connection_sum(self) -> str:
+        """How y comes from M, which of a transposed convolution is M.T."""
+        problem = self.facts.problem
+        product = "y = M.T @ x" if problem.transposed else "y = M @ x"
+        return product + " + c" * (problem.value != 0) + " + bias" * (problem.bias is not None)
+
+    @property
     def letter_kind(self) -> str:
         """What a letter names: a "weight", a "tap" of every kernel, or "" if there are too many."""
         problem = self.facts.problem
