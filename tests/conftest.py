@@ -8,6 +8,7 @@ import os
 import hypothesis
 import numpy as np
 import pytest
+from browser import chromium, open_page  # noqa: F401 - fixtures
 from instruction_sets import select_isa
 
 from gemmconv import _gemmconv

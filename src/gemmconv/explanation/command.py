@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from .code import LIBRARIES
 from .code import write_all as write_all_code
@@ -84,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     plot += "is an SVG on standard output. Text is then printed only with --show, --code or --format"
     where("--plot", type=_plot, metavar="FILE", help=plot)
+    page = "write a page for browsers to FILE: one file that needs nothing else; - is standard output. Text is then "
+    where("--html", metavar="FILE", help=page + "printed as with --plot")
+    where("--open", action="store_true", help="show the page in a browser")
     where("--force", action="store_true", help="overwrite a file that exists")
 
 
@@ -96,8 +100,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         problem, at, remarks = read_problem(arguments)
         explanation = Explanation(problem, at if arguments.at is None else arguments.at)
+        if arguments.open and arguments.html in (None, STANDARD_OUTPUT):
+            raise ValueError("--open shows the page that --html FILE writes: give --html the name of a file")
         if arguments.plot is not None:
             _write_plot(explanation, arguments)
+        if arguments.html is not None:
+            _write_page(explanation, arguments)
         text = _text(explanation, arguments) if _prints_text(arguments) else ""
     except (OSError, UnreadableError, MemoryError, ImportError) as error:
         print(f"gemmconv explain: error: {error}", file=sys.stderr)
@@ -135,9 +143,8 @@ def _text(explanation: Explanation, arguments: argparse.Namespace) -> str:
 
 def _prints_text(arguments: argparse.Namespace) -> bool:
     """Return whether text is printed: always, unless a file is written and no text is asked for."""
-    return arguments.plot is None or any(
-        value is not None for value in (arguments.show, arguments.format, arguments.code)
-    )
+    writes = arguments.plot is not None or arguments.html is not None
+    return not writes or any(value is not None for value in (arguments.show, arguments.format, arguments.code))
 
 
 def _write_plot(explanation: Explanation, arguments: argparse.Namespace) -> None:
@@ -150,6 +157,18 @@ def _write_plot(explanation: Explanation, arguments: argparse.Namespace) -> None
     write_new(arguments.plot, plotted(explanation, form, **options), arguments.force)
     if arguments.plot != STANDARD_OUTPUT:
         print(arguments.plot, file=sys.stderr)
+
+
+def _write_page(explanation: Explanation, arguments: argparse.Namespace) -> None:
+    """Write the page, and its name to standard error; with --open a browser shows it."""
+    name = arguments.example or os.path.basename(arguments.file or "") or ("" if arguments.x else "small")
+    write_new(arguments.html, explanation.html(name=name).encode(), arguments.force)
+    if arguments.html != STANDARD_OUTPUT:
+        print(arguments.html, file=sys.stderr)
+    if arguments.open:
+        import webbrowser
+
+        webbrowser.open(Path(arguments.html).resolve().as_uri())
 
 
 def _columns() -> int:

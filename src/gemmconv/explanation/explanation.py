@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -321,6 +323,33 @@ class Explanation(Displayed):
         that cannot, it raises a ValueError.
         """
         return code.write_all(self.problem) if library is None else code.write(self.problem, library)
+
+    def html(self, file: str | os.PathLike[str] | None = None, *, name: str = "") -> str:
+        """Return a page that shows the convolution: one HTML file that needs nothing else.
+
+        Parameters
+        ----------
+        file : path, optional
+            Where to write it as well; a file of that name is replaced.
+        name : str, optional
+            A name for its title.
+
+        Returns
+        -------
+        str
+            The page.
+
+        Raises
+        ------
+        ValueError
+            If x and weight have more than 20000 numbers, or there is too much to compute in a browser.
+        """
+        from .page import build
+
+        text = build(self._facts, self.at, name)
+        if file is not None:
+            Path(file).write_text(text, "utf-8")
+        return text
 
     def latex(self, matrix: str = "M") -> str:
         r"""Return one of the matrices ``"P"``, ``"K"`` and ``"M"`` in LaTeX, where no connection is ``\cdot``."""
