@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from gemmconv.bench import explain as bench
-from gemmconv.bench.explain import Measured, as_table, browser, main, measure_pages
+from gemmconv.bench.explain import Measured, as_table, main, measure_page
+from gemmconv.explanation import example
 
 
 def test_it_measures_the_command_and_the_text(capsys):
@@ -33,12 +32,9 @@ def test_it_marks_what_is_too_much():
     ]
 
 
-def test_it_measures_the_page(monkeypatch):
-    pytest.importorskip("gemmconv.explanation.page")
-    path = browser()
-    if path is None:
-        pytest.skip("Playwright or Chromium is missing")
-    monkeypatch.setattr(bench, "CELLS", "small")
-    numbers = list(measure_pages([], 1, path))
-    assert [number.what.split(",")[0] for number in numbers] == ["page", "load", "selection", "control"]
+def test_it_measures_the_page(chromium, tmp_path):
+    file = tmp_path / "small.html"
+    file.write_text(example("small").html())
+    numbers = list(measure_page(chromium, file.as_uri(), "small", 1))
+    assert [number.what for number in numbers] == ["load, small", "selection, small", "control, small"]
     assert all(number.value > 0 for number in numbers)
