@@ -154,7 +154,7 @@ def measure_pages(names: Sequence[str], rounds: int, path: str) -> Iterator[Meas
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         for name, explanation in explanations.items():
             file = Path(folder) / "page.html"
-            file.write_text(explanation.html())
+            explanation.html(file)
             yield Measured(f"page, {name}", file.stat().st_size / 1e3, "kB", 60)
             yield from measure_page(chromium, file.as_uri(), name, rounds)
         chromium.close()

@@ -16,7 +16,6 @@ import tomllib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import gemmconv
 from gemmconv.explanation import example
 
 if TYPE_CHECKING:
@@ -46,11 +45,6 @@ def repository() -> str | None:
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {})
     found = {name.lower(): url for name, url in urls.items()}
     return next((found[name].rstrip("/") for name in ("repository", "source") if name in found), None)
-
-
-def has_pages() -> bool:
-    """Return whether this gemmconv makes pages of explanations."""
-    return hasattr(gemmconv.Explanation, "html")
 
 
 def rewritten(text: str, folder: str, page: str, address: str | None) -> str:
@@ -106,8 +100,6 @@ def _page_of(target: str) -> str | None:
 
 
 def _link_to_explained(label: str, path: str, page: str) -> str:
-    if not has_pages():
-        return label
     return f'<a class="explained" href="{os.path.relpath(path, page or ".")}">{html.escape(label)}</a>'
 
 
@@ -137,7 +129,7 @@ def read_source(app: Sphinx, page: str, source: list[str]) -> None:
 
 def write_explained(app: Sphinx, failure: Exception | None) -> None:
     """Write the pages of the explanations to which the pages of the site link."""
-    if failure or app.builder.format != "html" or not has_pages():
+    if failure or app.builder.format != "html":
         return
     names = {name for page in DOCS.rglob("*.md") for name in _EXPLAINED.findall(page.read_text())}
     folder = Path(app.outdir) / "_static/explain"

@@ -2,11 +2,13 @@
 ===================
 
 This restores a blurred, noisy photograph by least squares. It uses the convolution as a linear operator, and its
-transpose::
+transpose.
+
+Run it with::
 
     python examples/deblur.py before_after.png
 
-It takes some ten seconds. It uses a photograph that matplotlib ships; ``--picture`` names another. It needs Pillow and
+It takes a few seconds. It uses a photograph that matplotlib ships; ``--picture`` names another. It needs Pillow and
 matplotlib (``pip install ".[examples]"``).
 """
 

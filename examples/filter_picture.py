@@ -1,7 +1,9 @@
 """Filter a picture
 ================
 
-This filters a picture file, and writes the result to another file::
+This filters a picture file, and writes the result to another file.
+
+Run it with::
 
     python examples/filter_picture.py photo.jpg sharp.png --kernel sharpen
 

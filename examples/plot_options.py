@@ -1,14 +1,15 @@
 """What each option does to the matrix M
 =====================================
 
-A convolution is a matrix M: one row per output, one column per input (``y.ravel() == M @ x.ravel()``). This draws M for
-nine choices of the options::
+A convolution is a matrix M: one row per output, one column per input. This draws M for nine choices of the options.
+
+Run it with::
 
     python examples/plot_options.py options.png
 
-The input is 4 x 4, the kernel is 2 x 2 with the weights a, b, c, d. A cell with a letter is a weight, with one colour
-for each tap of a kernel. An empty cell is no connection: it is zero, and stays zero in training. It needs matplotlib
-(``pip install ".[examples]"``).
+M multiplies the input as one long vector: ``y.ravel() == M @ x.ravel()``. The input is 4 x 4, the kernel is 2 x 2 with
+the weights a, b, c, d. A cell with a letter is a weight, with one colour for each tap of a kernel. An empty cell is no
+connection: it is zero, and stays zero in training. It needs matplotlib (``pip install ".[examples]"``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Read handwritten digits
 =======================
 
-This trains a small convolutional network to read handwritten digits, with NumPy and gemmconv alone::
+This trains a small convolutional network to read handwritten digits, with NumPy and gemmconv alone.
+
+Run it with::
 
     python examples/train_digits.py digits.png
 

@@ -129,3 +129,11 @@ def test_plot_options(tmp_path):
     out = tmp_path / "out.png"
     subprocess.run([sys.executable, EXAMPLES / "plot_options.py", out], check=True)
     assert np.asarray(Image.open(out)).shape[:2] == (1300, 1300)
+
+
+def test_plot_sharpen(tmp_path):
+    out = tmp_path / "out.png"
+    script = EXAMPLES / "plot_sharpen.py"
+    printed = subprocess.run([sys.executable, script, out], check=True, capture_output=True, text=True).stdout
+    assert printed.endswith("  channel 0    10   0 [30] 20\n\n")
+    assert min(np.asarray(Image.open(out)).shape[:2]) > 400

@@ -191,7 +191,10 @@ def test_gradients_of_ones_own(call):
 # What makes no sense, and what is said about it.
 MISTAKES = {
     "unknown_example": (["--example", "nothing"], "there is no example 'nothing'; the examples are small, channels"),
-    "example_and_arrays": (["--example", "small", "--x", "3x3"], "--example has its own arrays"),
+    "example_and_arrays": (["--example", "small", "--x", "3x3"], "an example has its own arrays"),
+    "example_and_image": (["--image", "1"], "an example has its own arrays"),
+    "code_and_format": (["--code", "numpy", "--format", "json"], "--code prints programs: leave out --format"),
+    "two_files_on_standard_output": (["--plot", "-", "--html", "-"], "cannot both write to standard output"),
     "no_weight": (["--x", "3x3"], "--weight is missing"),
     "not_json": (["--x", "[1,", "--weight", "[1]"], "--x is '[1,', but must be JSON, a shape such as 3x4x4"),
     "ragged": (["--x", "[[1],[1,2]]", "--weight", "[1]"], "x has rows of different lengths"),
@@ -209,7 +212,7 @@ MISTAKES = {
     "weight_at": (["--weight-at", "0,0"], "weight_at is (0, 0), but weight has shape (1, 1, 2, 2)"),
     "latex": (["--x", "1x99x99", "--weight", "1x1x1x1", "--format", "latex"], "LaTeX is written for at most 60 rows"),
     "code": (["--dilation", "2", "--code", "scipy"], "scipy: there is no transposed convolution and no dilation"),
-    "grad": (["--x", "1x3", "--weight", "1x1x2", "--grad", "[1]"], "grad_output has shape (1,), but the output has"),
+    "grad": (["--x", "1x3", "--weight", "1x1x2", "--grad", "[1]"], "grad_output has shape (1, 1), but the output has"),
 }
 
 
@@ -228,6 +231,7 @@ def test_what_makes_no_sense(call, name):
         ["--width", "59"],
         ["--digits", "0"],
         ["--show", "z"],
+        ["--show", ""],
         ["--code", "theano"],
         ["--stride", "a"],
         ["--at", "x"],
@@ -245,6 +249,37 @@ def test_messages_are_those_of_the_library(call):
     with pytest.raises(ValueError, match="the kernel covers") as error:
         gemmconv.conv(np.ones((1, 2)), np.ones((1, 1, 3)))
     assert call("--x", "1x2", "--weight", "1x1x3")[2] == f"gemmconv explain: error: {error.value}\n"
+
+
+def test_gradients_of_another_number_of_images(call, tmp_path):
+    file = tmp_path / "layer.npz"
+    np.savez(file, x=np.ones((3, 1, 4)), weight=np.ones((1, 1, 2)), grad_output=np.ones((1, 1, 3)))
+    code, _, err = call("--from", file, "--image", 2)
+    assert code == 2
+    assert "grad_output has 1 images, but x has 3" in err
+
+
+def test_transposed_is_true_or_false(call, tmp_path):
+    file = tmp_path / "layer.npz"
+    np.savez(file, x=np.ones((1, 4)), weight=np.ones((1, 1, 2)), transposed="no")
+    code, _, err = call("--from", file)
+    assert (code, err) == (2, "gemmconv explain: error: transposed must be True or False, not 'no'\n")
+
+
+def test_messages_name_the_file_that_was_asked_for(call, tmp_path):
+    for file in (tmp_path / "missing" / "page.html", tmp_path):
+        code, _, err = call("--html", file, "--force")
+        assert code == 1
+        assert err.endswith(f": {str(file)!r}\n")
+
+
+def test_a_gradient_without_its_channel(call):
+    words = ["--x", "3x3", "--weight", "2x2", "--grad", "[[1, 2], [3, 4]]", "--backward", "--show", "backward"]
+    code, out, err = call(*words)
+    assert code == 0
+    assert "1*1 + 2*2 + 3*4 + 4*5 = 37" in call(*words, "--weight-at", "0,0,0,0")[1]
+    assert "grad_output is taken as one channel, (1, 2, 2)" in err
+    assert "here 1 everywhere" not in out
 
 
 def test_files_that_cannot_be_read(call, tmp_path):
@@ -309,6 +344,26 @@ def test_a_reader_that_goes_away():
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait() == 1
+
+
+@pytest.mark.parametrize("words", [["--html", "-"], ["--plot", "-"]])
+def test_a_reader_of_a_file_that_goes_away(words):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gemmconv", "explain", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_no_space_for_the_text():
+    with open("/dev/full", "wb") as full:
+        words = [sys.executable, "-m", "gemmconv", "explain"]
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"gemmconv: error: .*No space left on device\n", ended.stderr)
 
 
 def test_interrupted(call, monkeypatch):

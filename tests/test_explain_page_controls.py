@@ -372,7 +372,9 @@ def test_play(fresh, motion):
     fresh.clock.pause_at(fresh.evaluate("Date.now()") / 1000 + 10)
     fresh.clock.run_for(20_000)
     assert at() == 5  # it does not start by itself
+    fresh.evaluate("page.set({pinned: true})")
     fresh.get_by_role("button", name="Play", exact=True).click()
+    assert fresh.evaluate("page.state.pinned") is False  # the address does not follow each step
     fresh.clock.run_for(1001)
     assert at() == 6
     fresh.clock.run_for(600)
@@ -474,6 +476,8 @@ def test_cells_are_edited(drawn):
     drawn.keyboard.type("inf")
     drawn.keyboard.press("Enter")
     assert problem(drawn)["weight"]["data"][3] == float("inf")
+    focused = "(({kind, at}) => [kind, at])(document.activeElement.dataset)"
+    assert drawn.evaluate(focused) == ["weight", "3"]
     drawn.evaluate("controls.edit('output', 2)")
     drawn.get_by_label("numbers").fill("4")
     drawn.get_by_role("button", name="Apply").click()
@@ -488,6 +492,16 @@ def test_back_returns_to_the_problem_before(fresh):
     fresh.go_back()
     assert fresh.evaluate(f"({SHAPES})(page.state)") == [[3, 5, 5], [2, 3, 2, 2]]
     assert fresh.get_by_label("kernels", exact=True).input_value() == "2"
+
+
+def test_back_returns_to_numbers_that_are_too_many_for_a_link(fresh):
+    fresh.evaluate("""page.set({problem: {...page.state.problem, x: {
+        shape: [3, 16, 16], data: draw.range(0, 768).map(n => n / 7)}}})""")
+    fresh.get_by_label("stride", exact=True).fill("2")
+    fresh.go_back()
+    assert fresh.evaluate(f"({SHAPES})(page.state)") == [[3, 16, 16], [2, 3, 2, 2]]
+    assert problem(fresh)["stride"] == [1, 1]
+    assert problem(fresh)["x"]["data"][1] == 1 / 7
 
 
 CONTROLS = "#controls input, #controls select, #controls button, #controls summary, #out select, #out button"

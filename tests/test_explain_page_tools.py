@@ -344,6 +344,20 @@ def test_a_page_shows_that_it_ignores_its_link(chromium, tmp_path):
         one.page.context.close()
 
 
+def test_a_link_that_makes_sense_ends_the_warning(open_page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(example("channels").html(name="channels"))
+    page = open_page(file, "#x").page
+    assert page.is_visible("#wrong")
+    page.evaluate("location.hash = '#x=1x9&w=1x1x2&s=123456'")
+    page.wait_for_function("page.state.problem.stride[0] === 123456")
+    assert page.is_hidden("#wrong")
+    assert page.inner_text("#checked").startswith("computed by this page")
+    page.evaluate("location.hash = '#x=3x4x4&w=2x3x2x2&a=w5&n=1'")  # the numbers the page was made with
+    page.wait_for_function("page.state.selection.kind === 'weight'")
+    assert page.inner_text("#checked").startswith("checked: all 18 outputs")
+
+
 def programs(page, problems):
     """Return the programs for each problem, or the reasons."""
     write = """code.libraries.map(library => {

@@ -424,6 +424,11 @@ def test_plot_keeps_files(call, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["picture.svg"]
 
 
+def test_plot_to_a_name_that_is_a_suffix(call, tmp_path):
+    assert call("--example", "valid", "--plot", tmp_path / ".svg")[0] == 0
+    assert (tmp_path / ".svg").read_bytes() == svg_of("valid")
+
+
 def test_plot_refuses(call, tmp_path):
     code, _, error = call("--plot", "picture.jpg")
     assert code == 2

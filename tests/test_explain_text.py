@@ -261,6 +261,28 @@ def test_what_is_not_finite_is_shown():
     assert "agree" in text
 
 
+@pytest.mark.parametrize("width", [60, 70])
+def test_many_digits_stay_inside_the_width(width):
+    values = np.random.default_rng(1).standard_normal(40)
+    explanation = explain(
+        values[:20].reshape(1, 4, 5), values[20:32].reshape(2, 1, 2, 3), grad_output=values[:18].reshape(2, 3, 3)
+    )
+    text = explanation.text(width, backward=True, digits=17) + explanation.text(width, ["M"], letters=False, digits=17)
+    assert max(map(len, text.splitlines())) <= width
+    assert f"{explanation.y[explanation.at]:.17g}" in text
+
+
+@pytest.mark.parametrize("options", [{}, {"transposed": True}, {"groups": 2, "padding": 1, "padding_value": np.nan}])
+def test_what_is_not_finite_gives_no_warning(options):
+    x = np.array([[0.0, np.inf, -np.inf, 3e38], [np.nan, 1e308, 0.0, 1.0]])
+    weight = np.array([[[0.0, np.inf]], [[-np.inf, 1e308]]])
+    weight = weight if options else np.tile(weight, (1, 2, 1))
+    explanation = explain(x, weight, **options)  # a warning fails a test
+    explanation.text(backward=True)
+    explanation.json()
+    assert explanation.P.shape[1] in (3, 4, 5)
+
+
 def test_rounding_is_called_rounding():
     values = np.random.default_rng(0).standard_normal(60)
     text = explain(values[:40].reshape(4, 10), values[40:].reshape(1, 4, 5)).text()

@@ -13,7 +13,15 @@ from cases import CASES, exact_algorithm, integer_weights, integers
 from scipy.sparse import csr_array
 
 import gemmconv
-from gemmconv import convolution_matrix, convolution_matrix_size, kernel_matrix, matrices, reference, tied_weights
+from gemmconv import (
+    convolution_matrix,
+    convolution_matrix_size,
+    kernel_matrix,
+    matrices,
+    matrix_sizes,
+    reference,
+    tied_weights,
+)
 from gemmconv.checks.options import PADDING_MODES
 
 # M of the largest cases would have 1e8 entries as the dense reference.
@@ -95,9 +103,9 @@ def test_formats(format):  # noqa: A002
 
 
 def test_large_indices_have_64_bits():
-    assert matrices._index_dtype(2**31 - 1, 5) is np.int32
-    assert matrices._index_dtype(2**31, 5) is np.int64
-    assert matrices._index_dtype(5, 2**31) is np.int64
+    assert matrix_sizes.index_dtype(2**31 - 1, 5) is np.int32
+    assert matrix_sizes.index_dtype(2**31, 5) is np.int64
+    assert matrix_sizes.index_dtype(5, 2**31) is np.int64
     size = convolution_matrix_size((64, 64, 3, 3), (512, 512), padding=1)
     assert size.nbytes == size.entries * 12 + (size.shape[0] + 1) * 8
 

@@ -71,11 +71,8 @@ def test_links_of_a_page_in_a_folder():
     assert site_source.rewritten(text, "docs/api", "api", None) == expected
 
 
-def test_pages_of_explanations_are_shown_below_the_paragraph(monkeypatch):
+def test_pages_of_explanations_are_shown_below_the_paragraph():
     text = "Open\n[the example `full`](_static/explain/full.html) here.\n\nNext."
-    monkeypatch.setattr(site_source, "has_pages", lambda: False)
-    assert site_source.rewritten(text, "docs", "", None) == "Open\nthe example `full` here.\n\nNext."
-    monkeypatch.setattr(site_source, "has_pages", lambda: True)
     assert site_source.rewritten(text, "docs", "", None) == (
         'Open\n<a class="explained" href="_static/explain/full.html">the example `full`</a> here.\n\n'
         '<iframe class="explained" loading="lazy" title="gemmconv explain: the example full" '

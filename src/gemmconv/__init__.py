@@ -19,7 +19,8 @@ from .transposed import conv_transpose, conv_transpose1d, conv_transpose2d, conv
 if TYPE_CHECKING:
     from .explanation import Explanation, explain
     from .linear_operator import ConvolutionOperator
-    from .matrices import convolution_matrix, convolution_matrix_size, kernel_matrix, tied_weights
+    from .matrices import convolution_matrix, kernel_matrix, tied_weights
+    from .matrix_sizes import convolution_matrix_size
 
 __version__ = version("gemmconv")
 
@@ -28,7 +29,7 @@ _LAZY = {
     "ConvolutionOperator": "linear_operator",
     "Explanation": "explanation",
     "convolution_matrix": "matrices",
-    "convolution_matrix_size": "matrices",
+    "convolution_matrix_size": "matrix_sizes",
     "explain": "explanation",
     "kernel_matrix": "matrices",
     "tied_weights": "matrices",

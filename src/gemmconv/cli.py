@@ -1,9 +1,8 @@
 """The command `gemmconv`: ``gemmconv info``, ``explain``, ``bench``, and ``gemmconv --version``.
 
 ``info`` is here. The others are imported only if they are asked for: ``explain`` from `gemmconv.explanation`, ``bench``
-from `gemmconv.bench`. Exit codes: 0 all is
-well, 1 it is not, 2 the command makes no sense, 3 slower than the run to compare with, 130 interrupted. Data go to
-standard output, everything else to standard error.
+from `gemmconv.bench`. Exit codes: 0 all is well, 1 it is not, 2 the command makes no sense, 3 slower than the run to
+compare with, 130 interrupted. Data go to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -40,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); the rest of it must not fail again at exit.
+    except OSError as error:
+        # Whoever read our output has gone (`| head`), or there is no space for it.
+        if not isinstance(error, BrokenPipeError):
+            print(f"gemmconv: error: {error}", file=sys.stderr)
+        # The rest of it must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code

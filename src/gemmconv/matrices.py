@@ -4,45 +4,29 @@ Each row of K is one kernel. Each row of M is one output: it holds the kernel, i
 output reads, and zeros elsewhere. Entries of M that are the same weight are tied.
 
 These matrices are for looking at and for solvers; no convolution is computed by them. Which element each output reads
-is worked out in windows.py; this file puts the weights there.
+is worked out in windows.py, and how large M would be in matrix_sizes.py; this file puts the weights there.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, check_dtype, computing_dtype, contiguous, flipped
+from .checks.arrays import Array, as_array, computing_dtype, contiguous, flipped
 from .checks.geometry import Geometry
-from .checks.options import (
-    LARGEST_INT,
-    Ints,
-    Padding,
-    PaddingMode,
-    Sizes,
-    as_shape,
-    check_group_count,
-    check_no_value,
-    padding_modes,
-)
-from .checks.shapes import check_channels, check_weight_shape, x_shape_of
-from .windows import count_read, count_terms, pattern
+from .checks.options import Ints, Padding, PaddingMode, as_shape, check_group_count, check_no_value
+from .checks.shapes import check_channels, check_weight_shape
+from .matrix_sizes import HINT_SHAPE, Modes, check_bytes, index_dtype, matrix_geometry, size_of
+from .windows import count_terms, pattern
 
-if TYPE_CHECKING:  # its import takes longer than all the rest, and the sizes of matrices do not need it
+if TYPE_CHECKING:  # its import takes longer than all the rest
     from scipy.sparse import csr_array, sparray
 
-__all__ = ["MatrixSize", "convolution_matrix", "convolution_matrix_size", "kernel_matrix", "tied_weights"]
-
-# For a weight in place of its shape.
-HINT_SHAPE = "; of a weight, pass weight.shape"
-
-# The name of the padding mode of each of the three axes in numpy.pad.
-Modes = tuple[str, ...]
+__all__ = ["convolution_matrix", "kernel_matrix", "tied_weights"]
 
 FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
 
@@ -101,81 +85,13 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
         return kernels
     length = kernels.shape[1]
     first = np.arange(count).repeat(rows // count) * length
-    index = _index_dtype(kernels.size, length * count)
+    index = index_dtype(kernels.size, length * count)
     indices = (first[:, np.newaxis] + np.arange(length)).astype(index)
     indptr = (np.arange(rows + 1) * length).astype(index)
 
     from scipy.sparse import csr_array
 
     return csr_array((kernels.ravel().copy(), indices.ravel(), indptr), shape=(rows, length * count))
-
-
-class MatrixSize(NamedTuple):
-    """The size of a convolution matrix in CSR format."""
-
-    shape: tuple[int, int]
-    entries: int
-    """The number of stored entries."""
-    nbytes: int
-
-
-def convolution_matrix_size(
-    weight_shape: Sequence[int],
-    input_size: Ints,
-    *,
-    stride: Ints = 1,
-    padding: Padding = 0,
-    dilation: Ints = 1,
-    groups: int = 1,
-    padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
-    dtype: DTypeLike = np.float32,
-) -> MatrixSize:
-    r"""Return the size that the matrix of a convolution (cross-correlation) would have, without building it.
-
-    The matrix is that of `convolution_matrix`.
-
-    Parameters
-    ----------
-    weight_shape : sequence of int
-        ``(O, C/groups, *kernel)``.
-    input_size : int or sequence of int
-        ``(L,)``, ``(H, W)`` or ``(D, H, W)``.
-    stride, padding, dilation, groups, padding_mode : optional
-        As in `gemmconv.conv`.
-    padding_value : float, optional
-        It must be 0: with another constant in the padding, a convolution is no linear map.
-    dtype : dtype_like, optional
-        The type of the weight. The entries have the type ``numpy.result_type(dtype, numpy.float32)``.
-
-    Returns
-    -------
-    MatrixSize
-        A named tuple of the ``shape``, the number of stored ``entries``, and ``nbytes``, the bytes of the entries and
-        their indices in CSR format.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong kind or value.
-
-    Examples
-    --------
-    >>> from gemmconv import convolution_matrix_size
-    >>> convolution_matrix_size((32, 16, 3, 3), (32, 32), padding=1)
-    MatrixSize(shape=(32768, 16384), entries=4524032, nbytes=36323332)
-    """
-    check_no_value(padding_value)
-    geometry, modes = _geometry(
-        as_shape("weight_shape", weight_shape, hint=HINT_SHAPE),
-        input_size,
-        stride,
-        padding,
-        dilation,
-        groups,
-        padding_mode,
-    )
-    return _size(geometry, modes, check_dtype("dtype", dtype).itemsize)
 
 
 def convolution_matrix(
@@ -260,8 +176,8 @@ def convolution_matrix(
     if not isinstance(format, str) or format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(map(repr, FORMATS))}, not {format!r}")
     check_no_value(padding_value)
-    geometry, modes = _geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
-    _check_bytes(geometry, max_bytes, lambda: _size(geometry, modes, dtype.itemsize))
+    geometry, modes = matrix_geometry(weight.shape, input_size, stride, padding, dilation, groups, padding_mode)
+    check_bytes(geometry, max_bytes, lambda: size_of(geometry, modes, dtype.itemsize))
     matrix = _sparse(contiguous(flipped(weight, flip), dtype), geometry, modes)
     if any(mode != "constant" for mode in modes):
         matrix.sum_duplicates()
@@ -342,71 +258,11 @@ def tied_weights(
     """
     shape = as_shape("weight_shape", weight_shape, hint=HINT_SHAPE)
     check_no_value(padding_value)
-    geometry, modes = _geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
-    _check_bytes(geometry, max_bytes, lambda: _size(geometry, modes, np.dtype(np.intp).itemsize, count_terms))
+    geometry, modes = matrix_geometry(shape, input_size, stride, padding, dilation, groups, padding_mode)
+    check_bytes(geometry, max_bytes, lambda: size_of(geometry, modes, np.dtype(np.intp).itemsize, count_terms))
     ties = _sparse(np.ascontiguousarray(flipped(np.arange(prod(shape)).reshape(shape), flip)), geometry, modes)
     ties.sort_indices()
     return ties
-
-
-def _geometry(
-    weight_shape: Sizes,
-    input_size: Ints,
-    stride: Ints,
-    padding: Padding,
-    dilation: Ints,
-    groups: int,
-    padding_mode: PaddingMode,
-) -> tuple[Geometry, Modes]:
-    """Return the geometry of one image, and the name of the padding mode of each of its three axes in numpy.pad."""
-    x_shape = x_shape_of(weight_shape, input_size, groups)
-    geometry = Geometry.from_shapes(
-        x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-    modes = padding_modes(padding_mode, geometry.rank)
-    read = [mode if any(pad) else "constant" for mode, pad in zip(modes, geometry.pads)]
-    return geometry, ("constant",) * (3 - len(read)) + tuple(read)
-
-
-def _index_dtype(entries: int, columns: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if max(entries, columns) <= LARGEST_INT else np.int64
-
-
-def _size(
-    geometry: Geometry, modes: Modes, itemsize: int, count: Callable[[Geometry, int, str], int] = count_read
-) -> MatrixSize:
-    channels = geometry.in_channels // geometry.groups
-    entries = geometry.out_channels * channels * prod([count(geometry, axis, modes[axis]) for axis in range(3)])
-    rows, columns = geometry.out_channels * geometry.out_pixels, geometry.in_channels * prod(geometry.in_size)
-    index = np.dtype(_index_dtype(entries, columns)).itemsize
-    return MatrixSize((rows, columns), entries, entries * (itemsize + index) + (rows + 1) * index)
-
-
-def check_limit(max_bytes: object) -> int:
-    """Return max_bytes as an int, or raise."""
-    try:
-        return operator.index(max_bytes)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"max_bytes must be an int, not {max_bytes!r}") from None
-
-
-def _check_bytes(geometry: Geometry, max_bytes: int, size_of: Callable[[], MatrixSize]) -> None:
-    """Raise if the matrix would be too large.
-
-    A very large matrix is refused for its row pointers alone, before its entries are counted.
-    """
-    limit = check_limit(max_bytes)
-    rows = geometry.out_channels * geometry.out_pixels
-    size = None if 4 * rows > limit else size_of()
-    if size is None or size.nbytes > limit:
-        amount = (
-            f"at least {4 * rows} bytes" if size is None else f"{size.entries} entries and take {size.nbytes} bytes"
-        )
-        shape = (rows, geometry.in_channels * prod(geometry.in_size))
-        raise ValueError(
-            f"the convolution matrix of shape {shape} would have {amount}, but max_bytes is {max_bytes}; "
-            "gemmconv.ConvolutionOperator is the same linear map without the matrix"
-        )
 
 
 class Entries(NamedTuple):
@@ -436,7 +292,7 @@ def matrix_entries(values: Array, geometry: Geometry, modes: Modes) -> Entries:
     group_columns = geometry.in_channels // geometry.groups * prod(geometry.in_size)
     indptr, chunks = pattern(geometry, modes)
     length = int(indptr[-1])
-    index = _index_dtype(geometry.out_channels * length, geometry.groups * group_columns)
+    index = index_dtype(geometry.out_channels * length, geometry.groups * group_columns)
     columns, sources = np.empty(length, index), np.empty(length, index)
     for where, positions, taps in chunks:
         columns[where], sources[where] = positions, taps

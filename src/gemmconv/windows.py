@@ -2,7 +2,8 @@
 
 The window of an output is the set of all elements that it reads. It is the product of its windows along each axis and
 of the channels, so the windows are worked out along each axis first and then multiplied. Zeros of the padding are not
-read, so windows differ in length. Only matrices.py uses this file; convolutions do not.
+read, so windows differ in length. Matrices and explanations use this
+file; convolutions do not.
 """
 
 from __future__ import annotations

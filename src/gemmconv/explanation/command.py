@@ -98,15 +98,16 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name:12}{example.about}")
         return 0
     try:
+        _check(arguments)
         problem, at, remarks = read_problem(arguments)
         explanation = Explanation(problem, at if arguments.at is None else arguments.at)
-        if arguments.open and arguments.html in (None, STANDARD_OUTPUT):
-            raise ValueError("--open shows the page that --html FILE writes: give --html the name of a file")
         if arguments.plot is not None:
             _write_plot(explanation, arguments)
         if arguments.html is not None:
             _write_page(explanation, arguments)
         text = _text(explanation, arguments) if _prints_text(arguments) else ""
+    except BrokenPipeError:
+        raise
     except (OSError, UnreadableError, MemoryError, ImportError) as error:
         print(f"gemmconv explain: error: {error}", file=sys.stderr)
         return 1
@@ -117,6 +118,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"gemmconv explain: {remark}", file=sys.stderr)
     sys.stdout.write(text)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise if options contradict each other."""
+    if arguments.open and arguments.html in (None, STANDARD_OUTPUT):
+        raise ValueError("--open shows the page that --html FILE writes: give --html the name of a file")
+    if arguments.plot == arguments.html == STANDARD_OUTPUT:
+        raise ValueError("--plot and --html cannot both write to standard output")
+    if arguments.code is not None and arguments.format is not None:
+        raise ValueError("--code prints programs: leave out --format")
 
 
 def _text(explanation: Explanation, arguments: argparse.Namespace) -> str:
@@ -152,7 +163,7 @@ def _write_plot(explanation: Explanation, arguments: argparse.Namespace) -> None
     from .picture_files import plotted
 
     check_new(arguments.plot, arguments.force)
-    form = "svg" if arguments.plot == STANDARD_OUTPUT else os.path.splitext(arguments.plot)[1][1:].lower()
+    form = "svg" if arguments.plot == STANDARD_OUTPUT else arguments.plot.lower().rpartition(".")[2]
     options = {name: getattr(arguments, name) for name in ("letters", "backward", "digits", "weight_at", "input_at")}
     write_new(arguments.plot, plotted(explanation, form, **options), arguments.force)
     if arguments.plot != STANDARD_OUTPUT:
@@ -182,7 +193,7 @@ def _colored(when: str) -> bool:
 
 
 def _names(text: str) -> list[str]:
-    names = [name for name in text.split(",") if name]
+    names = text.split(",")
     for name in names:
         if name not in ALL:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ALL)}")

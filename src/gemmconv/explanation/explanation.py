@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,23 +12,22 @@ from numpy.typing import ArrayLike
 
 from ..checks.arrays import Array
 from ..checks.options import Ints, Padding, PaddingMode, Sizes
-from ..matrices import check_limit, convolution_matrix, kernel_matrix, tied_weights
+from ..matrices import convolution_matrix, kernel_matrix, tied_weights
+from ..matrix_sizes import check_limit
 from . import code, exports
 from . import counts as counting
 from .check import check_patches, patches
 from .counts import Counts
+from .display import Displayed
 from .examples import problem_of
 from .facts import Facts, Places, Readers, Terms, Window
 from .grids import coloured, plain
-from .notebook import Displayed
 from .problem import Options, Problem
 from .selection import index_of, middle_output, seen_input, used_weight
 from .text import ALL, DEFAULT, write
 from .view import View
 
-if TYPE_CHECKING:  # these are imported only when they are needed
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+if TYPE_CHECKING:  # its import takes longer than all the rest
     from scipy.sparse import csr_array, sparray
 
 # The fewest columns of a text.
@@ -106,7 +103,7 @@ def explain(
       channel 0   5*1 + 6*2 + 7*3  = 38
     """
     content = padding_mode, padding_value
-    options = Options(stride, padding, dilation, groups, *content, flip, bool(transposed), output_padding, output_size)
+    options = Options(stride, padding, dilation, groups, *content, flip, transposed, output_padding, output_size)
     return Explanation(Problem.make(x, weight, bias, options, grad_output), at, max_bytes)
 
 
@@ -207,6 +204,7 @@ class Explanation(Displayed):
         return self._facts.y
 
     @cached_property
+    @np.errstate(invalid="ignore", over="ignore")
     def P(self) -> Array:  # noqa: N802 - the name of the matrix
         """The patch matrix; for a transposed convolution, K.T @ X, whose columns are added up."""
         x = self._array("x")
@@ -324,33 +322,6 @@ class Explanation(Displayed):
         """
         return code.write_all(self.problem) if library is None else code.write(self.problem, library)
 
-    def html(self, file: str | os.PathLike[str] | None = None, *, name: str = "") -> str:
-        """Return a page that shows the convolution: one HTML file that needs nothing else.
-
-        Parameters
-        ----------
-        file : path, optional
-            Where to write it as well; a file of that name is replaced.
-        name : str, optional
-            A name for its title.
-
-        Returns
-        -------
-        str
-            The page.
-
-        Raises
-        ------
-        ValueError
-            If x and weight have more than 20000 numbers, or there is too much to compute in a browser.
-        """
-        from .page import build
-
-        text = build(self._facts, self.at, name)
-        if file is not None:
-            Path(file).write_text(text, "utf-8")
-        return text
-
     def latex(self, matrix: str = "M") -> str:
         r"""Return one of the matrices ``"P"``, ``"K"`` and ``"M"`` in LaTeX, where no connection is ``\cdot``."""
         if matrix not in ("P", "K", "M"):
@@ -363,6 +334,7 @@ class Explanation(Displayed):
         stored.data = np.ones_like(stored.data)
         return exports.latex(matrix, array.toarray(), stored.toarray() != 0)
 
+    @np.errstate(invalid="ignore", over="ignore")
     def json(self, *, weight_at: Sequence[int] | None = None, input_at: Sequence[int] | None = None) -> str:
         """Return all numbers as JSON. Arrays of more than 20000 numbers are null.
 
@@ -374,46 +346,6 @@ class Explanation(Displayed):
         P = self.P if small and counts.patch_rows * counts.patch_columns <= exports.MOST_NUMBERS else None
         dense = K if K is None or isinstance(K, np.ndarray) else K.toarray()
         return exports.to_json(view, dense, P, exports.rows_of(view))
-
-    def figure(
-        self,
-        figsize: tuple[float, float] | None = None,
-        *,
-        letters: bool | None = None,
-        backward: bool = False,
-        digits: int = 4,
-        weight_at: Sequence[int] | None = None,
-        input_at: Sequence[int] | None = None,
-    ) -> Figure:
-        """Return the explanation as a figure of matplotlib, which is not one of pyplot's.
-
-        Parameters
-        ----------
-        figsize : tuple of float, optional
-            Width and height in inches. By default it is 10 inches wide and as high as it has to be, at most 14.
-        letters, backward, digits, weight_at, input_at : optional
-            As in `text`. With `backward`, the weight and the input have outlines of their own.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            The figure. Each cell has an id, such as ``cell-M-5-12`` for row 5 and column 12 of M.
-        """
-        from .picture import figure_of
-
-        view = replace(self._view(weight_at, input_at), letters=letters, backward=backward, digits=digits)
-        figure: Figure = figure_of(view, figsize)
-        return figure
-
-    def draw(self, panel: str, ax: Axes | None = None, *, letters: bool | None = None, digits: int = 4) -> Axes:
-        """Draw one panel of the figure, ``"x"``, ``"weight"``, ``"y"``, ``"P"``, ``"K"``, ``"Y"`` or ``"M"``.
-
-        It is drawn on `ax`, or without it on a figure of its own, ``axes.figure``. The axes are returned.
-        """
-        from .picture import draw_panel
-
-        axes: Axes = draw_panel(replace(self._view(None, None), letters=letters, digits=digits), panel, ax)
-        return axes
 
     def _shape_of(self, matrix: str) -> tuple[int, int]:
         counts = self.counts

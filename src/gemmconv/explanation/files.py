@@ -25,9 +25,11 @@ def write_new(path: str, data: bytes, force: bool) -> None:
         with open(temporary, "xb") as file:
             file.write(data)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename:  # whoever reads the message does not know the other name
+            raise OSError(error.errno, error.strerror, path) from error
         raise
 
 

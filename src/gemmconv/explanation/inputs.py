@@ -1,7 +1,7 @@
 """Inputs of the command: from its words, from a file of NumPy, or from JSON to a `Problem`.
 
-What makes no sense raises a ValueError or a TypeError; a file that cannot be read raises an
-OSError or `UnreadableError`.
+What makes no sense raises a ValueError or a TypeError; a file that cannot be read raises an OSError or
+`UnreadableError`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,10 @@ def read_problem(arguments: argparse.Namespace) -> tuple[Problem, Sizes | None, 
     given = {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name) is not None}
     own = {name: getattr(arguments, name) for name in ARRAYS if getattr(arguments, name) is not None}
     if arguments.example is not None or not (own or arguments.file):
-        if own or arguments.file:
-            raise ValueError("--example has its own arrays: leave out --x, --weight, --bias, --grad and --from")
+        if own or arguments.file or arguments.image is not None:
+            raise ValueError(
+                "an example has its own arrays: leave out --x, --weight, --bias, --grad, --from and --image"
+            )
         problem, at = problem_of(arguments.example or "small")
         changed = Problem.make(problem.x, problem.weight, None, replace(problem.options, **given))
         return replace(changed, activation=problem.activation), None if given else at, []
@@ -149,7 +151,7 @@ def read_file(path: str) -> tuple[dict[str, Numbers], dict[str, Any]]:
 
 
 def fit(arrays: dict[str, Numbers], image: int | None) -> list[str]:
-    """Add axes of size 1 that x and weight lack, and take one image of a batch; return what was done."""
+    """Add axes of size 1 that arrays lack, and take one image of a batch; return what was done."""
     remarks = []
     weight = arrays["weight"]
     if len(weight.shape) in (1, 2):
@@ -159,6 +161,9 @@ def fit(arrays: dict[str, Numbers], image: int | None) -> list[str]:
     if len(arrays["x"].shape) == rank:
         arrays["x"] = _with_axes(arrays["x"], 1)
         remarks.append(f"x is taken as one channel, {arrays['x'].shape}")
+    if "grad_output" in arrays and len(arrays["grad_output"].shape) == rank:
+        arrays["grad_output"] = _with_axes(arrays["grad_output"], 1)
+        remarks.append(f"grad_output is taken as one channel, {arrays['grad_output'].shape}")
     x = arrays["x"]
     if len(x.shape) != rank + 2:
         if image is not None:
@@ -174,6 +179,8 @@ def fit(arrays: dict[str, Numbers], image: int | None) -> list[str]:
     remarks.append(f"x is image {number} of {x.shape[0]}, {x.shape[1:]}")
     gradient = arrays.get("grad_output")
     if gradient is not None and gradient.array is not None and len(gradient.shape) == rank + 2:
+        if gradient.shape[0] != x.shape[0]:
+            raise ValueError(f"grad_output has {gradient.shape[0]} images, but x has {x.shape[0]}")
         arrays["grad_output"] = Numbers(gradient.shape[1:], gradient.array[number])
     return remarks
 

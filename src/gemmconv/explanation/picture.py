@@ -12,6 +12,8 @@ from itertools import product as combinations
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import picture_connections as connections
 from . import picture_products as products
 from .drawing import paint, style
@@ -277,6 +279,7 @@ def _gradients(view: View) -> tuple[list[Placed], float]:
     return [Placed(0, 0, sheet)], sheet.height
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def figure_of(view: View, figsize: tuple[float, float] | None = None) -> Any:
     """Return the figure; with `figsize`, in inches, everything is scaled to it."""
     with style():
@@ -309,6 +312,7 @@ def panel_sheet(view: View, name: str) -> Sheet:
     return {"K": product.left, "P": product.above, "Y": product.meeting}[name]
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def draw_panel(view: View, name: str, axes: Any = None) -> Any:
     """Draw one panel on axes, or on a figure of its own."""
     if name not in PANELS:

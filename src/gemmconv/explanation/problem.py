@@ -129,7 +129,7 @@ class Problem:
     @property
     def transposed(self) -> bool:
         """Whether it is a transposed convolution."""
-        return self.options.transposed
+        return bool(self.options.transposed)
 
     @cached_property
     def y_shape(self) -> Sizes:
@@ -192,6 +192,8 @@ def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[
     freeze_padding_mode(options.padding_mode)
     value = freeze_padding_value(options.padding_value)
     check_flip(options.flip)
+    if not isinstance(options.transposed, bool | np.bool_):
+        raise TypeError(f"transposed must be True or False, not {options.transposed!r}")
     keywords = options.keywords("padding_mode", *ONLY_CONV)
     if options.transposed:
         if value != 0 or options.flip:

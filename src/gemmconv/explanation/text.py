@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks.arrays import Array
 from ..checks.options import PADDING_NAMES
-from ..matrices import convolution_matrix_size
+from ..matrix_sizes import convolution_matrix_size
 from . import code
 from .check import check_line
 from .facts import MOST_TERMS, Places, Readers
@@ -35,6 +35,7 @@ FIRST_CHANNELS, LAST_CHANNELS = 6, 2
 LARGE_MATRIX = 10**8
 
 
+@np.errstate(invalid="ignore", over="ignore")  # numbers that are not finite are no reason for a warning
 def write(view: View, sections: Sequence[str], check: bool) -> str:
     """Return the text of some sections, and at its end what was checked."""
     parts = []
@@ -194,8 +195,10 @@ def _sum_rows(view: View, rows: Sequence[tuple[str, list[str], float]]) -> list[
     written = []
     for (name, terms, _), total in zip(rows, totals):
         lines = _wrapped_sum(name.ljust(label) if terms else name, terms, room, label)
+        if length(lines[-1]) > room:  # one term is too long for a total beside it
+            lines.append(" " * label)
         written += [(line, "") for line in lines[:-1]] + [(lines[-1], total)]
-    widest = max(length(line) for line, _ in written)
+    widest = min(max(length(line) for line, _ in written), room)
     return [f"{line:{widest}}  = {total:>{digits}}" if total else line for line, total in written]
 
 
@@ -343,7 +346,10 @@ def _with_gap(texts: list[str], count: int) -> list[str]:
 
 def _gradient_sum(view: View, terms: list[str], total: float) -> list[str]:
     text = view.number(total)
-    lines = _wrapped_sum("    ", terms or ["0"], view.width - len(text) - 3, 4)
+    room = view.width - len(text) - 3
+    lines = _wrapped_sum("    ", terms or ["0"], room, 4)
+    if length(lines[-1]) > room:  # one term is too long for the total beside it
+        lines.append("   ")
     return [*lines[:-1], f"{lines[-1]} = {text}"]
 
 

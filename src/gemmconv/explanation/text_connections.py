@@ -161,7 +161,7 @@ class Layout:
 
     def _text(self, index: int | range, entries: dict[int, Entry], first: int) -> str:
         if isinstance(index, range):
-            return GAP.rjust(self.cell)
+            return GAP
         entry = entries.get(first + index)
         if entry is None:
             return NONE.rjust(self.cell)

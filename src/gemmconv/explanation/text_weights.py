@@ -70,7 +70,7 @@ def _plane(view: View, first: int, rows: Shown, size: int) -> list[str]:
     """Return one channel of one kernel; its first weight has the flat index `first`."""
     room, pitch = view.width - 20, 3
     while True:  # the width of a cell is known when they are chosen
-        columns = choose(size, [], max(room // pitch, 3), fill=True)
+        columns = choose(size, [], max(room // pitch, 1), fill=True)
         texts = _texts(view, first, size, [(r, c) for r in indices(rows) for c in indices(columns)])
         width = max(map(len, texts.values()))
         if width + 2 <= pitch:

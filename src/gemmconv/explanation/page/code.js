@@ -9,7 +9,7 @@ const code = (() => {
     if (cannot) throw new Error(reason);
   }
 
-  const tuple = list => `(${list.join(", ")}${list.length === 1 ? "," : ""})`;
+  const {tuple} = core;
 
   /** Returns one value if all are the same, else all. */
   const short = list => list.every(value => value === list[0]) ? list[0] : tuple(list);

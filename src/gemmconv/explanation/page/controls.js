@@ -4,7 +4,7 @@
 
 const controls = (() => {
   const AXES = [[], ["length"], ["height", "width"], ["depth", "height", "width"]];
-  const {MODES, pads} = numbers;
+  const {MODES} = core, {pads} = numbers;
   const LARGEST = [0, 32, 16, 4];
   const watchers = [];
   let message, dialog, timer = 0, speed = 1;
@@ -35,7 +35,7 @@ const controls = (() => {
     }, 1000 / speed);
   }
 
-  /** Sets the problem that `change` makes of the present one; returns the message if it does not fit, else "". */
+  /** Sets the problem that `change` makes of the present one, or shows why it does not fit. */
   function apply(change) {
     message.textContent = "";
     try {
@@ -45,7 +45,6 @@ const controls = (() => {
       message.textContent = error.message;
       update(page.state);
     }
-    return message.textContent;
   }
 
   /** Returns an array in another shape, with perhaps another number of spatial axes, of which the last ones are the same. */
@@ -157,7 +156,7 @@ const controls = (() => {
       if (selection && selection.kind === "output") scrub.value = selection.at;
       scrub.ariaValueText = draw.named("y", +scrub.value, outputs);
     });
-    const play = button("Play", () => page.set({playing: !page.state.playing})), {examples} = page;
+    const play = button("Play", () => page.set({playing: !page.state.playing, pinned: false})), {examples} = page;
     return make("div", {className: "bar"},
       select("example", ["", ...examples.map(({name}) => name)], state => state.name, name => {
         if (!name) return;
@@ -222,13 +221,14 @@ const controls = (() => {
     const error = make("p", {role: "alert", className: "message"}), removable = !one && (name === "bias" || name === "grad");
     const accept = () => {
       try {
-        const given = removable && !text.value.trim() ? null : numbers.parse(text.value);
+        const given = removable && !text.value.trim() ? null : numbers.parse(text.value), {problem} = page.state;
         if (one && given.data.length > 1) throw new Error("give one number");
-        error.textContent = apply(p => one ? numbers.edit(p, name, at, given.data[0]) : numbers.replace(p, name, given));
+        const changed = numbers.checked(one ? numbers.edit(problem, name, at, given.data[0]) : numbers.replace(problem, name, given));
+        dialog.close(); // first: a cell that has the focus again keeps it when it is drawn again
+        apply(() => changed);
       } catch (problem) {
         error.textContent = problem.message;
       }
-      if (!error.textContent) dialog.close();
     };
     text.onkeydown = event => {
       if (event.key !== "Enter" || !(one || event.ctrlKey)) return;

@@ -324,5 +324,5 @@ const core = (() => {
     };
   }
 
-  return {Misfit, product, extended, geometry, forward, gradients, P, K, row, column, ties, counts};
+  return {MODES, Misfit, product, tuple, extended, geometry, forward, gradients, P, K, row, column, ties, counts};
 })();

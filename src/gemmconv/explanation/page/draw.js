@@ -18,8 +18,7 @@ const draw = (() => {
     return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
   }
 
-  /** Returns the product of numbers. */
-  const product = numbers => numbers.reduce((a, b) => a * b, 1);
+  const {product} = core;
 
   /** Returns the index of an element from its flat index. */
   const unravel = (at, shape) => shape.reduceRight(([rest, ...index], size) =>
@@ -160,7 +159,7 @@ const draw = (() => {
       g.from[3 - g.rank + axis][at + g.pads[axis][0]])], shape);
     const cellAt = index => {
       const at = ravel(index, shape);
-      const label = from => from >= 0 ? text(problem.x.data[from]) : problem.value ? text(problem.value) : "";
+      const label = from => from >= 0 ? text(problem.x.data[from]) : problem.value !== 0 ? text(problem.value) : "";
       const classes = at < 0 ? "pad" : left.has(at) ? "unread" : "";
       if (at >= 0) return {label: label(at), attributes: attributes("input", at), classes};
       const source = copy(index), data = source < 0 ? "" : ` data-source="${source}"`;
@@ -260,7 +259,7 @@ const draw = (() => {
 
   /** Draws everything. `places` are the elements by their id. */
   function all(state, places) {
-    const m = model(state), put = (id, content) => { if (places[id]) places[id].innerHTML = content; };
+    const m = model(state), put = (id, content) => { places[id].innerHTML = content; };
     const centre = lit.centres(m, state.selection);
     put("palette", palette(m.g.taps));
     put("x", drawX(m, centre.x));

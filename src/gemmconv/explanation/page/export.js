@@ -82,8 +82,6 @@ const exporter = (() => {
     return new Promise(resolve => canvas.toBlob(resolve));
   }
 
-  const number = value => draw.text(value).replace("\u2212", "-");
-  const factor = value => value < 0 ? `(${number(value)})` : number(value);
   const tuple = list => `(${list.join(", ")})`;
 
   /** Returns cells in rows, each of which is an aligned line. */
@@ -113,20 +111,20 @@ const exporter = (() => {
   /** Returns what is shown as text: sizes, arrays, matrices, one sum, M by letters. */
   function text({selection}) {
     const m = lit.model, {problem, g, y, K, P, kind, letter} = m, {x, weight, bias, transposed, padding} = problem;
-    const {output: at} = lit.ends(m, selection), added = bias ? ` + ${factor(bias[Math.floor(at / m.pixels)])}` : "", plus = bias ? " + bias" : "";
-    const terms = core.row(problem, at).map(({weight: w, input}) => `${factor(weight.data[w])}*${factor(input < 0 ? problem.value : x.data[input])}`);
-    const pads = g.formula.map(([, before, after]) => tuple([before, after])), M = transposed ? "M.T" : "M", cells = list => Array.from(list, number);
+    const {output: at} = lit.ends(m, selection), added = bias ? ` + ${sum.factor(bias[Math.floor(at / m.pixels)])}` : "", plus = bias ? " + bias" : "";
+    const terms = core.row(problem, at).map(({weight: w, input}) => `${sum.factor(weight.data[w])}*${sum.factor(input < 0 ? problem.value : x.data[input])}`);
+    const pads = g.formula.map(([, before, after]) => tuple([before, after])), M = transposed ? "M.T" : "M", cells = list => Array.from(list, draw.text);
     const matrix = (name, data, columns) => [`${name} ${tuple([data.length / columns, columns])}`, ...(data.length > MOST ? ["  too large"] : grid(cells(data), columns)), ""];
     return [
       `x ${tuple(x.shape)} -> y ${tuple(g.outputs)}     weight ${tuple(weight.shape)}`,
       `stride ${tuple(problem.stride)}, padding ${tuple(pads)}${typeof padding === "string" ? ` = "${padding}"` : ""} with ${problem.modes.join(", ")}` +
-      `${problem.value ? ` ${number(problem.value)}` : ""}, dilation ${tuple(problem.dilation)}, groups ${problem.groups}, ` +
+      `${problem.value === 0 ? "" : ` ${draw.text(problem.value)}`}, dilation ${tuple(problem.dilation)}, groups ${problem.groups}, ` +
         (transposed ? `output padding ${tuple(problem.outputPadding)}, transposed` : problem.flip ? "flipped" : "not flipped"),
       "", "x", ...blocks("x", x.shape, cells(x.data)), "", `weight${kind && ", and the letter by which M names each"}`,
-      ...blocks("weight", weight.shape, weight.data.map((value, w) => `${kind && `${letter(w)}=`}${number(value)}`)),
+      ...blocks("weight", weight.shape, weight.data.map((value, w) => `${kind && `${letter(w)}=`}${draw.text(value)}`)),
       ...(bias ? ["", `bias  ${cells(bias).join(" ")}`] : []), "", transposed ? "P = K.T @ X" : `Y = K @ P${plus}`, "",
       ...matrix("K", K.data, K.columns), ...matrix("P", P.data, P.columns), ...matrix("Y", y, m.pixels),
-      `ONE OUTPUT    ${draw.named("y", at, g.outputs)} = ${terms.join(" + ") || 0}${added} = ${number(y[at])}`, "",
+      `ONE OUTPUT    ${draw.named("y", at, g.outputs)} = ${terms.join(" + ") || 0}${added} = ${draw.text(y[at])}`, "",
       `y = ${M} @ x${plus}     ${M} ${tuple([m.outputs, m.inputs])}, . is no connection`,
       ...(m.outputs * m.inputs > MOST ? ["  too large"] : letters(m)),
     ].join("\n") + "\n";

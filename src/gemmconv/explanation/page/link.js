@@ -3,7 +3,7 @@
    value; numbers are left out where they are 1, 2, 3, ... What a fragment holds is never trusted. */
 
 const link = (() => {
-  const LONGEST = 2000, MOST = 20000;
+  const LONGEST = 2000;
   const KINDS = ["output", "input", "weight", "connection"];
   const LISTS = {s: ["stride", 1], d: ["dilation", 1], o: ["outputPadding", 0]};
 
@@ -33,7 +33,7 @@ const link = (() => {
 
   /** Returns whole numbers from text. */
   const whole = (text, separator = ",") => text.split(separator).map(part => {
-    need(/^-?\d{1,5}$/.test(part), "a whole number is expected");
+    need(/^-?\d{1,8}$/.test(part), "a whole number is expected");
     return Number(part);
   });
 
@@ -43,7 +43,7 @@ const link = (() => {
   /** Returns an array from its text. */
   function array(text) {
     const [sizes, data] = text.split(":"), shape = whole(sizes, "x"), size = draw.product(shape);
-    need(shape.length < 6 && shape.every(n => n > 0) && size <= MOST, `an array has at most ${MOST} numbers`);
+    need(shape.length < 6 && shape.every(n => n > 0) && size <= numbers.MOST, `an array has at most ${numbers.MOST} numbers`);
     return {shape, data: data ? list(data) : draw.range(1, size)};
   }
 
@@ -52,12 +52,11 @@ const link = (() => {
     const x = array(text.x), weight = array(text.w), rank = x.shape.length - 1, zeros = Array(Math.max(rank, 0)).fill(0);
     const problem = {
       x, weight, bias: text.b ? list(text.b) : null, grad: text.u ? list(text.u) : null, groups: text.g ? whole(text.g)[0] : 1,
-      padding: /^[a-z_]+$/.test(text.p) ? text.p : text.p.split(",").map(pair => whole(pair, ":")),
-      modes: text.m ? Array.from(text.m, letter => numbers.MODES.find(mode => mode[0] === letter)) : zeros.map(() => "zeros"),
+      padding: !text.p ? zeros.map(() => [0, 0]) : /^[a-z_]+$/.test(text.p) ? text.p : text.p.split(",").map(pair => whole(pair, ":")),
+      modes: text.m ? Array.from(text.m, letter => core.MODES.find(mode => mode[0] === letter)) : zeros.map(() => "zeros"),
       value: text.v ? numbers.number(text.v) : 0, flip: text.f === "1", transposed: text.t === "1",
     };
     for (const [key, [name, usual]] of Object.entries(LISTS)) problem[name] = text[key] ? whole(text[key]) : zeros.map(() => usual);
-    if (!text.p) problem.padding = zeros.map(() => [0, 0]);
     core.geometry(problem);
     return numbers.checked(problem);
   }

@@ -94,7 +94,7 @@ const matrix = (() => {
   function product(m, centre, put) {
     if (m.g.transposed) return transposed(m, centre, put);
     const {P} = m, {lines, columns, kernels, gap} = layout(m, centre), h = 22;
-    const label = at => m.places[at] < 0 && !m.problem.value ? "0" : text(P.data[at]);
+    const label = at => m.places[at] < 0 && m.problem.value === 0 ? "0" : text(P.data[at]);
     const result = (kernel, column) => text(m.shown[kernel * m.pixels + column]);
     const texts = columns.flatMap(column =>
       [...lines.map(line => label(line * P.columns + column)), ...kernels.map(kernel => result(kernel, column))]);

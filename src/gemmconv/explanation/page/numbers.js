@@ -124,8 +124,6 @@ const numbers = (() => {
     return {shape, data: all.map(at => draw.unravel(at, shape)).map(index => inside(index) ? array.data[draw.ravel(index, array.shape)] : 0)};
   }
 
-  const MODES = ["zeros", "reflect", "edge", "wrap", "symmetric"];
-
   /** Returns (before, after) along every axis as numbers. */
   const pads = problem => core.geometry(problem).formula.map(([, before, after]) => [before, after]);
 
@@ -173,5 +171,5 @@ const numbers = (() => {
     };
   }
 
-  return {MODES, parse, number, text, write, counted, resize, pads, kernels, array: arrayOf, edit, replace, checked};
+  return {MOST, parse, number, text, write, counted, resize, pads, kernels, array: arrayOf, edit, replace, checked};
 })();

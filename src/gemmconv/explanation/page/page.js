@@ -21,7 +21,7 @@ const page = (() => {
   let drawn = null, width = 0, timer = 0;
 
   /** Returns a number of JSON, in which those that are not finite are strings. */
-  const number = value => typeof value === "string" ? {inf: Infinity, "-inf": -Infinity}[value] ?? NaN : value;
+  const number = value => typeof value === "string" ? numbers.number(value) : value;
 
   /** Returns a problem with everything that its JSON leaves out. */
   function complete(given) {
@@ -59,15 +59,14 @@ const page = (() => {
 
   /** Draws everything, and selects. */
   function redraw() {
-    places.sum.style.minHeight = "";
     paint();
-    select();
+    select(0);
     document.title = `${state.name ? `${state.name}: a` : "A"} convolution as a matrix multiplication`;
     tell();
-    for (const box of document.querySelectorAll(".box, .falk")) {
-      if (box.scrollWidth > box.clientWidth && !box.querySelector("[tabindex]")) box.tabIndex = 0;
-      else box.removeAttribute("tabindex");
-    }
+    // all boxes are measured before one is changed: each change would lay out the page again
+    const boxes = [...document.querySelectorAll(".box, .falk")];
+    const scrolls = boxes.map(box => box.scrollWidth > box.clientWidth && !box.querySelector("[tabindex]"));
+    boxes.forEach((box, k) => scrolls[k] ? box.tabIndex = 0 : box.removeAttribute("tabindex"));
   }
 
   /** Says in the last line what was checked. */
@@ -82,7 +81,7 @@ const page = (() => {
     const scrolled = $("M").scrollLeft;
     drawn = draw.all(state, places);
     width = innerWidth;
-    $("M").scrollLeft = scrolled;
+    if (scrolled) $("M").scrollLeft = scrolled;
     for (const [id, what] of Object.entries(GRIDS)) {
       const all = `[data-kind="${what}"][role]`, entry = weight ? `[data-weight="${weight}"]` : "";
       const one = `${all}[data-at="${at}"]${entry}`;
@@ -92,14 +91,15 @@ const page = (() => {
     }
   }
 
-  /** Shows the selection: lights its cells, writes its sum, and says it. */
-  function select() {
+  /** Shows the selection: lights its cells, writes its sum, and says it. The sum keeps at least this height, so that
+      nothing below it moves; it is measured before anything changes, because the page is laid out then. */
+  function select(height = places.sum.offsetHeight) {
     if (!draw.select(state)) {
       paint();
       draw.select(state);
     }
     const {element, sentence} = draw.sum(state), {sum} = places;
-    sum.style.minHeight = `${Math.max(sum.offsetHeight, parseFloat(sum.style.minHeight) || 0)}px`;
+    sum.style.minHeight = `${height}px`;
     sum.replaceChildren(element);
     clearTimeout(timer);
     timer = setTimeout(() => { $("say").textContent = sentence; }, state.playing ? 1200 : 250);
@@ -115,21 +115,24 @@ const page = (() => {
     if (hidden) box.scrollLeft += cell.left - frame.left - frame.width / 3;
   }
 
-  /** Puts the state into the address, so that Back works; a page in a frame may not be allowed to. */
+  /** Puts the state into the address, so that Back works; a state that is too large for it goes into the history alone.
+      A page in a frame may be allowed neither. */
   function remember(before) {
-    const fragment = link.write(state).fragment || location.pathname;
+    const {fragment = ""} = link.write(state), kept = fragment ? null : {...state, playing: false};
     const changed = ["problem", "backward"].some(key => state[key] !== before[key]);
-    if (fragment === location.hash || !(state.pinned || before.pinned || changed)) return;
+    if (fragment && fragment === location.hash || !(state.pinned || before.pinned || changed)) return;
     try {
-      history[state.problem === before.problem ? "replaceState" : "pushState"](null, "", fragment);
+      history[state.problem === before.problem ? "replaceState" : "pushState"](kept, "", fragment || location.pathname);
     } catch { /* a sandboxed frame */ }
   }
 
-  /** Restores the state that the address holds, or the first; shows why not, if it cannot. */
-  function restore() {
-    const found = link.read(location.hash);
-    if (found.message) warn(found.message);
-    else set(found.state || {...first.state}, true);
+  /** Restores the state that the history or the address holds, or the first; shows why not, if it cannot. */
+  function restore({state: kept} = {}) {
+    const {message, state: found = first.state} = kept ? {state: kept} : link.read(location.hash);
+    warn(message || first.wrong);
+    if (message) return;
+    const [given, original] = [found, first].map(({problem}) => link.write({problem}).fragment);
+    set({...found, problem: given && given === original ? first.problem : found.problem}, true);
   }
 
   /** Returns the selection of a cell. */
@@ -200,7 +203,7 @@ const page = (() => {
   /** Lets the reader change the number of a cell; of an entry of M, the weight. */
   function edit(cell) {
     const {kind, at, weight} = cell.dataset;
-    controls.edit(kind === "connection" ? "weight" : kind, +(weight || at), cell);
+    controls.edit(kind === "connection" ? "weight" : kind, +(weight || at));
   }
 
   /** Handles a key on a cell of a grid; returns whether it was one. */
@@ -217,7 +220,9 @@ const page = (() => {
 
   /** Handles a key. */
   function key(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey || document.querySelector("dialog[open]")) return;
+    // on some keyboards, brackets are typed with Alt or with Ctrl and Alt
+    const modified = event.metaKey || (event.ctrlKey || event.altKey) && !"[]".includes(event.key);
+    if (modified || document.querySelector("dialog[open]")) return;
     const cell = event.target.closest?.('[role="gridcell"][data-kind]');
     const own = event.target.closest?.("input, select, textarea, button, summary");
     const typed = own && (own.type !== "range" && own.tagName !== "BUTTON" || event.key === " ");
@@ -241,27 +246,29 @@ const page = (() => {
   function compare(result) {
     if (!result) return;
     const {version} = result, theirs = (result.y || []).map(number), {problem, y: ours} = drawn;
-    const arrays = [problem.x.data, problem.weight.data, problem.bias || []];
-    const whole = arrays.every(data => data.every(Number.isInteger));
+    const arrays = [[...problem.x.data, problem.value], problem.weight.data, problem.bias || []];
     const larger = (most, value) => Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most;
     const [x, weight, bias] = arrays.map(data => data.reduce(larger, 0));
-    // gemmconv may add in another order, which changes the last digits of sums of numbers that are not whole
-    const near = whole ? 0 : 1e-13 * (x * weight * problem.weight.data.length + bias);
+    const largest = x * weight * problem.weight.data.length + bias;
+    // gemmconv may add in another order: this changes the last digits of sums, unless all are whole numbers of 53 bits
+    const whole = largest <= Number.MAX_SAFE_INTEGER && arrays.every(data => data.every(Number.isInteger));
+    const near = whole ? 0 : 1e-13 * largest;
     const same = (a, b) => Object.is(a + 0, b + 0) || Math.abs(a - b) <= near;
     const wrong = [...ours.keys()].filter(at => !same(ours[at], theirs[at])).length;
     if (wrong || theirs.length !== ours.length) {
       const differ = `${draw.counted(wrong, "output")} of this page differ${wrong === 1 ? "s" : ""}`;
-      warn(`${differ} from gemmconv ${version}. Do not trust it.`);
+      first.wrong = `${differ} from gemmconv ${version}. Do not trust it.`;
+      warn(first.wrong);
       return;
     }
     const all = `all ${draw.counted(ours.length, "output")}`;
     first.checked = `checked: ${all} equal those of gemmconv ${version}${whole ? "" : " to rounding"}`;
   }
 
-  /** Shows a message in the red banner. */
+  /** Shows a message in the red banner; an empty one hides it. */
   function warn(message) {
     $("wrong").textContent = message;
-    $("wrong").hidden = false;
+    $("wrong").hidden = !message;
   }
 
   /** Listens to what the reader does. */
@@ -304,20 +311,19 @@ const page = (() => {
     const close = '<form method="dialog"><button>Close</button></form>';
     $("keys").innerHTML = `<h2 id="keys-title">Keys</h2><dl>${keys.join("")}</dl>${close}`;
     page.examples = data.examples.map(example => ({...example, problem: complete(example.problem)}));
-    page.result = data.result;
     Object.assign(state, {problem: complete(data.problem), name: data.name, selection: {kind: "output", at: data.at}});
     listen();
     controls.build($("controls"));
     exporter.build($("out"));
     set({}, true);
-    Object.assign(first, {problem: state.problem, checked: "", state: {...state}});
+    Object.assign(first, {problem: state.problem, checked: "", wrong: "", state: {...state}});
     compare(data.result);
     tell();
     if (location.hash) restore();
     page.drawn = true;
   }
 
-  return {state, set, step, start, compare, complete, examples: [], result: null, drawn: false};
+  return {state, set, step, start, compare, complete, examples: [], drawn: false};
 })();
 
 page.start();

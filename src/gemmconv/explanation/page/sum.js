@@ -41,7 +41,7 @@ const sum = (() => {
   /** Returns the story of an output: its terms by channel. Where only one weight is meant, the others are off. */
   function output(m, at, only) {
     const {problem, g} = m, {x, weight, bias} = problem, row = Math.floor(at / m.pixels), size = m.inputs / g.inputs[0];
-    const first = Math.floor(row / g.perGroup) * g.depth, padding = problem.value ? text(problem.value) : "pad";
+    const first = Math.floor(row / g.perGroup) * g.depth, padding = problem.value === 0 ? "pad" : text(problem.value);
     const terms = core.row(problem, at).map(({weight: w, input}, k) => ({
       weight: w, channel: input < 0 ? first + Math.floor(k / g.taps) : Math.floor(input / size), a: weight.data[w],
       b: input < 0 ? problem.value : x.data[input], pad: input < 0 && padding, off: only !== undefined && w !== only,
@@ -130,5 +130,5 @@ const sum = (() => {
     return {element, sentence: `${plain}: ${parts.join(", ") || about}.`};
   }
 
-  return {write, story, total};
+  return {write, factor};
 })();
