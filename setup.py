@@ -6,11 +6,15 @@ Everything that is not compiled is declared in pyproject.toml.
 import os
 import shlex
 import subprocess
+import sys
 import sysconfig
 from glob import glob
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
 
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True))
 
@@ -18,22 +22,34 @@ HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", rec
 # by their source: a shared source would be compiled once and linked three times. Except on x86-64, the files for AVX
 # are empty. -O2 instead of -O3 makes them a sixth smaller, so that the wheel stays below a megabyte: the kernels say
 # themselves which loops are unrolled. Loops that copy and add rows are vectorised all the same, but not for the
-# baseline, which few x86-64 machines need: it is made small. With 32 registers, the two passes that are left out only
-# add code.
+# baseline, which few x86-64 machines need: it is made small.
 VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
-SMALL = ["-fno-tree-pre", "-fno-gcse"]
 
 # More flags for small code. A function that is called once is not inlined: alone, it needs fewer registers. Code that
 # the compiler does not schedule compresses much better, and processors reorder instructions themselves.
 SEPARATE = ["-fno-inline-functions-called-once"]
 UNSCHEDULED = ["-fno-schedule-insns2"]
 
+# With 32 registers, and in code that calls Python, these only add code: passes that copy parts of it; to give out
+# registers loop by loop, with moves between, not once for a whole function; and to align more than loops.
+SMALL = ["-fno-tree-pre", "-fno-gcse", "-fno-thread-jumps", "-fira-region=one"]
+SMALL += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
 
-def accepted(flags):
-    """Return those of the flags that the compiler takes: Clang lacks some of GCC's and does not need them."""
+
+def accepted(flags, what="-c"):
+    """Return those of the flags that the compiler takes: Clang lacks some of GCC's and does not need them.
+
+    `what` is "-c" for flags of the compiler and "-shared" for flags of the linker.
+    """
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-    command = [*compiler, "-Werror", "-x", "c", "-c", "-o", os.devnull, "-"]
+    command = [*compiler, "-Werror", "-fPIC", "-x", "c", what, "-o", os.devnull, "-"]
     return [flag for flag in flags if subprocess.run([*command, flag], input=b"", capture_output=True).returncode == 0]
+
+
+# Functions for float32 and float64, and for several instruction sets, are much alike. Sorted by name they are neighbours,
+# and compress better.
+SECTIONS = ["-ffunction-sections"]
+SORTED = accepted(["-Wl,--sort-section=name"], "-shared")
 
 
 AVX = ["-O2", *accepted(VECTORIZED + SEPARATE + UNSCHEDULED)]
@@ -47,6 +63,7 @@ IS_X86 = PLATFORM.endswith(("x86_64", "amd64", "universal2"))
 
 CFLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=fast"]
 CFLAGS += ["-fno-asynchronous-unwind-tables"]  # for debuggers too, and a twentieth of the size
+CFLAGS += SECTIONS if SORTED else []
 CFLAGS += os.environ.get("GEMMCONV_CFLAGS", "").split()
 
 # One wheel for every CPython from 3.11 on. Free-threaded builds have no limited API.
@@ -81,17 +98,51 @@ extension = Extension(
         "src/gemmconv/_gemmconv.pyx",
         "csrc/dispatch.c",
         "csrc/extension.c",
-        "csrc/phases/phases.c",
-        "csrc/pixels/direct_pixels.c",
         "csrc/thread_pool.c",
+        *sorted(glob("csrc/*/*.c")),  # the planning
     ],
     include_dirs=["csrc"],
     libraries=["m"] if os.name == "posix" else [],
     depends=HEADERS + sorted(glob("src/gemmconv/*.px[di]")),
     define_macros=[("Py_LIMITED_API", "0x030B0000")] if LIMITED_API else [],
-    extra_compile_args=[*CFLAGS, "-O2", *accepted(UNSCHEDULED)],
+    extra_compile_args=[*CFLAGS, "-O2", *accepted(UNSCHEDULED + SMALL + ["-fno-inline-small-functions"])],
+    extra_link_args=SORTED,
     py_limited_api=LIMITED_API,
 )
+
+
+class BuildExtension(build_ext):
+    """Leaves the symbols out of a wheel, except for one with flags of its own, as sanitizers need.
+
+    An editable installation has them too: tests/test_build.py finds there which function is of which source.
+    """
+
+    def build_extension(self, ext):
+        if (
+            sys.platform.startswith("linux")
+            and not self.inplace
+            and not self.editable_mode
+            and "GEMMCONV_CFLAGS" not in os.environ
+        ):
+            ext.extra_link_args.append("-s")
+        super().build_extension(ext)
+
+
+class SmallWheel(bdist_wheel):
+    """Compresses the files of a wheel as well as zip files can; setuptools has no option for it."""
+
+    def run(self):
+        super().run()
+        for *_, path in self.distribution.dist_files:
+            with ZipFile(path) as wheel:
+                files = [(entry, wheel.read(entry)) for entry in wheel.infolist()]
+            with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as wheel:
+                for entry, content in files:
+                    wheel.writestr(entry, content, compresslevel=9)
+
+
+# Nothing here is pickled, and plain functions of C need no more than a name.
+DIRECTIVES = {"auto_pickle": False, "binding": False}
 
 # Everything is compiled every time, because objects do not remember the flags they were made with.
 OPTIONS = {"build_ext": {"force": True}, "build_clib": {"force": True}}
@@ -99,7 +150,8 @@ if LIMITED_API:
     OPTIONS["bdist_wheel"] = {"py_limited_api": "cp311"}
 
 setup(
-    ext_modules=cythonize([extension], build_dir="build/cython"),
+    ext_modules=cythonize([extension], build_dir="build/cython", compiler_directives=DIRECTIVES),
     libraries=[kernel_library(isa) for isa in FLAGS],
     options=OPTIONS,
+    cmdclass={"bdist_wheel": SmallWheel, "build_ext": BuildExtension},
 )

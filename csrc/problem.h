@@ -39,10 +39,6 @@
 
 #include "blas.h"
 
-/* A function that works out how a kernel divides its work. It is called a few times for each task, so that a call costs
- * nothing, but a copy of it in every kernel that asks would. */
-#define PLANNING __attribute__((noinline, unused)) static
-
 enum {
     AXES = 3,
     LONGEST_VECTOR = 16,      /* lanes of float32 in the longest vector of any instruction set; sizes rounded up to it

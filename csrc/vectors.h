@@ -46,6 +46,13 @@
 #define BY_REGISTERS(with_32, with_16) with_16
 #endif
 
+/* BY_SIZE takes what is fast, or what is small where few machines need it: on x86-64 without AVX2. */
+#if defined(__x86_64__) && !defined(__AVX2__)
+#define BY_SIZE(fast, small) small
+#else
+#define BY_SIZE(fast, small) fast
+#endif
+
 /* VECTOR_CONSTRAINT is how inline assembly names a vector register. BURST_VECTORS is the number of sums that keep the
  * multiply-add units busy: their latency times their number, of which ARM has up to four. HOLD keeps a compiler for x86
  * from loading a vector again at each use, as the memory operand of an instruction. */

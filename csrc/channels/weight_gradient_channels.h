@@ -65,40 +65,9 @@ static inline ptrdiff_t gradient_channels_lines(const struct conv_problem *probl
     return problem->batch * problem->out_size[0] * problem->out_size[1];
 }
 
-/* The number of tasks that there should be. */
-static inline ptrdiff_t gradient_channels_wanted(const struct conv_problem *problem)
-{
-    const double work =
-        (double)gradient_channels_lines(problem) * (double)problem->out_size[2] * (double)weight_size(problem);
-    const double tasks = work / GRADIENT_CHANNELS_WORK;
-    return tasks < GRADIENT_TASKS ? (ptrdiff_t)tasks + 1 : GRADIENT_TASKS;
-}
-
 /* Both dK and the positions are cut, to make tasks. The positions are cut into as many parts as are allowed, and dK for
  * the rest, as long as its blocks have enough rows. */
-PLANNING struct gradient_channels_cut gradient_channels_cut_of(const struct conv_problem *problem)
-{
-    const ptrdiff_t taps = volume(problem->kernel), channels = group_in_channels(problem);
-    const ptrdiff_t lines = max_size(gradient_channels_lines(problem), 1), wanted = gradient_channels_wanted(problem);
-    struct gradient_channels_cut cut = {
-        .taps = equal_piece(taps, GRADIENT_CHANNELS_LEAST),
-        .columns = equal_piece(problem->out_size[2], GRADIENT_CHANNELS_TILE),
-    };
-    cut.tap_slices = ceil_div(taps, cut.taps);
-    cut.pieces = ceil_div(problem->out_size[2], cut.columns);
-    cut.lines = cut.pieces > 1 ? 1 : equal_piece(lines, GRADIENT_CHANNELS_TILE / cut.columns);
-    cut.tiles = ceil_div(lines, cut.lines) * cut.pieces;
-
-    const ptrdiff_t blocks = problem->groups * channel_blocks(problem) * cut.tap_slices;
-    const ptrdiff_t parts = max_size(min_size(PARTS_ELEMENTS / weight_size(problem), cut.tiles), 1);
-    const ptrdiff_t least = max_size(ceil_div(GRADIENT_CHANNELS_LEAST, cut.taps), GRADIENT_CHANNELS_LITTLE);
-    const ptrdiff_t most = max_size(GRADIENT_CHANNELS_MOST / cut.taps, GRADIENT_CHANNELS_LITTLE);
-    const ptrdiff_t enough = ceil_div(channels, ceil_div(wanted, blocks * parts));
-    cut.channels = equal_piece(channels, min_size(max_size(enough, least), most));
-    cut.slices = ceil_div(channels, cut.channels);
-    cut.parts = min_size(ceil_div(wanted, blocks * cut.slices), parts);
-    return cut;
-}
+struct gradient_channels_cut gradient_channels_cut_of(const struct conv_problem *problem);
 
 static inline ptrdiff_t weight_gradient_channels_parts(const struct conv_problem *problem)
 {

@@ -12,20 +12,8 @@ struct depthwise_slice {
 };
 
 /* Set slice->part to the convolution with slice number slice->number. */
-PLANNING void depthwise_set_slice(const struct conv_problem *problem, const struct depthwise_cut *cut,
-                                  struct depthwise_slice *slice)
-{
-    ptrdiff_t rest = slice->number;
-    slice->problem = &slice->part;
-    slice->part = *problem;
-    for (int axis = AXES - 1; axis >= 0; axis--) {
-        const ptrdiff_t slices = cut->slices[axis], i = take(&rest, slices), taps = problem->kernel[axis];
-        slice->first[axis] = i * taps / slices;
-        slice->part.kernel[axis] = (i + 1) * taps / slices - slice->first[axis];
-        slice->part.pad_before[axis] -= slice->first[axis] * problem->dilation[axis];
-    }
-    slice->part.relu = problem->relu && slice->number + 1 == cut->slice_count;
-}
+void depthwise_set_slice(const struct conv_problem *problem, const struct depthwise_cut *cut,
+                         struct depthwise_slice *slice);
 
 /* The first slice of a kernel. */
 static inline void depthwise_first_slice(const struct conv_problem *problem, const struct depthwise_cut *cut,
