@@ -46,8 +46,8 @@ def accepted(flags, what="-c"):
     return [flag for flag in flags if subprocess.run([*command, flag], input=b"", capture_output=True).returncode == 0]
 
 
-# Functions for float32 and float64, and for several instruction sets, are much alike. Sorted by name they are neighbours,
-# and compress better.
+# Functions for float32 and float64, and for several instruction sets, are much alike. Sorted by name they are
+# neighbours, and compress better.
 SECTIONS = ["-ffunction-sections"]
 SORTED = accepted(["-Wl,--sort-section=name"], "-shared")
 
