@@ -201,6 +201,11 @@ MISTAKES = {
     "words": (["--x", '["a"]', "--weight", "[1]"], "x must hold numbers, not <U1"),
     "channels": (["--x", "3x4x4", "--weight", "2x2x2x2"], "weight has 2 input channels, but x has 3 (groups=1); rule:"),
     "too_long": (["--x", "1x2", "--weight", "1x1x3"], "the kernel covers 3 positions of spatial axis 0"),
+    "axes": (
+        ["--x", "3x32x32", "--weight", "16x5x5"],
+        "with 2 spatial axes, the shape of --weight needs 4 numbers, for example 16x3x5x5",
+    ),
+    "axes_of_a_large_layer": (["--x", "3x9000x9000", "--weight", "16x5x5"], "4 numbers, for example 16x3x5x5"),
     "stride": (["--stride", "0"], "stride must be at least 1, not 0"),
     "strides": (["--stride", "1,2,3"], "stride must be an int or one int per spatial axis, of which there are 2"),
     "padding": (["--padding", "Same"], "; did you mean 'same'?"),
@@ -208,7 +213,7 @@ MISTAKES = {
     "modes": (["--padding-mode", "wrap,edge,edge"], "one string per spatial axis, of which there are 2, not ('wrap', "),
     "value": (["--padding-mode", "wrap", "--padding-value", "1"], "padding_value=1.0 is for padding_mode='zeros'"),
     "output_size": (["--transposed", "--output-size", "9"], "output_size is 9 along spatial axis 0, but must be "),
-    "at": (["--at", "0,3,3"], "at is (0, 3, 3), but y has shape (1, 3, 3)"),
+    "at": (["--at", "0,3,3"], "at is (0, 3, 3), but y has shape (1, 3, 3): expected 3 numbers, each smaller"),
     "weight_at": (["--weight-at", "0,0"], "weight_at is (0, 0), but weight has shape (1, 1, 2, 2)"),
     "latex": (["--x", "1x99x99", "--weight", "1x1x1x1", "--format", "latex"], "LaTeX is written for at most 60 rows"),
     "code": (["--dilation", "2", "--code", "scipy"], "scipy: there is no transposed convolution and no dilation"),
@@ -248,7 +253,8 @@ def test_what_argparse_refuses(call, words):
 def test_messages_are_those_of_the_library(call):
     with pytest.raises(ValueError, match="the kernel covers") as error:
         gemmconv.conv(np.ones((1, 2)), np.ones((1, 1, 3)))
-    assert call("--x", "1x2", "--weight", "1x1x3")[2] == f"gemmconv explain: error: {error.value}\n"
+    hint = "; use a smaller kernel, or --padding"
+    assert call("--x", "1x2", "--weight", "1x1x3")[2] == f"gemmconv explain: error: {error.value}{hint}\n"
 
 
 def test_gradients_of_another_number_of_images(call, tmp_path):
@@ -271,6 +277,32 @@ def test_messages_name_the_file_that_was_asked_for(call, tmp_path):
         code, _, err = call("--html", file, "--force")
         assert code == 1
         assert err.endswith(f": {str(file)!r}\n")
+
+
+def test_a_missing_folder_is_named(call, tmp_path):
+    folder = tmp_path / "missing"
+    for option in ("--plot", "--html"):
+        code, out, err = call(option, folder / "small.svg")
+        assert (code, out) == (1, "")
+        assert f"there is no folder {str(folder)!r}" in err
+
+
+@pytest.mark.parametrize("option", [("--weight-at", "0,0,0,1"), ("--input-at", "0,2,2")])
+def test_a_weight_or_an_input_implies_backward(call, option):
+    assert call(*option) == call(*option, "--backward")
+    assert "\nBACKWARD " in call(*option)[1]
+    assert call(*option, "--plot", "-") == call(*option, "--backward", "--plot", "-")
+
+
+def test_another_name_of_torch(call):
+    assert call("--code", "pytorch") == call("--code", "torch") == (0, example("small").code("torch"), "")
+
+
+def test_negative_padding(call):
+    for words in (["--padding", "-1"], ["--padding=-1"], ["--padding=-1,-1"]):
+        code, out, _ = call(*words, "--show", "size")
+        assert code == 0
+        assert "stride 1, padding -1, " in out
 
 
 def test_a_gradient_without_its_channel(call):

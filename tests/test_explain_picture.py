@@ -435,7 +435,7 @@ def test_plot_refuses(call, tmp_path):
     assert "'picture.jpg' ends with none of .svg, .png, .pdf, .gif" in error
     code, out, error = call("--plot", tmp_path / "none" / "picture.svg")
     assert (code, out) == (1, b"")
-    assert "No such file" in error
+    assert f"there is no folder {str(tmp_path / 'none')!r}" in error
     gif = ["--x", "1x40x40", "--weight", "1x1x3x3", "--plot", tmp_path / "a.gif"]
     assert call(*gif)[0] == 2
     assert not list(tmp_path.iterdir())

@@ -178,6 +178,37 @@ def test_a_sum_over_many_channels_gives_the_total_of_those_left_out():
     assert sum(totals[:-1]) == totals[-1] == explanation.y[0, 0]
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_sum_names_its_row_of_M(name):  # noqa: N802 - the name of the matrix
+    explanation = example(name)
+    line = explanation.text(120, ["sum"]).splitlines()[1]
+    row, matrix, columns = re.fullmatch(r"  row (\d+) of (M|M\.T), columns? (.*)", line).groups()
+    M = explanation.M.tocsr()  # of a transposed convolution it is M.T
+    assert matrix == ("M.T" if name == "transposed" else "M")
+    assert int(row) == np.ravel_multi_index(explanation.at, explanation.y.shape)
+    assert [int(column) for column in columns.split(", ")] == sorted(set(M[[int(row)]].indices.tolist()))
+
+
+def test_the_columns_of_a_long_row_are_counted():
+    explanation = explain(np.ones((1, 90)), np.ones((1, 1, 80)), at=(0, 3))
+    line = explanation.text(60, ["sum"]).splitlines()[1]
+    shown = re.fullmatch(r"  row 3 of M, columns ([\d, ]+), \.\.\. (\d+) more", line)
+    assert len(line) <= 60
+    columns = [int(column) for column in shown[1].split(", ")]
+    assert columns == [*range(3, 3 + len(columns))]
+    assert len(columns) + int(shown[2]) == 80
+    beyond = explain([[1, 2]], [[[3]]], padding=1, at=(0, 0)).text(show=["sum"])
+    assert beyond.splitlines()[1:] == ["  row 0 of M, no column", "  channel 0   3*.  = 0"]
+
+
+def test_counts_are_words_of_plain_english():
+    text = explain([[1, 2]], [[[3, 4]]]).text(show=["counts"])
+    assert "= 1 output * 2 inputs   as many\n" in text
+    assert "= 1 output * 2 taps\n" in text
+    large = Explanation(Problem.make(Numbers((1, 5000)), Numbers((1, 1, 137))))
+    assert " 177518 times as many" in large.text(show=["counts"])  # 4864 * 5000 / 137
+
+
 def test_a_bias_is_a_term():
     text = explain([[1, 2]], [[[3]]], [10]).text()
     assert "bias 10: one number per output channel" in text

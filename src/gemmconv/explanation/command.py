@@ -44,13 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options = parser.add_argument_group("its options, as those of gemmconv.conv").add_argument
     options("--stride", type=ints, metavar="S", help="2, or one number per axis: 2,1")
     forms = "1, one number per axis: 1,2, before and after per axis: 1:2,0:3, or a name: valid, same, same_lower, "
-    forms += "full, causal; negative numbers need the form --padding=-1"
+    forms += "full, causal; several of which the first is negative need the form --padding=-1,0"
     options("--padding", type=padding, metavar="P", help=forms)
     options("--dilation", type=ints, metavar="D", help="2, or one number per axis: 2,1")
     options("--groups", type=ints, metavar="G", help="the number of groups")
     mode = "zeros, reflect, edge, wrap or symmetric, or one per axis: zeros,wrap"
     options("--padding-mode", type=modes, metavar="MODE", help=mode)
-    value = "what the padding holds with the mode zeros (default 0); negative numbers need the form --padding-value=-1"
+    value = "what the padding holds with the mode zeros (default 0); -inf needs the form --padding-value=-inf"
     options("--padding-value", type=float, metavar="V", help=value)
     options("--flip", action="store_true", default=None, help="reverse the kernels: the convolution of mathematics")
     options("--transposed", action="store_true", default=None, help="the transposed convolution")
@@ -61,8 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = shown.add_argument
     show("--at", type=index, metavar="O,I,J", help="the output to write out (default: the middle one of channel 0)")
     show("--backward", action="store_true", help="also the gradients of one weight and of one input")
-    show("--weight-at", type=index, metavar="O,C,I,J", help="this weight (default: one that the output uses)")
-    show("--input-at", type=index, metavar="C,I,J", help="this input (default: one that the output reads)")
+    default = "(implies --backward; default: one that the output"
+    show("--weight-at", type=index, metavar="O,C,I,J", help=f"this weight {default} uses)")
+    show("--input-at", type=index, metavar="C,I,J", help=f"this input {default} reads)")
     show("--show", type=_names, metavar="NAMES", help=f"only these sections, in this order: {','.join(ALL)}")
     form = shown.add_mutually_exclusive_group()
     form.add_argument(
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show("--digits", type=_digits, default=4, metavar="N", help="digits of numbers that are not integers (default 4)")
     libraries = [*LIBRARIES, ALL_LIBRARIES]
     code = f"print the same convolution as a program instead: {', '.join(libraries)} (default all)"
-    show("--code", nargs="?", const=ALL_LIBRARIES, choices=libraries, metavar="NAME", help=code)
+    show("--code", nargs="?", const=ALL_LIBRARIES, type=_library, choices=libraries, metavar="NAME", help=code)
 
     where = parser.add_argument_group("how to print").add_argument
     where("--format", choices=["text", "json", "latex"], help="latex: P, K and M (default text)")
@@ -198,6 +199,10 @@ def _names(text: str) -> list[str]:
         if name not in ALL:
             raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ALL)}")
     return names
+
+
+def _library(text: str) -> str:
+    return "torch" if text == "pytorch" else text
 
 
 def _plot(text: str) -> str:

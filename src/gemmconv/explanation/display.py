@@ -102,7 +102,8 @@ class Displayed(ABC):
         """
         from .picture import figure_of
 
-        view = replace(self._view(weight_at, input_at), letters=letters, backward=backward, digits=digits)
+        view = self._view(weight_at, input_at)
+        view = replace(view, letters=letters, backward=backward or view.backward, digits=digits)
         figure: Figure = figure_of(view, figsize)
         return figure
 

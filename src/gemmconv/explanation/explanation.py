@@ -100,6 +100,7 @@ def explain(
     array([[38., 56.]])
     >>> print(explanation.text(show=["sum"]), end="")
     ONE OUTPUT    y[0, 0] = row 0 of K times column 0 of P
+      row 0 of M, columns 0, 1, 2
       channel 0   5*1 + 6*2 + 7*3  = 38
     """
     content = padding_mode, padding_value
@@ -295,7 +296,7 @@ class Explanation(Displayed):
         digits : int, optional
             The number of significant digits of numbers that are not integers.
         weight_at, input_at : sequence of int, optional
-            The weight and the input whose gradients are written out.
+            The weight and the input whose gradients are written out. Giving one of them implies `backward`.
 
         Returns
         -------
@@ -304,13 +305,13 @@ class Explanation(Displayed):
         """
         if width < NARROWEST:
             raise ValueError(f"width must be at least {NARROWEST}, not {width}")
+        view = self._view(weight_at, input_at)
         sections = [*(DEFAULT if show is None else show)]
-        if backward and "backward" not in sections:
+        if (backward or view.backward) and "backward" not in sections:
             sections.append("backward")
         for name in sections:
             if name not in ALL:
                 raise ValueError(f"there is no section {name!r}; the sections are {', '.join(ALL)}")
-        view = self._view(weight_at, input_at)
         view = replace(view, width=width, digits=digits, letters=letters, paint=coloured if color else plain)
         return write(view, sections, check=show is None)
 
@@ -356,11 +357,12 @@ class Explanation(Displayed):
         }[matrix]
 
     def _view(self, weight_at: Sequence[int] | None, input_at: Sequence[int] | None) -> View:
+        backward = weight_at is not None or input_at is not None
         weight_at = index_of(
             "weight_at", "weight", weight_at, self.problem.weight.shape, used_weight(self._facts, self.at)
         )
         input_at = index_of("input_at", "x", input_at, self.problem.x.shape, seen_input(self._facts, self.at))
-        return View(self._facts, self.at, weight_at, input_at)
+        return View(self._facts, self.at, weight_at, input_at, backward=backward)
 
     def _array(self, name: str) -> Array:
         numbers = getattr(self.problem, name)

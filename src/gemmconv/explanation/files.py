@@ -34,6 +34,9 @@ def write_new(path: str, data: bytes, force: bool) -> None:
 
 
 def check_new(path: str, force: bool) -> None:
-    """Raise FileExistsError if there is a file that may not be replaced."""
+    """Raise an OSError if the folder is missing, or if there is a file that may not be replaced."""
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to write the file to: {path!r}")
     if path != STANDARD_OUTPUT and not force and os.path.lexists(path):
         raise FileExistsError(f"{path} exists; give --force to overwrite it")

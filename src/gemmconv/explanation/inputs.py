@@ -79,15 +79,30 @@ def read_problem(arguments: argparse.Namespace) -> tuple[Problem, Sizes | None, 
     for name in ("x", "weight"):
         if name not in arrays:
             raise ValueError(f"--{name} is missing")
-    remarks = fit(arrays, arguments.image)
-    problem = Problem.make(
-        arrays["x"],
-        arrays["weight"],
-        _array(arrays.get("bias")),
-        Options(**{**options, **given}),
-        _array(arrays.get("grad_output")),
-    )
+    shapes = arrays["x"].shape, arrays["weight"].shape
+    try:
+        remarks = fit(arrays, arguments.image)
+        problem = Problem.make(
+            arrays["x"],
+            arrays["weight"],
+            _array(arrays.get("bias")),
+            Options(**{**options, **given}),
+            _array(arrays.get("grad_output")),
+        )
+    except ValueError as error:
+        raise ValueError(f"{error}{_hint(str(error), *shapes)}") from error
     return problem, None, remarks
+
+
+def _hint(message: str, x: Sizes, weight: Sizes) -> str:
+    """Return what may help against an error, to be added to its message."""
+    if "the kernel covers" in message:
+        return "; use a smaller kernel, or --padding"
+    if len(x) == len(weight) > 2 and ("input channels" in message or "is a batch" in message):
+        example = "x".join(map(str, (weight[0], x[0], *weight[1:])))
+        axes = f"{len(x) - 1} spatial axes, the shape of --weight needs {len(x) + 1} numbers, for example {example}"
+        return f"; if x of shape {x} is one image with {axes}"
+    return ""
 
 
 def _array(numbers: Numbers | None) -> object:

@@ -16,7 +16,8 @@ def index_of(name: str, array: str, given: Sequence[int] | None, shape: Sizes, d
         return default
     index = as_shape(name, given)
     if len(index) != len(shape) or any(i >= size for i, size in zip(index, shape)):
-        raise ValueError(f"{name} is {index}, but {array} has shape {shape}: expected {len(shape)} numbers below these")
+        expected = f"expected {len(shape)} numbers, each smaller than the size of its axis"
+        raise ValueError(f"{name} is {index}, but {array} has shape {shape}: {expected}")
     return index
 
 

@@ -138,6 +138,7 @@ def sum_lines(view: View) -> list[str]:
     lines = fill([f"ONE OUTPUT    {name} = {how}"], view.width)
     if not view.has_terms:
         return [*lines, f"  not written out: it has more than {MOST_TERMS} terms"]
+    lines.append(_row_of_matrix(view))
     channels = view.window.channels
     per_channel = len(view.terms.weights) // max(len(channels), 1)
     shape = (len(channels), per_channel)
@@ -160,6 +161,22 @@ def sum_lines(view: View) -> list[str]:
         total = "sum over the channels" if problem.bias is None else "sum over the channels, and the bias"
         rows.append((f"  {total}", [], facts.value(view.at)))
     return [*lines, *_sum_rows(view, rows)]
+
+
+def _row_of_matrix(view: View) -> str:
+    """Return which row of M the output is, and the columns of its connections, as many as fit."""
+    matrix = "M.T" if view.facts.problem.transposed else "M"
+    columns = np.unique(view.terms.inputs[view.terms.inputs >= 0]).tolist()
+    begin = f"  row {ravel(view.at, view.facts.problem.y_shape)} of {matrix}, "
+    begin += "column" if len(columns) == 1 else "columns" if columns else "no column"
+    line = begin
+    for index, column in enumerate(columns):
+        rest = len(columns) - index - 1
+        longer = f"{line}{',' if index else ''} {column}"
+        if len(longer) + (len(f", ... {rest} more") if rest else 0) > view.width:
+            return f"{line}{',' if index else ''} ... {rest + 1} more"
+        line = longer
+    return line
 
 
 def _terms(view: View, first: int, size: int, shortened: bool) -> list[str]:
@@ -222,15 +239,14 @@ def code_lines(view: View) -> list[str]:
 def counts_lines(view: View) -> list[str]:
     """Show the counts of weights, connections and multiplications."""
     counts, problem = view.counts, view.facts.problem
-    outputs, inputs = f"{counts.outputs} outputs", f"{counts.inputs} inputs"
+    outputs, inputs = counted(counts.outputs, "output"), counted(counts.inputs, "input")
     least, most = counts.places
     places = f"{least}" if least == most else f"{least} to {most}"
     share = 100 * counts.entries / counts.fully_connected
     percent = f"{share:.1f}" if share >= 0.1 else number(share, 2)
     extra = counts.multiplications - counts.entries
+    of = inputs if problem.transposed else outputs
     taps = f"{counted(problem.geometry.reduction_length, 'tap')}"
-    per = "outputs" if not problem.transposed else "inputs"
-    of = counts.inputs if problem.transposed else counts.outputs
     tied = f"tied: each stands in {places} places of M"
     if (least, most) == (1, 1):
         tied = "each stands in one place of M"
@@ -238,8 +254,8 @@ def counts_lines(view: View) -> list[str]:
     padding = " or ".join(part for part, holds in zip(why, (_loses_terms(view), problem.has_copies)) if holds)
     times_as_many = "as many"
     if counts.fully_connected != counts.weights:
-        times_as_many = f"{number(counts.fully_connected / counts.weights)} times as many"
-    ratio = number(counts.patch_rows * counts.patch_columns / counts.inputs)
+        times_as_many = f"{_ratio(counts.fully_connected, counts.weights)} times as many"
+    ratio = _ratio(counts.patch_rows * counts.patch_columns, counts.inputs)
     matrix = "C" if problem.transposed else "P"
     rows: list[tuple[str, int, list[str]]] = [
         ("weights", counts.weights, [product(problem.weight.shape), tied]),
@@ -248,7 +264,7 @@ def counts_lines(view: View) -> list[str]:
         (
             "multiplications",
             counts.multiplications,
-            [f"{of} {per} * {taps}", *([f"{extra} of them {padding}"] if extra else [])],
+            [f"{of} * {taps}", *([f"{extra} of them {padding}"] if extra else [])],
         ),
         (
             f"numbers in {matrix}",
@@ -262,6 +278,12 @@ def counts_lines(view: View) -> list[str]:
     for name, value, (first, *notes) in rows:
         lines += fill([f"  {name:16}{value:{digits}} = {first}", *notes], view.width, gaps.get(name, ""), 20 + digits)
     return [*lines, *_memory(view)]
+
+
+def _ratio(count: int, other: int) -> str:
+    """Return how many times one count is another: a whole number if it is large."""
+    ratio = count / other
+    return number(round(ratio) if ratio >= 1000 else ratio)
 
 
 def _loses_terms(view: View) -> bool:
@@ -286,9 +308,10 @@ def _memory(view: View) -> list[str]:
 def backward_lines(view: View) -> list[str]:
     """Write out the gradient of one weight and of one input."""
     facts, problem = view.facts, view.facts.problem
-    head = "BACKWARD      g is the gradient of a loss by y"
-    head += "; here 1 everywhere, the loss is the sum of y" if problem.grad_output is None else ""
-    lines = fill([head], view.width)
+    head = ["BACKWARD      g is the gradient of a loss with respect to y"]
+    if problem.grad_output is None:
+        head = [f"{head[0]};", "here 1 everywhere, the loss is the sum of y"]
+    lines = fill(head, view.width, " ", 14)
     if not facts.is_computed:
         return [*lines, *fill(["  not computed: the layer is too large"], view.width)]
     places, readers = facts.places(view.weight_at), facts.readers(view.input_at)
