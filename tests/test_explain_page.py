@@ -293,7 +293,7 @@ def test_the_check_is_of_the_numbers_it_was_made_with(open_file):
     page = open_file(example("channels").html(name="channels")).page
     assert page.inner_text("#checked").startswith("checked: all 18 outputs")
     page.evaluate("page.set({problem: {...page.state.problem, stride: [2, 2]}, name: ''})")
-    assert page.inner_text("#checked").startswith("computed by this page")
+    assert page.inner_text("#checked").startswith("Computed by this page.")
     assert page.inner_text("#title-y") == "y output: 2 feature maps of 2 \u00d7 2"
     page.go_back()
     assert page.evaluate("page.state.problem.stride") == [1, 1]
@@ -361,7 +361,7 @@ def test_padding_that_is_not_a_number(open_file):
     assert {*page.locator("#P .pad text").all_text_contents()} == {"nan"}
     page.evaluate("page.set({selection: {kind: 'output', at: 0}})")
     assert page.locator("#sum .term.pad").first.inner_text() == "a1\u00b7nan"
-    assert "with zeros, zeros nan" in page.evaluate("exporter.text(page.state)")
+    assert "padding 1, padding value nan, " in page.evaluate("exporter.text(page.state)")
 
 
 def test_a_browser_that_cannot_show_it_says_so(chromium, tmp_path):
@@ -499,6 +499,42 @@ def test_command_opens_the_page(call, tmp_path, monkeypatch):
     assert call("--open")[0] == 2
     assert call("--open", "--html", "-")[0] == 2
     assert len(shown) == 1
+
+
+def test_the_page_begins_with_what_is_asked_for(call, open_file):
+    now = "[page.state.backward, page.state.selection.kind, page.state.selection.at]"
+    weight_at, input_at = ["--weight-at", "1,0,1,0"], ["--input-at", "0,2,3"]
+    both = ["--example", "channels", "--html", "-"]
+    for words, begin, title in (
+        (["--backward", *weight_at, *input_at], [True, "weight", 14], "gradient of weight o: "),
+        (["--backward", *input_at], [True, "input", 11], "gradient of x[0, 2, 3]: "),
+        (["--backward"], [True, "output", 5], "g[0, 1, 2] = 1"),
+        (input_at, [False, "input", 11], "x[0, 2, 3] = "),
+    ):
+        code, html, _ = call(*both, *words)
+        assert code == 0
+        page = open_file(html).page
+        assert page.evaluate(now) == begin
+        assert page.inner_text("#sum h3").startswith(title)
+        assert page.get_by_role("radio", name="Backward").is_checked() is begin[0]
+        assert page.get_by_label("output", exact=True).input_value() == ("5" if begin[1] == "output" else "0")
+    code, _, err = call(*both, "--weight-at", "5,0,0,0")
+    assert (code, "weight_at is (5, 0, 0, 0)" in err) == (2, True)
+
+
+def test_headings_name_the_size_of_what_is_drawn(open_file):
+    headings = "['product', 'M'].map(name => document.getElementById(`title-${name}`).textContent)"
+    page = open_file(example("channels").html(backward=True)).page
+    assert page.evaluate(headings) == [
+        "g @ PT P is 12 \u00d7 9: a row of it times a row of g is the gradient of a weight; g stands in place of Y",
+        "MT @ g M is 18 \u00d7 48: a column of it times g is the gradient of an input",
+    ]
+    assert page.inner_text("#title-y") == "g gradient of the loss with respect to y"
+    e = example("transposed")
+    page = open_file(e.html(backward=True)).page
+    assert page.evaluate(headings)[1].startswith(f"M @ g MT is {e.y.size} \u00d7 {e.problem.x.size}: ")
+    page.evaluate("page.set({selection: {kind: 'input', at: 1}})")
+    assert page.inner_text("#sum p") == "column 1 of M\u1d40 times g: one output of the convolution"
 
 
 def test_command_takes_the_name_of_a_file(call, tmp_path):

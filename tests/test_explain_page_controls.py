@@ -147,6 +147,7 @@ def test_limits(fresh):
         assert limits("size") == [1, largest]
     enter(fresh, "channels as a number", 99)
     assert problem(fresh)["x"]["shape"][0] == 8
+    assert message(fresh) == "channels: at most 8, not 99."
     enter(fresh, "channels as a number", "")
     assert problem(fresh)["x"]["shape"][0] == 8
     fresh.evaluate("page.set({problem: {...first.problem, x: {shape: [3, 20, 4], data: Array(240).fill(1)}}})")
@@ -197,14 +198,18 @@ def test_modes_per_axis_and_the_padding_value(fresh):
 
 def test_padding_by_name(fresh):
     fresh.get_by_label("kernel", exact=True).fill("3")
+    boxes = [fresh.locator("#controls").get_by_label(label, exact=True) for label in ("padding", "padding as a number")]
+    assert [box.is_disabled() for box in boxes] == [False, False]
     for name, size in {"same": 4, "same_lower": 4, "full": 6, "valid": 2}.items():
         fresh.get_by_label("padding by name").select_option(name)
+        assert [box.is_disabled() for box in boxes] == [name != "valid"] * 2
         assert problem(fresh)["padding"] == name
         assert fresh.evaluate("core.geometry(page.state.problem).outputs") == [2, size, size]
         check_y(fresh)
     fresh.get_by_label("padding by name").select_option("same")
     fresh.get_by_label("padding by name").select_option("numbers")
     assert problem(fresh)["padding"] == [[1, 1], [1, 1]]
+    assert [box.is_disabled() for box in boxes] == [False, False]
     fresh.get_by_label("padding by name").select_option("causal")
     assert "is for 1-D convolutions" in message(fresh)
     assert problem(fresh)["padding"] == [[1, 1], [1, 1]]
@@ -310,6 +315,15 @@ def test_what_does_not_fit_is_explained_and_the_last_problem_stays(fresh):
     check_y(fresh)
 
 
+def test_a_number_beyond_the_limit_is_named(fresh):
+    enter(fresh, "kernel as a number", 9)
+    assert message(fresh).startswith("kernel: at most 7, not 9. With 7: the kernel covers 7 positions")
+    enter(fresh, "stride as a number", 0)
+    assert message(fresh) == "stride: at least 1, not 0."
+    enter(fresh, "stride as a number", 2)
+    assert message(fresh) == ""
+
+
 def test_what_is_too_large_is_refused(fresh):
     fresh.get_by_label("axes").select_option("3")
     for label in ("kernels", "channels"):
@@ -344,7 +358,7 @@ def test_step_scrub_and_direction(fresh):
     fresh.get_by_role("button", name="Next", exact=True).click()
     assert at() == 6
     for _ in range(7):
-        fresh.get_by_role("button", name="Back", exact=True).click()
+        fresh.get_by_role("button", name="Previous", exact=True).click()
     assert at() == 17
     scrub = fresh.get_by_label("output", exact=True)
     scrub.fill("9")
@@ -533,3 +547,16 @@ def test_on_a_phone_the_controls_are_folded(open_page, tmp_path):
     box = page.get_by_role("dialog").bounding_box()
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 360
+
+
+def test_on_a_phone_playing_shows_y(open_page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(example("channels").html())
+    page = open_page(file, viewport={"width": 390, "height": 844}).page
+    seen = (
+        "(({top, bottom}) => top >= 0 && bottom <= innerHeight)(document.getElementById('y').getBoundingClientRect())"
+    )
+    assert page.evaluate(seen) is False
+    page.evaluate("page.set({playing: true})")
+    assert page.evaluate(seen) is True
+    page.evaluate("page.set({playing: false})")

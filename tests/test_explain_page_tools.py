@@ -328,7 +328,8 @@ def test_hostile_links_are_ignored_with_a_message(page):
     answers = page.evaluate("fragments => fragments.map(fragment => link.read(fragment))", HOSTILE)
     for fragment, answer in zip(HOSTILE, answers, strict=True):
         assert set(answer) == {"message"}, fragment
-        assert answer["message"].startswith("the link is ignored: "), fragment
+        assert re.match("this link is (ignored: .|not complete; )", answer["message"]), fragment
+        assert answer["message"].endswith("; the page shows its own numbers"), fragment
     assert page.evaluate("[link.read(''), link.read('#'), ({}).polluted]") == [{}, {}, None]
 
 
@@ -338,10 +339,21 @@ def test_a_page_shows_that_it_ignores_its_link(chromium, tmp_path):
     for fragment in (HOSTILE[0], "#x=1x4&w=1x1x2&e=%3Cimg%20src=x%3E"):
         one = opened(chromium, file, fragment)
         assert one.page.evaluate("String(page.state.problem.x.shape)") == "1,4,4"
-        assert "the link is ignored" in one.page.locator("#wrong").inner_text()
+        assert "this link is ignored: " in one.page.locator("#wrong").inner_text()
         assert one.page.locator("img").count() == 0
         one.check()
         one.page.context.close()
+
+
+def test_a_change_ends_the_warning(open_page, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(example("channels").html(name="channels"))
+    page = open_page(file, "#x=3x4x4").page
+    assert page.inner_text("#wrong") == "this link is not complete; the page shows its own numbers"
+    page.evaluate("page.step(1)")
+    assert page.is_visible("#wrong")  # what only moves the selection is no change
+    page.get_by_role("radio", name="Backward").check()
+    assert page.is_hidden("#wrong")
 
 
 def test_a_link_that_makes_sense_ends_the_warning(open_page, tmp_path):
@@ -352,7 +364,7 @@ def test_a_link_that_makes_sense_ends_the_warning(open_page, tmp_path):
     page.evaluate("location.hash = '#x=1x9&w=1x1x2&s=123456'")
     page.wait_for_function("page.state.problem.stride[0] === 123456")
     assert page.is_hidden("#wrong")
-    assert page.inner_text("#checked").startswith("computed by this page")
+    assert page.inner_text("#checked").startswith("Computed by this page.")
     page.evaluate("location.hash = '#x=3x4x4&w=2x3x2x2&a=w5&n=1'")  # the numbers the page was made with
     page.wait_for_function("page.state.selection.kind === 'weight'")
     assert page.inner_text("#checked").startswith("checked: all 18 outputs")
@@ -513,12 +525,20 @@ def test_the_text_has_all_matrices(fresh, name):
     assert eval(terms) == float(value)
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_text_has_the_options_as_the_command_prints_them(fresh, name):
+    fresh.evaluate("name => page.set({problem: page.examples.find(one => one.name === name).problem})", name)
+    options = fresh.evaluate("exporter.text(page.state)").splitlines()[1]
+    assert options.startswith("stride ")
+    assert options in " ".join(example(name).text(400, ["size"]).split())
+
+
 def test_the_text_of_other_problems(fresh):
     fresh.evaluate("page.set({problem: page.examples.find(one => one.name === 'circular').problem})")
-    assert "with wrap" in fresh.evaluate("exporter.text(page.state)")
+    assert "padding mode wrap, " in fresh.evaluate("exporter.text(page.state)")
     fresh.evaluate("page.set({problem: page.examples.find(one => one.name === 'transposed').problem})")
     text = fresh.evaluate("exporter.text(page.state)")
-    assert "output padding (0), transposed" in text
+    assert "output padding 0, transposed" in text
     assert "P = K.T @ X" in text
     assert "y = M.T @ x" in text
     fresh.evaluate("page.set({problem: {...page.examples[1].problem, bias: [3, -2]}})")

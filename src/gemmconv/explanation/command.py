@@ -174,7 +174,8 @@ def _write_plot(explanation: Explanation, arguments: argparse.Namespace) -> None
 def _write_page(explanation: Explanation, arguments: argparse.Namespace) -> None:
     """Write the page, and its name to standard error; with --open a browser shows it."""
     name = arguments.example or os.path.basename(arguments.file or "") or ("" if arguments.x else "small")
-    write_new(arguments.html, explanation.html(name=name).encode(), arguments.force)
+    options = {option: getattr(arguments, option) for option in ("backward", "weight_at", "input_at")}
+    write_new(arguments.html, explanation.html(name=name, **options).encode(), arguments.force)
     if arguments.html != STANDARD_OUTPUT:
         print(arguments.html, file=sys.stderr)
     if arguments.open:

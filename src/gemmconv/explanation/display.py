@@ -49,7 +49,15 @@ class Displayed(ABC):
     def _view(self, weight_at: Sequence[int] | None, input_at: Sequence[int] | None) -> View:
         """Return what is shown, with the weight and the input that are written out."""
 
-    def html(self, file: str | os.PathLike[str] | None = None, *, name: str = "") -> str:
+    def html(
+        self,
+        file: str | os.PathLike[str] | None = None,
+        *,
+        name: str = "",
+        backward: bool = False,
+        weight_at: Sequence[int] | None = None,
+        input_at: Sequence[int] | None = None,
+    ) -> str:
         """Return a page that shows the convolution: one HTML file that needs nothing else.
 
         Parameters
@@ -58,6 +66,10 @@ class Displayed(ABC):
             Where to write it as well; a file of that name is replaced.
         name : str, optional
             A name for its title.
+        backward : bool, optional
+            Whether the page begins in Backward, with the gradients.
+        weight_at, input_at : sequence of int, optional
+            The weight, or else the input, that is selected first. By default it is the output that `text` writes out.
 
         Returns
         -------
@@ -67,11 +79,13 @@ class Displayed(ABC):
         Raises
         ------
         ValueError
-            If x and weight have more than 20000 numbers, or there is too much to compute in a browser.
+            If x and weight have more than 20000 numbers, there is too much to compute in a browser, or there is no such
+            weight or input.
         """
-        from .page import build
+        from .page import build, selected
 
-        text = build(self._facts, self.at, name)
+        selection = selected(self._view(weight_at, input_at), weight_at is not None, input_at is not None)
+        text = build(self._facts, selection, name, backward)
         if file is not None:
             Path(file).write_text(text, "utf-8")
         return text

@@ -21,12 +21,11 @@ import numpy as np
 
 from .. import __version__
 from ..checks.arrays import Array
-from ..checks.options import Sizes
 from .examples import EXAMPLES, problem_of
 from .exports import plain_number
 from .facts import Facts
 from .problem import Numbers, Problem
-from .view import ravel
+from .view import View, ravel
 
 # The order in which the scripts are put into the page. Each defines one object, and may use those before it.
 SCRIPTS = (
@@ -58,14 +57,18 @@ MOST_OUTPUTS = 100_000
 MOST_MULTIPLICATIONS = 1 << 22
 
 
-def build(facts: Facts, at: Sizes, name: str = "") -> str:
-    """Return the page; `name` is that of an example, or of the file that the numbers came from."""
+def build(facts: Facts, selection: dict[str, Any], name: str = "", backward: bool = False) -> str:
+    """Return the page. It begins with a selection, as `selected` returns it, in Forward or in Backward.
+
+    `name` is that of an example, or of the file that the numbers came from.
+    """
     problem = facts.problem
     check_size(problem, facts.entries.geometry.operations // 2)
     data = {
         "problem": described(problem),
         "name": name,
-        "at": ravel(at, problem.y_shape),
+        "selection": selection,
+        "backward": backward,
         "result": {"version": __version__, "y": plain(in_double(problem).y)},
         "examples": [described_example(example) for example in EXAMPLES],
     }
@@ -80,6 +83,16 @@ def build(facts: Facts, at: Sizes, name: str = "") -> str:
     before, *rest = asset("template.html").split("{{")
     pieces = [piece.partition("}}") for piece in rest]
     return before + "".join(parts[key] + after for key, _, after in pieces)
+
+
+def selected(view: View, has_weight: bool, has_input: bool) -> dict[str, Any]:
+    """Return the weight of a view, its input, or else its output, as the page knows a selection."""
+    problem = view.facts.problem
+    if has_weight:
+        return {"kind": "weight", "at": ravel(view.weight_at, problem.weight.shape)}
+    if has_input:
+        return {"kind": "input", "at": ravel(view.input_at, problem.x.shape)}
+    return {"kind": "output", "at": ravel(view.at, problem.y_shape)}
 
 
 def asset(name: str) -> str:

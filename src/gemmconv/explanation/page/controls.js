@@ -104,11 +104,17 @@ const controls = (() => {
     const element = make("input", {type, step: 1, ariaLabel: label});
     element[type === "range" ? "oninput" : "onchange"] = () => {
       const value = Math.min(Math.max(Math.round(element.value), element.min), element.max);
-      if (element.value === "") update(page.state);
-      else apply(problem => set(problem, value));
+      if (element.value === "") return update(page.state);
+      const given = element.value, beyond = +given > +element.max ? ["most", element.max] : +given < +element.min && ["least", element.min];
+      apply(problem => set(problem, value));
+      if (!beyond) return;
+      const [end, limit] = beyond, then = message.textContent && ` With ${limit}: ${message.textContent}`;
+      message.textContent = `${label.replace(" as a number", "")}: at ${end} ${limit}, not ${given}.${then}`;
     };
-    return watch(element, ({problem}) => {
+    return watch(element, ({problem, problem: {padding}}) => {
       const values = [get(problem)].flat(2), [value] = values, last = label.startsWith("size") ? LARGEST[problem.stride.length] : most;
+      // a name other than "valid", which is 0, may give each side its own padding
+      element.disabled = label.replace(" as a number", "") === "padding" && !Array.isArray(padding) && padding !== "valid";
       // own numbers may be beyond the usual limits
       Object.assign(element, {min: Math.min(least, value), max: Math.max(last, value)});
       element.value = type === "range" || values.every(other => other === value) ? value : "";
@@ -148,7 +154,7 @@ const controls = (() => {
 
   /** Returns the first row: example, playing, direction. */
   function bar() {
-    const scrub = make("input", {type: "range", min: 0, step: 1, ariaLabel: "output"});
+    const scrub = make("input", {type: "range", min: 0, step: 1, value: 0, ariaLabel: "output"});
     scrub.oninput = () => page.set({selection: {kind: "output", at: +scrub.value}, pinned: true});
     watch(scrub, ({problem, selection}) => {
       const {outputs} = core.geometry(problem);
@@ -164,9 +170,9 @@ const controls = (() => {
         message.textContent = "";
         page.set({problem, name, selection: {kind: "output", at}, pinned: false});
       }, ["own numbers", ...examples.map(({about}) => about)]),
-      button("Back", () => page.step(-1)), watch(play, ({playing}) => { play.textContent = playing ? "Pause" : "Play"; }),
-      button("Next", () => page.step(1)), scrub,
-      select("per second", [0.25, 0.5, 1, 2, 4, 8], () => speed, value => { speed = value; }),
+      button("Previous", () => page.step(-1)), watch(play, ({playing}) => { play.textContent = playing ? "Pause" : "Play"; }),
+      button("Next", () => page.step(1)), field("output", scrub),
+      select("outputs per second", [0.25, 0.5, 1, 2, 4, 8], () => speed, value => { speed = value; }),
       segmented("direction", "backward", ["Forward", "Backward"]), segmented("M in", "letters", ["Values", "Letters"]));
   }
 
@@ -249,7 +255,7 @@ const controls = (() => {
     message = make("p", {className: "message", role: "alert"});
     dialog = make("dialog");
     element.classList.add("controls");
-    element.append(bar(), fold("sizes", innerWidth > 700, sizes()), fold("options, and more: per axis, per side", false, options()), message, dialog);
+    element.append(bar(), fold("sizes", innerWidth > 700, sizes()), fold("options", false, options()), message, dialog);
   }
 
   return {build, update, watch, make, button, edit};

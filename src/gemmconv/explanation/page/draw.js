@@ -236,14 +236,16 @@ const draw = (() => {
     title("x", "x", `input: ${counted(g.inputs[0], "channel")} of ${by(g.inputs.slice(1))}`);
     title("weight", "weight", g.transposed ? `${by([O, C])} kernels of ${by(g.kernel)}` :
       `${counted(O, "kernel")} of ${counted(C, "channel")} of ${by(g.kernel)}${g.flip ? ", flipped in K" : ""}`);
-    title("y", turned ? "g" : "y", turned ? "gradient of the loss by y" :
+    title("y", turned ? "g" : "y", turned ? "gradient of the loss with respect to y" :
       `output: ${counted(g.outputs[0], "feature map")} of ${by(g.outputs.slice(1))}`);
     const c = m.counts;
     title("product", ...g.transposed ? ["K<sup>T</sup> @ X = P", "each entry of P is added to an output"] : turned ?
-      ["g @ P<sup>T</sup>", "g stands in place of Y: a row of it times a row of P is the gradient of a weight"] :
+      ["g @ P<sup>T</sup>", `P is ${by([m.P.rows, m.P.columns])}: a row of it times a row of g is the gradient of a weight; g stands in place of Y`] :
       ["K @ P = Y", "a kernel is a row of K, a window a column of P"]);
-    title("M", turned ? "M<sup>T</sup> @ g" : g.transposed ? "M<sup>T</sup> @ x = y" : "M @ x = y",
-      `${c.outputs} \u00d7 ${c.inputs}: a fully connected layer of tied weights`);
+    const MT = "M<sup>T</sup>", [drawn, other] = g.transposed ? [MT, "M"] : ["M", MT], sizeOfM = by([c.outputs, c.inputs]);
+    title("M", ...turned ?
+      [`${other} @ g`, `${drawn} is ${sizeOfM}: a column of it times g is the gradient of an input`] :
+      [`${drawn} @ x = y`, `${sizeOfM}: a fully connected layer of tied weights`]);
     const zeros = problem.weight.data.filter(value => value === 0).length;
     const kernel = product(problem.weight.shape.slice(1)), are = count => count === 1 ? "is" : "are";
     const equal = O > 1 && problem.weight.data.every((value, at) => value === problem.weight.data[at % kernel]);

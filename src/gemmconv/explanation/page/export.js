@@ -108,18 +108,34 @@ const exporter = (() => {
     });
   }
 
+  /** Returns what is set along the axes: one number or word if it is the same along all. */
+  const perAxis = list => list.every(one => one === list[0]) ? String(list[0]) : tuple(list);
+
+  /** Returns the options as the command prints them. */
+  function options({problem: {padding, modes, value, ...problem}, g}) {
+    const sides = g.formula.map(([, before, after]) => [before, after]), pairs = sides.map(tuple);
+    const pads = pairs.length === 1 ? pairs[0] : tuple(pairs), named = typeof padding === "string" && padding !== "valid";
+    const even = sides.every(([before, after]) => before === after), copies = modes.some(mode => mode !== "zeros");
+    return [
+      `stride ${perAxis(problem.stride)}`,
+      `padding ${named ? `${pads} = "${padding}"` : even ? perAxis(sides.map(([before]) => before)) : pads}`,
+      ...(copies ? [`padding mode ${perAxis(modes)}`] : []), ...(value === 0 ? [] : [`padding value ${draw.text(value)}`]),
+      `dilation ${perAxis(problem.dilation)}`, `groups ${problem.groups}`,
+      problem.transposed ? `output padding ${perAxis(problem.outputPadding)}, transposed` :
+        problem.flip ? "flipped (the convolution of mathematics)" : "not flipped (a cross-correlation, as in neural networks)",
+    ].join(", ");
+  }
+
   /** Returns what is shown as text: sizes, arrays, matrices, one sum, M by letters. */
   function text({selection}) {
-    const m = lit.model, {problem, g, y, K, P, kind, letter} = m, {x, weight, bias, transposed, padding} = problem;
+    const m = lit.model, {problem, g, y, K, P, kind, letter} = m, {x, weight, bias, transposed} = problem;
     const {output: at} = lit.ends(m, selection), added = bias ? ` + ${sum.factor(bias[Math.floor(at / m.pixels)])}` : "", plus = bias ? " + bias" : "";
     const terms = core.row(problem, at).map(({weight: w, input}) => `${sum.factor(weight.data[w])}*${sum.factor(input < 0 ? problem.value : x.data[input])}`);
-    const pads = g.formula.map(([, before, after]) => tuple([before, after])), M = transposed ? "M.T" : "M", cells = list => Array.from(list, draw.text);
+    const M = transposed ? "M.T" : "M", cells = list => Array.from(list, draw.text);
     const matrix = (name, data, columns) => [`${name} ${tuple([data.length / columns, columns])}`, ...(data.length > MOST ? ["  too large"] : grid(cells(data), columns)), ""];
     return [
       `x ${tuple(x.shape)} -> y ${tuple(g.outputs)}     weight ${tuple(weight.shape)}`,
-      `stride ${tuple(problem.stride)}, padding ${tuple(pads)}${typeof padding === "string" ? ` = "${padding}"` : ""} with ${problem.modes.join(", ")}` +
-      `${problem.value === 0 ? "" : ` ${draw.text(problem.value)}`}, dilation ${tuple(problem.dilation)}, groups ${problem.groups}, ` +
-        (transposed ? `output padding ${tuple(problem.outputPadding)}, transposed` : problem.flip ? "flipped" : "not flipped"),
+      options(m),
       "", "x", ...blocks("x", x.shape, cells(x.data)), "", `weight${kind && ", and the letter by which M names each"}`,
       ...blocks("weight", weight.shape, weight.data.map((value, w) => `${kind && `${letter(w)}=`}${draw.text(value)}`)),
       ...(bias ? ["", `bias  ${cells(bias).join(" ")}`] : []), "", transposed ? "P = K.T @ X" : `Y = K @ P${plus}`, "",
@@ -131,10 +147,10 @@ const exporter = (() => {
   }
 
   /** Returns the page as a file that begins with a state. */
-  function file({problem, name, selection}) {
+  function file({problem, name, selection, backward}) {
     const copy = new DOMParser().parseFromString(SOURCE, "text/html"), script = copy.getElementById("data");
     const finite = (_, value) => typeof value !== "number" || Number.isFinite(value) ? value : numbers.text(value);
-    const data = {...JSON.parse(script.textContent), problem, name, at: lit.ends(lit.model, selection).output, result: null};
+    const data = {...JSON.parse(script.textContent), problem, name, selection, backward, result: null};
     script.textContent = JSON.stringify(data, finite).replaceAll("<", "\\u003c");
     return `<!doctype html>\n${copy.documentElement.outerHTML}\n`;
   }

@@ -81,12 +81,13 @@ const link = (() => {
         need(key && !(key in text), "a key is unknown, or there twice");
         text[key] = decodeURIComponent(value);
       }
-      need(text.x && text.w, "x or w is missing");
+      need(text.x && text.w, "");
       const problem = problemOf(text), {name = ""} = page.examples.find(example => example.name === text.e) || {};
       const selection = text.a ? selectionOf(text.a, problem) : null;
       return {state: {problem, name, selection, pinned: text.n === "1", backward: text.k === "1", letters: text.l !== "0"}};
     } catch (error) {
-      return {message: `the link is ignored: ${error.message}`};
+      const why = error.message ? `is ignored: ${error.message}` : "is not complete";
+      return {message: `this link ${why}; the page shows its own numbers`};
     }
   }
 

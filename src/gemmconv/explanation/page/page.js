@@ -7,9 +7,11 @@ const page = (() => {
     "note-x note-weight note-M";
   const KEYS = {
     "Tab": "to the next of x, weight, y and M", "arrows, Home, End": "move within it",
-    "Page Up, Page Down": "to another channel or kernel", "Enter": "pin the selection, or let it go",
+    "Page Up, Page Down": "to another channel or kernel", "Enter": "keep the selection, or let it go",
     "Escape": "let it go", "F2": "change the number", "Space": "play all outputs, or stop",
-    "[ and ]": "one output back, one on", "b": "forward or backward", "?": "this list",
+    "[ and ]": "previous output, next output", "b": "forward or backward", "?": "this list",
+    "Mouse": "move it over a cell to select it; click to keep it selected; double-click to change its number",
+    "Touch": "tap a cell to keep it selected; tap it twice to change its number",
   };
   // What can have the focus in each grid.
   const GRIDS = {x: "input", weight: "weight", y: "output", M: "connection"};
@@ -54,7 +56,11 @@ const page = (() => {
     if (drawn && ["problem", "backward", "letters"].every(key => state[key] === before[key])) select();
     else redraw();
     controls.update(state);
-    if (!silent) remember(before);
+    // on a phone, y may be out of sight when the reader starts to play
+    if (state.playing && !before.playing && drawn.phone) places.y.scrollIntoView({block: "nearest"});
+    if (silent) return;
+    if (["problem", "backward", "letters", "pinned"].some(key => state[key] !== before[key])) warn(first.wrong);
+    remember(before);
   }
 
   /** Draws everything, and selects. */
@@ -72,7 +78,7 @@ const page = (() => {
   /** Says in the last line what was checked. */
   function tell() {
     $("checked").textContent = state.problem === first.problem ? first.checked :
-      "computed by this page; it compares with gemmconv only the numbers it was made with";
+      "Computed by this page. Only the numbers that it was made with are compared with gemmconv.";
   }
 
   /** Draws the panels. One cell of each grid can be reached with Tab; the cell that had the focus keeps it. */
@@ -267,6 +273,7 @@ const page = (() => {
 
   /** Shows a message in the red banner; an empty one hides it. */
   function warn(message) {
+    if ($("wrong").textContent === message) return; // it is said once
     $("wrong").textContent = message;
     $("wrong").hidden = !message;
   }
@@ -309,9 +316,11 @@ const page = (() => {
     for (const id of PLACES.split(" ")) places[id] = $(id);
     const keys = Object.entries(KEYS).map(([key, what]) => `<dt><kbd>${key}</kbd></dt><dd>${what}</dd>`);
     const close = '<form method="dialog"><button>Close</button></form>';
-    $("keys").innerHTML = `<h2 id="keys-title">Keys</h2><dl>${keys.join("")}</dl>${close}`;
+    const kept = "<p>Enter or a click keeps the selection; Escape lets it go.</p>";
+    $("keys").innerHTML = `<h2 id="keys-title">Keys, mouse and touch</h2><dl>${keys.join("")}</dl>${kept}${close}`;
     page.examples = data.examples.map(example => ({...example, problem: complete(example.problem)}));
-    Object.assign(state, {problem: complete(data.problem), name: data.name, selection: {kind: "output", at: data.at}});
+    const {name, selection, backward} = data;
+    Object.assign(state, {problem: complete(data.problem), name, selection, backward});
     listen();
     controls.build($("controls"));
     exporter.build($("out"));

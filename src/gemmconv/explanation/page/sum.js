@@ -35,7 +35,7 @@ const sum = (() => {
     return [...lines];
   }
 
-  /** Returns the gradient of the loss by an output. */
+  /** Returns the gradient of the loss with respect to an output. */
   const gradient = ({problem}, output) => problem.grad ? problem.grad[output] : 1;
 
   /** Returns the story of an output: its terms by channel. Where only one weight is meant, the others are off. */
@@ -62,16 +62,16 @@ const sum = (() => {
 
   /** Returns the story of an input: the outputs that read it. */
   function input(m, at) {
-    const {problem, g} = m, value = problem.x.data[at], name = named("x", at, g.inputs);
+    const {problem, g} = m, value = problem.x.data[at], name = named("x", at, g.inputs), M = g.transposed ? "M\u1d40" : "M";
     const terms = core.column(problem, at).map(({weight, output: o}) => ({
       weight, channel: Math.floor(o / m.pixels), a: problem.weight.data[weight], b: m.backward ? gradient(m, o) : value,
     }));
     const lines = grouped(terms, term => term.channel), all = text(total(terms));
     if (!m.backward) return {title: `${name} = ${text(value)} is read by ${counted(terms.length, "output")}`, end: [],
-      about: `column ${at} of M: what this input adds to them`,
+      about: `column ${at} of ${M}: what this input adds to them`,
       lines: lines.map(([channel, part]) => [`to channel ${channel}`, part, null])};
     return {title: `gradient of ${name}: ${all}`, end: lines.length > 1 ? [["sum", all]] : [],
-      about: `column ${at} of M times g: one output of the transposed convolution`,
+      about: `column ${at} of ${M} times g: one output of the ${g.transposed ? "" : "transposed "}convolution`,
       lines: lines.map(([channel, part]) => [`from channel ${channel}`, part])};
   }
 
