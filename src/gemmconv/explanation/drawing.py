@@ -35,7 +35,8 @@ def style() -> AbstractContextManager[Any]:
         import matplotlib.style
     except ImportError as error:
         raise MissingError(MISSING) from error
-    return matplotlib.style.context(["default", STYLE])
+    context: AbstractContextManager[Any] = matplotlib.style.context(["default", STYLE])
+    return context
 
 
 def paint(sheet: Sheet, axes: Any, taps: int, scale: float) -> None:
