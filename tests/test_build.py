@@ -109,9 +109,13 @@ def test_only_instruction_sets_of_the_machine_can_be_selected():
 @pytest.mark.skipif(not FILES, reason="an editable installation has no files of its own")
 def test_files_of_the_wheel():
     own = [path for path in FILES if path.startswith("gemmconv/") and "__pycache__" not in path]
-    assert {Path(path).suffix for path in own} == {".c", ".py", ".pyi", ".so", ".txt", ".typed"}
+    assert {Path(path).suffix for path in own} == {
+        *(".c", ".py", ".pyi", ".so", ".txt", ".typed"),
+        *(".css", ".html", ".js"),  # the page
+    }
     assert sum(path.endswith(".so") for path in own) == 1
     assert {"gemmconv/py.typed", "gemmconv/bench/suites/resnet50.txt", "gemmconv/bench/peers/pytorch.py"} <= set(own)
+    assert "gemmconv/explanation/page/template.html" in own
 
 
 @pytest.mark.parametrize(("integer", "known"), [("int", True), ("int64_t", True), ("long", False), ("blas_int", False)])
