@@ -11,7 +11,7 @@ import pytest
 from browser import chromium, open_page  # noqa: F401 - fixtures
 from instruction_sets import select_isa
 
-from gemmconv import _gemmconv
+from gemmconv import _gemmconv, cli
 from gemmconv.engine import calls
 
 # Set by .ci/run: draws more geometries, and insists on the comparison with PyTorch.
@@ -66,3 +66,18 @@ def threads_for_every_call(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(calls, "threads_worth", lambda _nanoseconds: 8)
     yield
     forget_prepared_calls()
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]):
+    """Return a function that runs `gemmconv explain` and returns its exit code, standard output and standard error."""
+
+    def run(*words: object) -> tuple[object, str, str]:
+        try:
+            code: object = cli.main(["explain", *map(str, words)])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

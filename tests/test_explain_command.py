@@ -23,21 +23,6 @@ from gemmconv.explanation.text import ALL
 TRUTH = {"x": "[[1,2,3,4]]", "weight": "[[[5,6,7]]]"}
 
 
-@pytest.fixture
-def call(capsys):
-    """Return a function that runs the command and returns its exit code, standard output and standard error."""
-
-    def run(*words):
-        try:
-            code = cli.main(["explain", *map(str, words)])
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def test_default(call):
     assert call() == (0, example("small").text(100), "")
 

@@ -15,7 +15,7 @@ import pytest
 from browser import opened, wait_for_start
 
 import gemmconv
-from gemmconv import cli, explain
+from gemmconv import explain
 from gemmconv.explanation import EXAMPLES, example, page
 from gemmconv.explanation.grids import number
 
@@ -448,19 +448,6 @@ def test_large(open_file, name):
     index = ", ".join(str(size - 1) for size in e.y.shape)
     assert page.inner_text("#sum h3") == f"y[{index}] = {number(e.y.flat[-1])}"
     assert one.requests + one.errors == []
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*words):
-        try:
-            code = cli.main(["explain", *map(str, words)])
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_html_writes_a_file(tmp_path):
