@@ -99,6 +99,7 @@ extension = Extension(
         "csrc/dispatch.c",
         "csrc/extension.c",
         "csrc/thread_pool.c",
+        "csrc/transposition.c",
         *sorted(glob("csrc/*/*.c")),  # the planning
     ],
     include_dirs=["csrc"],

@@ -24,6 +24,7 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
     ROW(CONVOLUTION,     panels,                   default,                  default,         default)                 \
     ROW(CONVOLUTION,     direct_pixels,            default,                  direct_pixels,   default)                 \
     ROW(CONVOLUTION,     depthwise,                default,                  depthwise,       depthwise)               \
+    ROW(CONVOLUTION,     depthwise_channels,       default,                  depthwise_channels, depthwise_channels)    \
     ROW(CONVOLUTION,     winograd,                 default,                  winograd,        winograd)                \
     ROW(CONVOLUTION,     fft,                      default,                  fft,             fft)                     \
     ROW(INPUT_GRADIENT,  input_gradient,           default,                  default,         default)                 \

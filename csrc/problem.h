@@ -7,7 +7,8 @@
  *     weight  (out_channels, in_channels / groups, kernel[0], kernel[1], kernel[2])
  *     bias    (out_channels), or NULL
  *     y       (batch, out_channels, out_size[0], out_size[1], out_size[2])
- *     P       (batch, in_channels * taps, outputs), the patch matrix
+ *             with channels_last, x and y have their channels as the last axis instead: (batch, in_size ...,
+ * in_channels) P       (batch, in_channels * taps, outputs), the patch matrix
  *
  * What is read and what is written depends on what is computed:
  *
@@ -77,6 +78,7 @@ struct conv_problem {
                                           set where a result is not finite */
     const struct phases *phases;       /* phases: how the way back is cut */
     ptrdiff_t itemsize;                /* the bytes of an element of the arrays */
+    int channels_last;                 /* whether the channels are the last axis of x and y */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)
@@ -159,6 +161,42 @@ static inline ptrdiff_t group_in_channels(const struct conv_problem *problem)
 static inline ptrdiff_t group_out_channels(const struct conv_problem *problem)
 {
     return problem->out_channels / problem->groups;
+}
+
+/* The elements of x and of y from a position to the next one, and from a channel to the next one. */
+static inline ptrdiff_t in_position_step(const struct conv_problem *problem)
+{
+    return problem->channels_last ? problem->in_channels : 1;
+}
+
+static inline ptrdiff_t in_channel_step(const struct conv_problem *problem)
+{
+    return problem->channels_last ? 1 : volume(problem->in_size);
+}
+
+static inline ptrdiff_t out_position_step(const struct conv_problem *problem)
+{
+    return problem->channels_last ? problem->out_channels : 1;
+}
+
+static inline ptrdiff_t out_channel_step(const struct conv_problem *problem)
+{
+    return problem->channels_last ? 1 : volume(problem->out_size);
+}
+
+/* Where a group of an image begins in x and in y; the groups of all images are numbered. */
+static inline ptrdiff_t in_group_offset(const struct conv_problem *problem, ptrdiff_t image_and_group)
+{
+    const ptrdiff_t image = image_and_group / problem->groups, group = image_and_group % problem->groups;
+    return image * problem->in_channels * volume(problem->in_size) +
+           group * group_in_channels(problem) * in_channel_step(problem);
+}
+
+static inline ptrdiff_t out_group_offset(const struct conv_problem *problem, ptrdiff_t image_and_group)
+{
+    const ptrdiff_t image = image_and_group / problem->groups, group = image_and_group % problem->groups;
+    return image * problem->out_channels * volume(problem->out_size) +
+           group * group_out_channels(problem) * out_channel_step(problem);
 }
 
 /* The length of the sum behind one output: the rows of P, the columns of K. */

@@ -8,7 +8,7 @@ import pytest
 from cases import STRIDED_CASES, ZERO_PADDED_CASES, geometry_of
 
 from gemmconv.engine import costs, rates
-from gemmconv.engine.algorithms import WAYS, fft_ways, pick
+from gemmconv.engine.algorithms import WAYS, fft_ways, pick, with_channels_last
 
 CASES = {**ZERO_PADDED_CASES, **STRIDED_CASES}
 
@@ -17,8 +17,9 @@ def ways_of_all_cases():
     """Yield every way of every operation and case."""
     for case in CASES.values():
         geometry = geometry_of(case)
-        for ways in WAYS.values():
+        for operation, ways in WAYS.items():
             yield from ways(geometry)
+            yield from with_channels_last(operation, geometry, ways(geometry))
         for operation in WAYS:
             yield from fft_ways(operation, geometry)
 

@@ -115,7 +115,7 @@ ERRORS = {
     "channels_last": (
         {"x": np.ones((2, 9, 8, 4))},
         ValueError,
-        r"weight has 4 .* x of shape \(2, 9, 8, 4\) is \(N, C, H, W\).*pass numpy.moveaxis\(x, -1, -3\)",
+        r"weight has 4 .* x of shape \(2, 9, 8, 4\) is \(N, C, H, W\).*pass channels_last=True",
     ),
     "no_channel_axis": (
         {"x": np.ones((5, 9, 8)), "weight": np.ones((6, 1, 3, 3))},

@@ -47,7 +47,7 @@ MISTAKES = {
     ),
     "weight_and_pictures_of_tensorflow": (
         lambda: conv2d(np.ones((2, 28, 28, 3)), np.ones((5, 5, 3, 32))),
-        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass numpy.moveaxis(x, -1, -3)",
+        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass channels_last=True",
     ),
     "transposed_weight_of_tensorflow": (
         lambda: conv_transpose(np.ones((32, 14, 14)), np.ones((5, 5, 1, 32))),
@@ -55,7 +55,7 @@ MISTAKES = {
     ),
     "transposed_weight_and_pictures_of_tensorflow": (
         lambda: conv_transpose(np.ones((2, 14, 14, 32)), np.ones((3, 3, 8, 32))),
-        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass numpy.moveaxis(x, -1, -3)",
+        ", pass weight.transpose(3, 2, 0, 1); if the channels of x are last as well, pass channels_last=True",
     ),
     "weight_of_tensorflow_that_is_too_large": (
         lambda: conv2d(X[:, :3], FIRST),

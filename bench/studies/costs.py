@@ -224,6 +224,8 @@ def all_work() -> costs.Work:
     phases = costs.PhaseCounts(products=0.0, rows=0, elements=0, read=0, shared=0)
     return (
         *work,
+        ("depthwise_channels", costs.depthwise_channels(counts)),
+        ("moving", costs.moving(1)),
         ("turning", costs.turning(counts)),
         ("phases", costs.phases(phases)),
         ("phases_layout", costs.phases_layout(0.0, 0)),

@@ -63,6 +63,38 @@ struct channels_band channels_band_of_size(const struct conv_problem *piece, ptr
         .stride = by_tap ? stride[2] : 1,
         .slots = kernel[0] * min_size(shared, separate),
         .pitch = by_tap ? columns * kernel[2] : run,
+        .position_step = 1,
+        .channel_step = kernel[0] * min_size(shared, separate) * (by_tap ? columns * kernel[2] : run),
+    };
+}
+
+/* Whether no position of the output reads padding. */
+static int channels_is_inside(const struct conv_problem *problem)
+{
+    int inside = 1;
+    for (int axis = 0; axis < AXES; axis++) {
+        const ptrdiff_t last = input_position(problem, axis, problem->out_size[axis] - 1, problem->kernel[axis] - 1);
+        inside = inside && problem->pad_before[axis] <= 0 && last < problem->in_size[axis];
+    }
+    return inside;
+}
+
+/* A band of the input itself, with channels last: its slots are rows of the image. */
+static struct channels_band channels_band_in_place(const struct conv_problem *problem, ptrdiff_t rows,
+                                                   ptrdiff_t columns)
+{
+    return (struct channels_band){
+        .rows = rows,
+        .columns = columns,
+        .depth_step = problem->dilation[0] * problem->in_size[1],
+        .tap_step = problem->dilation[1],
+        .row_step = problem->stride[1],
+        .run_step = problem->dilation[2],
+        .column_step = problem->stride[2],
+        .pitch = problem->in_size[2],
+        .channels = group_in_channels(problem),
+        .position_step = problem->in_channels,
+        .channel_step = 1,
     };
 }
 
@@ -87,7 +119,15 @@ struct channels_band channels_band_of(const struct conv_problem *problem)
     }
     const ptrdiff_t of_channel = band.slots * band.pitch;
     const int whole = channels * of_channel <= CHANNELS_WHOLE && channels_is_one_piece(problem);
+    if (problem->channels_last && channels_is_one_piece(problem) && channels_is_inside(problem))
+        return channels_band_in_place(problem, rows, columns);
     band.channels = whole ? channels : equal_piece(channels, CHANNELS_PACKED / of_channel);
+    if (problem->channels_last) {
+        /* one vector more where positions would share a set of the cache */
+        band.position_step = band.channels + (band.channels % CHANNELS_ALIAS ? 0 : LONGEST_VECTOR);
+        band.channel_step = 1;
+    }
+    band.packed_size = problem->channels_last ? of_channel * band.position_step : of_channel * band.channels;
     return band;
 }
 
@@ -118,7 +158,8 @@ ptrdiff_t channels_find_places(const struct conv_problem *piece, const struct ch
 
     do
         places[count++] = (struct channels_place){
-            (at[0] * band->depth_step + at[1] * band->tap_step) * band->pitch + at[2] * band->run_step,
+            ((at[0] * band->depth_step + at[1] * band->tap_step) * band->pitch + at[2] * band->run_step) *
+                band->position_step,
             ((at[0] * kernel[1] + at[1]) * kernel[2] + at[2]) * taps->strip,
         };
     while (channels_next_tap(taps, at));

@@ -6,6 +6,7 @@
  *
  *     layout  [group][block][strip][channel, kd, kh, kw][lane]    a strip: the channels whose sums fit the registers
  *     packed  [channel][slot][run][column]                        a slot: one row of the input
+ *             [slot][run][column][channel]                        with channels last
  *     tiles   [strip][pixel][lane]                                the sums
  *
  *                                   one tap of one channel
@@ -17,6 +18,9 @@
  *
  * Stride and dilation are no more than distances in packed. Taps that find only padding, for all pixels of a block, are
  * left out. At the end the tile is transposed into the output.
+ *
+ * With channels last nothing is transposed: rows are packed as they are, and the tile is copied to the output. A
+ * convolution without padding then reads the input in place of packed.
  *
  * A kernel of more taps than a slice has terms is cut into pieces, which are computed one after the other. A piece is a
  * box of taps that follow each other in the weights. A kernel of 20 x 20 has two:
@@ -43,7 +47,9 @@ enum {
     CHANNELS_BLOCKS = 48,       /* blocks of output channels of a task, at most */
     CHANNELS_SLICE = 256,       /* terms of a slice of the sum, at most: with vectors of 32 bytes, its weights for a
                                    strip take half of a first-level cache */
+    CHANNELS_STEP = 16,         /* channels of a step of the sum, for kernels of one tap */
     CHANNELS_LEAST_SLICE = 128, /* terms for which a band has room, unless the sum has fewer */
+    CHANNELS_ALIAS = 256, /* elements (1 KiB of float) whose multiples are distances that share sets of the cache */
     CHANNELS_PLACE = 2 * sizeof(ptrdiff_t) / sizeof(float), /* elements that a struct channels_place takes, at most */
 };
 
@@ -66,9 +72,11 @@ struct channels_band {
     ptrdiff_t rows, columns;
     ptrdiff_t depth_step, tap_step, row_step;
     ptrdiff_t runs, run_step, column_step;
-    ptrdiff_t stride;       /* from element to element of a run, in the input */
-    ptrdiff_t slots, pitch; /* of a channel, and the elements of a slot */
-    ptrdiff_t channels;     /* of the input, which are packed at a time */
+    ptrdiff_t stride;                      /* from element to element of a run, in the input */
+    ptrdiff_t slots, pitch;                /* of a channel, and the elements of a slot */
+    ptrdiff_t channels;                    /* of the input, which are packed at a time */
+    ptrdiff_t position_step, channel_step; /* the elements of packed between positions, and between channels */
+    ptrdiff_t packed_size;                 /* 0 where the input is read in place */
 };
 
 /* Output positions of a row that are computed together, and the taps along the row that they need. */
@@ -133,7 +141,7 @@ static inline ptrdiff_t direct_channels_task_count(const struct conv_problem *pr
 
 static inline ptrdiff_t channels_packed_size(const struct channels_band *band)
 {
-    return round_up(band->channels * band->slots * band->pitch, CHANNEL_BLOCK);
+    return round_up(band->packed_size, CHANNEL_BLOCK);
 }
 
 /* The rows of a tile: of the last square that is transposed, all but one may lie beyond the last pixel. */
@@ -187,6 +195,13 @@ static inline int channels_same_taps(const struct channels_taps *a, const struct
  * number. */
 ptrdiff_t channels_find_places(const struct conv_problem *piece, const struct channels_band *band,
                                const struct channels_taps *taps, struct channels_place *places);
+
+/* The places of the channels of a step, for a kernel of one tap. */
+static inline void channels_find_step(const struct channels_band *band, ptrdiff_t strip, struct channels_place *places)
+{
+    for (ptrdiff_t c = 0; c < CHANNELS_STEP; c++)
+        places[c] = (struct channels_place){c * band->channel_step, c * strip};
+}
 
 /* Cut the positions of a row that a band covers into pixels, at most `most` at a time. They need the same taps, unless
  * these change after every few positions. Returns their number. */

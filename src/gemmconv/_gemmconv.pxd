@@ -95,12 +95,17 @@ cdef extern from "problem.h" nogil:
         note *not_finite
         const phases *phases
         ptrdiff_t itemsize
+        int channels_last
 
     struct interval:
         ptrdiff_t first, end
 
     ptrdiff_t volume(const ptrdiff_t *size)
     ptrdiff_t reduction_length(const conv_problem *problem)
+    ptrdiff_t in_channel_step(const conv_problem *problem)
+    ptrdiff_t in_position_step(const conv_problem *problem)
+    ptrdiff_t out_channel_step(const conv_problem *problem)
+    ptrdiff_t out_position_step(const conv_problem *problem)
     ptrdiff_t weight_size(const conv_problem *problem)
 
 
@@ -222,6 +227,17 @@ cdef extern from "Python.h":
     ptrdiff_t PY_SSIZE_T_MAX
     int PyErr_CheckSignals()
     unsigned long PyThread_get_thread_ident()
+
+
+cdef extern from "transposition.h" nogil:
+    struct transposition:
+        ptrdiff_t count, rows, columns
+        const void *from_ "from"
+        void *to
+
+    ptrdiff_t transposition_task_count(const transposition *transposition)
+    void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread)
+    void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread)
 
 
 cdef extern from "extension.h" nogil:

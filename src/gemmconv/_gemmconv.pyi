@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .checks.arrays import Array
 from .checks.geometry import Geometry
+from .engine.channels_last import MovedDefinition
 from .engine.not_finite import Box, Definition
 from .engine.phases import Cut
 from .engine.tiling import Tiling
@@ -37,7 +38,8 @@ def get_num_threads() -> int: ...
 def set_num_threads(threads: int) -> None: ...
 def set_processors(count: int) -> None: ...
 def gemm_integer(signature: str) -> str: ...
-def fitting_kernels(geometry: Geometry) -> tuple[str, ...]: ...
+def fitting_kernels(geometry: Geometry, channels_last: bool = False) -> tuple[str, ...]: ...
+def transpose(matrices: Array, transposed: Array, columns: int, count: int, itemsize: int, threads: int) -> None: ...
 
 @final
 class Memory:
@@ -55,8 +57,8 @@ class Extender:
 
 class Computation:
     itemsize: int
-    definition: Definition | None
-    def watch(self, definition: Definition, watched: Box | None) -> None: ...
+    definition: Definition | MovedDefinition | None
+    def watch(self, definition: Definition | MovedDefinition, watched: Box | None) -> None: ...
     def lay_out(self, weight: Array | Memory, threads: int = 1) -> Memory | Layout: ...
     @property
     def kernel(self) -> str: ...
@@ -80,6 +82,7 @@ class Problem(Computation):
         kernel: str = "gemm_conv",
         exact: Problem | None = None,
         turned: bool = False,
+        channels_last: bool = False,
     ) -> None: ...
     @property
     def reads_image_in_place(self) -> bool: ...
@@ -114,7 +117,13 @@ class Phases(Computation):
 class WeightGradient(Computation):
     exact: WeightGradient | None
     def __init__(
-        self, geometry: Geometry, itemsize: int, tiling: Tiling, kernel: str, exact: WeightGradient | None = None
+        self,
+        geometry: Geometry,
+        itemsize: int,
+        tiling: Tiling,
+        kernel: str,
+        exact: WeightGradient | None = None,
+        channels_last: bool = False,
     ) -> None: ...
     @property
     def parts(self) -> int: ...

@@ -60,6 +60,7 @@ include "_not_finite.pxi"
 include "_kernels.pxi"
 include "_problem.pxi"
 include "_extension.pxi"
+include "_transposition.pxi"
 include "_gradients.pxi"
 include "_phases.pxi"
 

@@ -25,8 +25,17 @@ cdef class WeightGradient(Computation):
 
     cdef readonly WeightGradient exact
 
-    def __cinit__(self, geometry, Py_ssize_t itemsize, tiling, str kernel, WeightGradient exact=None):
+    def __cinit__(
+        self,
+        geometry,
+        Py_ssize_t itemsize,
+        tiling,
+        str kernel,
+        WeightGradient exact=None,
+        bint channels_last=False,
+    ):
         self.prepare(geometry, tiling, itemsize, kernel, WEIGHT_GRADIENT)
+        self.problem.channels_last = channels_last
         self.exact = exact
         self.problem.parts = self.cut.parts(&self.problem)
 

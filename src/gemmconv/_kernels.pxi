@@ -4,12 +4,15 @@
 cdef tuple KERNEL_NAMES = tuple([cuts[i].name.decode() for i in range(KERNEL_COUNT)])
 
 
-def fitting_kernels(geometry):
+def fitting_kernels(geometry, bint channels_last=False):
     """Return the names of the kernels that can compute an operation of this geometry.
+
+    With `channels_last` some of them take only arrays with channels first all the same; engine/kernels.py knows which.
 
     `phases` is never among them: it fits where `cut_into_phases` finds a cut.
     """
     cdef conv_problem problem = problem_of(geometry, None, sizeof(float))  # which fit does not depend on the type
+    problem.channels_last = channels_last
     return tuple([name for i, name in enumerate(KERNEL_NAMES) if cuts[i].fits(&problem)])
 
 
@@ -161,8 +164,11 @@ cdef class Computation:
         if self.problem.batch == 0:
             return False
         cdef bint gradient = self.cut.operation == INPUT_GRADIENT
-        cdef ptrdiff_t channels = self.problem.in_channels if gradient else self.problem.out_channels
-        if box_is_finite(result, channels, &self.watched, self.itemsize):
+        cdef const conv_problem *problem = &self.problem
+        self.watched.channels = problem.in_channels if gradient else problem.out_channels
+        self.watched.channel_step = in_channel_step(problem) if gradient else out_channel_step(problem)
+        self.watched.position_step = in_position_step(problem) if gradient else out_position_step(problem)
+        if box_is_finite(result, &self.watched, self.itemsize):
             return False
         return not weight_is_finite(unseen, self.itemsize)
 

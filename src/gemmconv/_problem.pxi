@@ -11,7 +11,7 @@ cdef class Problem(Computation):
 
     With `turned` the convolution is the input gradient of another one with stride 1. Then `lay_out` and `run` take the
     weight of that one, (O, C/groups, *kernel), and turn it first (see csrc/phases/turn.h), unless the kernel can read
-    it as it is.
+    it as it is. `channels_last` says that the channels are the last axis of x and of the result.
     """
 
     cdef readonly Problem exact
@@ -26,9 +26,11 @@ cdef class Problem(Computation):
         str kernel="gemm_conv",
         Problem exact=None,
         bint turned=False,
+        bint channels_last=False,
     ):
         self.prepare(geometry, tiling, itemsize, kernel, CONVOLUTION)
         self.problem.relu = relu
+        self.problem.channels_last = channels_last
         # of a 1x1 kernel, the turned weight is the transpose, which panels can read in place
         self.problem.transposed = turned and kernel == "panels" and volume(self.problem.kernel) == 1
         self.exact = exact

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, computing_dtype
+from .checks.arrays import Array, as_array, check_channels_last, computing_dtype
 from .checks.options import Ints, Padding, PaddingMode
 from .engine.calls import Options, prepare_col2im, prepare_im2col
 
@@ -26,6 +26,7 @@ def im2col(
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Return the patch matrix P: one column for each output position of a convolution (cross-correlation).
@@ -40,6 +41,9 @@ def im2col(
         The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
     stride, padding, dilation, padding_mode, padding_value : optional
         As in `gemmconv.conv`. P holds what the padding holds.
+    channels_last : bool, optional
+        Whether the channels are the last axis of `x`. The result is then the transpose of P, (N, L, prod(kernel_size) *
+        C), whose columns ``(*tap, c)`` have the channels of a tap together.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -79,7 +83,8 @@ def im2col(
     """
     x = as_array("x", x)
     dtype = computing_dtype(x.dtype, x.dtype)
-    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto")
+    last = check_channels_last(channels_last)
+    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
     return prepare_im2col(x.shape, kernel_size, dtype.itemsize, options).into(out, dtype, x)
 
 
@@ -93,6 +98,7 @@ def col2im(
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Add up columns into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
@@ -112,6 +118,8 @@ def col2im(
     stride, padding, dilation, padding_mode, padding_value : optional
         As in `gemmconv.conv`. Entries that belong to the padding are dropped; with a `padding_mode` other than
         ``"zeros"`` they are added to the element that is repeated there. The result does not depend on `padding_value`.
+    channels_last : bool, optional
+        Whether `columns` is what `im2col` returns with this option. The channels are then the last axis of the result.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -137,6 +145,7 @@ def col2im(
     """
     columns = as_array("columns", columns)
     dtype = computing_dtype(columns.dtype, columns.dtype)
-    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto")
+    last = check_channels_last(channels_last)
+    options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
     call = prepare_col2im(columns.shape, input_size, kernel_size, dtype.itemsize, options)
     return call.into(out, dtype, columns)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .checks.arrays import (
     Array,
     as_array,
+    check_channels_last,
     computing_dtype,
     flipped,
 )
@@ -47,6 +48,7 @@ def conv(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Convolve over one to three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -98,6 +100,9 @@ def conv(
             Products of fast Fourier transforms, block by block. It is defined for every convolution, and fast for long
             filters and large kernels. Its error is relative to the largest values that a block reads, so it is not
             exact on integers. ``"auto"`` may take it for kernels of 32 taps or more (docs/accuracy.md).
+    channels_last : bool, optional
+        Whether the channels are the last axis of `x`, (N, \*spatial, C) or (\*spatial, C), and of the result, as in
+        pictures and in TensorFlow. `weight` and `bias` are as without it.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the inputs.
@@ -155,8 +160,15 @@ def conv(
     array([[[ 44.,  54.,  64.],
             [ 84.,  94., 104.],
             [124., 134., 144.]]], dtype=float32)
+
+    A picture with its channels last:
+
+    >>> picture = np.ones((224, 224, 3), np.uint8)
+    >>> conv(picture, np.ones((8, 3, 5, 5), np.float32), padding="same", channels_last=True).shape
+    (224, 224, 8)
     """
-    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -173,6 +185,7 @@ def conv1d(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve over one spatial axis: a cross-correlation, unless ``flip=True``.
@@ -187,7 +200,7 @@ def conv1d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
         As in `conv`.
 
     Returns
@@ -210,7 +223,8 @@ def conv1d(
     >>> conv1d([[1, 2, 3, 4]], [[[1, 1, 1]]], padding=1, padding_value=10)
     array([[13.,  6.,  9., 17.]])
     """
-    options = Options(1, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(1, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -227,6 +241,7 @@ def conv2d(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve over two spatial axes: a cross-correlation, unless ``flip=True``.
@@ -241,7 +256,7 @@ def conv2d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
         As in `conv`.
 
     Returns
@@ -263,7 +278,8 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding=3).shape
     (8, 64, 112, 112)
     """
-    options = Options(2, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(2, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, out)
 
 
@@ -280,6 +296,7 @@ def conv3d(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve over three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -294,7 +311,7 @@ def conv3d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
         As in `conv`.
 
     Returns
@@ -316,5 +333,6 @@ def conv3d(
     >>> conv3d(x, weight, padding="same", groups=8).shape
     (1, 8, 16, 32, 32)
     """
-    options = Options(3, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(3, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, out)

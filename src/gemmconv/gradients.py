@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from .checks.arrays import (
     Array,
     as_array,
+    check_channels_last,
     check_flip,
     check_out,
     computing_dtype,
@@ -56,6 +57,7 @@ def conv_input_gradient(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
@@ -80,6 +82,8 @@ def conv_input_gradient(
         convolutions of `grad_output`: ``"direct"``, unless strides whose product is above 64 meet dilations, and
         ``"winograd"`` and ``"winograd2"`` for kernels that are 3x3 or 1x3 along the last two axes, with stride 1, and
         dilation 1 along these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
+    channels_last : bool, optional
+        Whether the channels are the last axis of `grad_output` and of the result; see `gemmconv.conv`.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -128,7 +132,8 @@ def conv_input_gradient(
     """
     grad_output, weight = as_array("grad_output", grad_output), as_array("weight", weight)
     dtype = computing_dtype(grad_output.dtype, weight.dtype)
-    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
     return call.into(out, dtype, grad_output, flipped(weight, flip), None)
 
@@ -146,6 +151,7 @@ def conv_weight_gradient(
     padding_value: float = 0,
     flip: bool = False,
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its weight.
@@ -167,6 +173,8 @@ def conv_weight_gradient(
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies `grad_output` by tiles of
         patches, ``"direct"`` sums in registers, ``"fft"`` multiplies Fourier transforms. All are defined for every
         convolution.
+    channels_last : bool, optional
+        Whether the channels are the last axis of `grad_output` and of `x`; see `gemmconv.conv`.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -209,12 +217,13 @@ def conv_weight_gradient(
     """
     grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
     dtype = computing_dtype(grad_output.dtype, x.dtype)
-    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm)
+    last = check_channels_last(channels_last)
+    options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, dtype.itemsize, options)
     return compute_weight_gradient(call, grad_output, x, dtype, flip, out)
 
 
-def conv_bias_gradient(grad_output: ArrayLike) -> Array:
+def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its bias.
 
     It is the sum over images and positions. The batch axis is required, because (O, H, W) could also be (N, O, L).
@@ -224,6 +233,8 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     grad_output : array_like of shape (N, O, \*output)
         The gradient of a loss with respect to the output of the convolution. For a single image pass
         ``grad_output[None]``.
+    channels_last : bool, optional
+        Whether the channels are the last axis of `grad_output`; see `gemmconv.conv`.
 
     Returns
     -------
@@ -245,6 +256,8 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     grad_output = as_array("grad_output", grad_output)
     check_batched_gradient(grad_output.shape)
     dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
+    if check_channels_last(channels_last):
+        grad_output = np.moveaxis(grad_output, -1, 1)
     shape = grad_output.shape
     by_channel = contiguous(grad_output, dtype).reshape(*shape[:2], prod(shape[2:]))
     # NumPy sums a contiguous axis pairwise, so the error grows only with the logarithm of its length

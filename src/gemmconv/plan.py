@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from .checks.arrays import (
     Array,
     as_array,
+    check_channels_last,
     computing_dtype,
     flipped,
 )
 from .checks.geometry import Geometry
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
-from .checks.shapes import check_array_shape, check_plan_input, x_shape_of
+from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
 from .engine.algorithms import candidates, pick
 from .engine.calls import (
     Call,
@@ -64,6 +65,8 @@ class Plan:
     tune : bool, optional
         Whether ``algorithm="auto"`` times every algorithm that it may take, on one image, and takes the fastest. (It
         may take ``"fft"`` only where the error is small enough.) Otherwise it takes the one with the lowest estimate.
+    channels_last : bool, optional
+        Whether the channels are the last axis of inputs and results, as in `gemmconv.conv`, and of their gradients.
 
     Attributes
     ----------
@@ -72,7 +75,8 @@ class Plan:
     dtype : numpy.dtype
         The type of the weight, float32 or float64.
     input_shape, output_shape : tuple of int
-        The shapes of one image: ``(C, *input_size)`` and ``(O, *output_size)``.
+        The shapes of one image: ``(C, *input_size)`` and ``(O, *output_size)``, or with channels last
+        ``(*input_size, C)`` and ``(*output_size, O)``.
 
     Raises
     ------
@@ -114,11 +118,15 @@ class Plan:
         activation: str | None = None,
         algorithm: str = "auto",
         tune: bool = False,
+        channels_last: bool = False,
     ) -> None:
         array = as_array("weight", weight)
         if not isinstance(tune, bool | np.bool_):
             raise TypeError(f"tune must be True or False, not {tune!r}")
-        self.input_shape = x_shape_of(array.shape, input_size, groups)
+        last = check_channels_last(channels_last)
+        x_shape = x_shape_of(array.shape, input_size, groups)
+        self._input_size = x_shape[1:]
+        self.input_shape = arranged(x_shape, len(x_shape) - 1, last)
         self._weight_shape, self._flip = array.shape, flip
         self._options = hashable(
             Options(
@@ -131,14 +139,15 @@ class Plan:
                 padding_value,
                 algorithm,
                 check_activation(activation),
+                last,
             )
         )
         self._gradient_options = self._options._replace(activation=None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
         wanted = check_algorithm(self._options.algorithm)
         self._geometry, computed, _ = geometry_of(self.input_shape, array.shape, self._options)
-        self.output_shape = self._geometry.out_shape[1:]
-        way = pick("convolution", computed, wanted, prepared=True)
+        self.output_shape = arranged(self._geometry.out_shape[1:], self._geometry.rank, last)
+        way = pick("convolution", computed, wanted, prepared=True, channels_last=last)
         self._chosen_by = way.why if wanted == "auto" else "asked for"
         self._set_algorithm(way.algorithm)
         self.update(weight, bias)
@@ -264,7 +273,7 @@ class Plan:
         grad_output = as_array("grad_output", grad_output)
         weights = self._weights
         dtype = computing_dtype(grad_output.dtype, weights.dtype)
-        shape, size = grad_output.shape, self.input_shape[1:]
+        shape, size = grad_output.shape, self._input_size
         call = prepare_input_gradient(
             shape, self._weight_shape, size, dtype.itemsize, self._gradient_options, prepared=True
         )
@@ -334,8 +343,9 @@ class Plan:
         wish = str(self._gradient_options.algorithm)
         without_value = self._gradient_options._replace(padding_value=0)  # the gradient does not depend on it
         of_x = geometry_of(self.input_shape, self._weight_shape, without_value)[1]
-        back = pick("input_gradient", of_x, wish, prepared=True, wish=True)
-        sums = pick("weight_gradient", geometry, wish, wish=True)
+        last = self._options.channels_last
+        back = pick("input_gradient", of_x, wish, prepared=True, wish=True, channels_last=last)
+        sums = pick("weight_gradient", geometry, wish, wish=True, channels_last=last)
         patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
         return (
             f"{self._describe_arrays()}\n"
@@ -386,7 +396,9 @@ class Plan:
         """Time every algorithm on one image, and return the name of the fastest."""
         x = np.ones(self.input_shape, self._weights.dtype)
         times = {}
-        for name in {way.algorithm: way for way in candidates("convolution", computed)}:
+        for name in {
+            way.algorithm: way for way in candidates("convolution", computed, channels_last=self._options.channels_last)
+        }:
             self._take(name)
             times[name] = min(_seconds(self, x) for _ in range(TUNING_CALLS))
         return min(times, key=lambda name: times[name])

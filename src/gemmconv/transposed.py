@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, check_out, computing_dtype, contiguous, deliver
+from .checks.arrays import Array, as_array, check_channels_last, check_out, computing_dtype, contiguous, deliver
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
 from .engine.calls import TransposedOptions, prepare_transposed
@@ -35,7 +35,8 @@ def convolve_transposed(
         check_out(out, call.out_shape, dtype)
     result = call.into(None, dtype, x, weight, None)
     with np.errstate(all="ignore"):
-        result += contiguous(bias, dtype).reshape(-1, *[1] * call.geometry.rank)
+        axes = () if options.channels_last else [1] * call.geometry.rank
+        result += contiguous(bias, dtype).reshape(-1, *axes)
     return result if out is None else deliver(result, out)
 
 
@@ -52,6 +53,7 @@ def conv_transpose(
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     r"""Convolve transposed, over one to three spatial axes: the transpose of a convolution (cross-correlation).
@@ -90,6 +92,8 @@ def conv_transpose(
         added to the output position that the convolution reads in its place.
     algorithm : str, optional
         As in `gemmconv.conv_input_gradient`.
+    channels_last : bool, optional
+        As in `gemmconv.conv`.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -145,8 +149,9 @@ def conv_transpose(
     >>> conv_transpose([[1, 10, 100]], [[[1, 2, 3]]], stride=2, padding="same").shape
     (1, 6)
     """
+    last = check_channels_last(channels_last)
     options = TransposedOptions(
-        None, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+        None, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
     return convolve_transposed(x, weight, bias, options, out)
 
@@ -164,6 +169,7 @@ def conv_transpose1d(
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over one spatial axis: the transpose of a convolution (cross-correlation).
@@ -178,7 +184,7 @@ def conv_transpose1d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
         As in `conv_transpose`.
 
     Returns
@@ -197,8 +203,9 @@ def conv_transpose1d(
     >>> conv_transpose1d([[1, 2, 3]], [[[1, 1]]], stride=2)
     array([[1., 1., 2., 2., 3., 3.]])
     """
+    last = check_channels_last(channels_last)
     options = TransposedOptions(
-        1, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+        1, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
     return convolve_transposed(x, weight, bias, options, out)
 
@@ -216,6 +223,7 @@ def conv_transpose2d(
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over two spatial axes: the transpose of a convolution (cross-correlation).
@@ -230,7 +238,7 @@ def conv_transpose2d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
         As in `conv_transpose`.
 
     Returns
@@ -251,8 +259,9 @@ def conv_transpose2d(
     >>> conv_transpose2d(x, np.ones((64, 32, 4, 4), np.float32), stride=2, padding=1).shape
     (8, 32, 112, 112)
     """
+    last = check_channels_last(channels_last)
     options = TransposedOptions(
-        2, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+        2, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
     return convolve_transposed(x, weight, bias, options, out)
 
@@ -270,6 +279,7 @@ def conv_transpose3d(
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
+    channels_last: bool = False,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over three spatial axes: the transpose of a convolution (cross-correlation).
@@ -284,7 +294,7 @@ def conv_transpose3d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
         As in `conv_transpose`.
 
     Returns
@@ -305,7 +315,8 @@ def conv_transpose3d(
     >>> conv_transpose3d(x, np.ones((8, 2, 2, 2, 2), np.float32), stride=2).shape
     (2, 8, 10, 12)
     """
+    last = check_channels_last(channels_last)
     options = TransposedOptions(
-        3, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm
+        3, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
     return convolve_transposed(x, weight, bias, options, out)

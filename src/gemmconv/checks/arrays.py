@@ -87,6 +87,13 @@ def check_flip(flip: object) -> bool:
     return bool(flip)
 
 
+def check_channels_last(channels_last: object) -> bool:
+    """Return whether the channels of the arrays are last, or raise."""
+    if not isinstance(channels_last, bool | np.bool_):
+        raise TypeError(f"channels_last must be True or False, not {channels_last!r}")
+    return bool(channels_last)
+
+
 def flipped(weight: Array, flip: object) -> Array:
     """Return the weight with its kernels reversed, if flip is True."""
     return np.flip(weight, tuple(range(2, weight.ndim))) if check_flip(flip) else weight

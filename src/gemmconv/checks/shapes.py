@@ -7,6 +7,8 @@ match these messages.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 
 from .options import Sizes, as_shape, check_group_count, freeze, per_axis
@@ -14,6 +16,8 @@ from .options import Sizes, as_shape, check_group_count, freeze, per_axis
 # The axes of x and of weight as messages show them, by the number of spatial axes.
 X_SHAPES = {1: "(N, C, L) or (C, L)", 2: "(N, C, H, W) or (C, H, W)"}
 X_SHAPES[3] = "(N, C, D, H, W) or (C, D, H, W)"
+CHANNELS_LAST_SHAPES = {1: "(N, L, C) or (L, C)", 2: "(N, H, W, C) or (H, W, C)"}
+CHANNELS_LAST_SHAPES[3] = "(N, D, H, W, C) or (D, H, W, C)"
 WEIGHT_SHAPES = {1: "(O, C/groups, KL)", 2: "(O, C/groups, KH, KW)", 3: "(O, C/groups, KD, KH, KW)"}
 TRANSPOSED_WEIGHT_SHAPES = {rank: "(C, O/groups" + shape[12:] for rank, shape in WEIGHT_SHAPES.items()}
 
@@ -29,6 +33,63 @@ def check_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, transpos
     check_x_shape(x_shape, rank, f"weight of shape {weight_shape}")
     check_weight_shape(weight_shape, shapes)
     return rank
+
+
+def channels_first(shape: Sizes, rank: int) -> Sizes:
+    """Return the shape of an array with its last axis, the channels, moved before the spatial axes."""
+    return (*shape[: -rank - 1], shape[-1], *shape[-rank - 1 : -1])
+
+
+def channels_last(shape: Sizes, rank: int) -> Sizes:
+    """Return the shape of an array with its channels moved behind the spatial axes."""
+    return (*shape[: -rank - 1], *shape[-rank:], shape[-rank - 1])
+
+
+def arranged(shape: Sizes, rank: int, are_last: bool) -> Sizes:
+    """Return the shape, which has the channels first, as the caller has it."""
+    return channels_last(shape, rank) if are_last else shape
+
+
+def moved_channels(name: str, shape: Sizes, rank: int, given: str) -> Sizes:
+    """Return the shape with channels first of an array with channels last, or raise if it has other axes.
+
+    `given` is the argument that determines the number of spatial axes.
+    """
+    if len(shape) not in (rank + 1, rank + 2):
+        expected = CHANNELS_LAST_SHAPES[rank].replace("C", "C" if name == "x" else "O")
+        hint = "; for a single channel pass x[..., None]" if len(shape) == rank and name == "x" else ""
+        raise ValueError(
+            f"{name} has shape {shape}, but with {given} and channels_last=True it must be {expected}{hint}"
+        )
+    return channels_first(shape, rank)
+
+
+def moved_x_channels(
+    x_shape: Sizes, weight_shape: Sizes, rank: int | None, channels: int, transposed: bool = False
+) -> Sizes:
+    """Return the shape with channels first of an x with channels last; `channels` are those that weight takes."""
+    check_weight_rank(weight_shape, rank, TRANSPOSED_WEIGHT_SHAPES if transposed else WEIGHT_SHAPES)
+    rank = len(weight_shape) - 2
+    moved = moved_channels("x", x_shape, rank, f"weight of shape {weight_shape}")
+    if x_shape[-1] != channels == x_shape[-rank - 1]:
+        raise ValueError(
+            f"x has shape {x_shape}, whose last axis are the channels with channels_last=True, but weight takes "
+            f"{channels} channels; x may have its channels first: leave channels_last out"
+        )
+    return moved
+
+
+@contextmanager
+def telling_of_moved_channels(are_last: bool) -> Iterator[None]:
+    """Say in the message of a ValueError how it shows the shapes of arrays whose channels are last."""
+    try:
+        yield
+    except ValueError as error:
+        if not are_last or "shape" not in str(error) or "channels_last" in str(error):
+            raise
+        raise ValueError(
+            f"{error} (channels_last=True: here shapes are shown with the channels before the spatial axes)"
+        ) from None
 
 
 def check_weight_shape(weight_shape: Sizes, shapes: dict[int, str] = WEIGHT_SHAPES) -> None:
@@ -86,23 +147,27 @@ def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes
     return (weight_shape[1] * check_group_count(groups), *size)
 
 
-def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object) -> Sizes:
+def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: object, are_last: bool = False) -> Sizes:
     """Return the shape of the input whose patch matrix has the shape `columns_shape`.
 
-    Whether the number of columns fits is not checked here.
+    Whether the number of columns fits is not checked here. `are_last` says that channels are last: the matrix is then
+    the transpose, and so is the shape of the input.
     """
     kernel = check_kernel_size(kernel_size)
     size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
     expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
+    if are_last:
+        expected = "(N, L, prod(kernel_size) * C) or (L, prod(kernel_size) * C)"
     if len(columns_shape) not in (2, 3):
         raise ValueError(f"columns has shape {columns_shape}, but it must be {expected}")
-    rows = columns_shape[-2]
+    rows = columns_shape[-1 if are_last else -2]
     if rows == 0 or rows % prod(kernel):
         raise ValueError(
-            f"columns has {rows} rows, which is no positive multiple of the {prod(kernel)} taps of "
-            f"kernel_size {kernel}; expected shape {expected}"
+            f"columns has {rows} {'columns' if are_last else 'rows'}, which is no positive multiple of the "
+            f"{prod(kernel)} taps of kernel_size {kernel}; expected shape {expected}"
         )
-    return (*columns_shape[:-2], rows // prod(kernel), *size)
+    channels = (*columns_shape[:-2], rows // prod(kernel), *size)
+    return channels_last(channels, len(size)) if are_last else channels
 
 
 def check_plan_input(x_shape: Sizes, input_shape: Sizes) -> None:
@@ -153,7 +218,7 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
     rank = len(weight_shape) - 2
     in_channels, taken = x_shape[-rank - 1], weight_shape[1] * groups
     if x_shape[-1] == taken:
-        return f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+        return "; if the channels of x are last, pass channels_last=True"
     hint = hint_tensorflow(x_shape, weight_shape, weight_shape[-2] * groups)
     if hint:
         return hint
@@ -200,7 +265,7 @@ def hint_tensorflow(x_shape: Sizes, weight_shape: Sizes, channels: int) -> str:
     if not hint or channels not in (x_shape[-rank - 1], x_shape[-1]):
         return ""
     if channels != x_shape[-rank - 1]:
-        hint += f"; if the channels of x are last as well, pass numpy.moveaxis(x, -1, {-rank - 1})"
+        hint += "; if the channels of x are last as well, pass channels_last=True"
     return hint
 
 
@@ -260,7 +325,7 @@ def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | Non
         if weight_shape[1] * groups == channels:
             hint = "; if this is the weight of a convolution, pass numpy.swapaxes(weight, 0, 1)" if groups == 1 else ""
         elif x_shape[-1] == weight_shape[0]:
-            hint = f"; if the channels of x are last, pass numpy.moveaxis(x, -1, {-rank - 1})"
+            hint = "; if the channels of x are last, pass channels_last=True"
         else:
             hint = hint_tensorflow(x_shape, weight_shape, weight_shape[-1])
         raise ValueError(

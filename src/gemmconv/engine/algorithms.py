@@ -22,9 +22,10 @@ from ..checks.geometry import Geometry
 from ..checks.options import raise_undefined
 from . import costs, fft_costs
 from .blas import may_start_threads
+from .channels_last import MovedDefinition, moves_of_x, moves_of_y
 from .counts import Counts
 from .fft_cut import fft_cut, roundings
-from .kernels import CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
+from .kernels import CHANNELS_LAST, CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
 from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
 from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
 from .scipy_fft_blocks import Blocks, Correlation, choose_blocks, correlation_of, least_nanoseconds
@@ -33,7 +34,8 @@ from .tiling import Tiling, largest_gemm
 # The kernels of a convolution that give the right infinities and NaNs where winograd and fft do not.
 EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 # Those that multiply weights by all zeros of the padding, and call no BLAS.
-MULTIPLY_PADDING = tuple(kernel for kernel in CONVOLUTION if kernel.name in ("panels", "direct_pixels", "depthwise"))
+MULTIPLY_ALL = frozenset({"panels", "direct_pixels", "depthwise", "depthwise_channels"})
+MULTIPLY_PADDING = tuple(kernel for kernel in CONVOLUTION if kernel.name in MULTIPLY_ALL)
 # The taps from which "auto" considers Fourier transforms.
 LEAST_TAPS = 32
 
@@ -66,6 +68,8 @@ class Way(NamedTuple):
     """What takes `nanoseconds`."""
     layout_work: Callable[[], costs.Work]
     """Returns what takes `layout_nanoseconds`. Most choices need it for a few ways only."""
+    by_copies: bool = False
+    """Whether the arrays have channels last, and are copied to arrays with channels first."""
 
     @property
     def layout_nanoseconds(self) -> float:
@@ -89,6 +93,40 @@ def ways_of_convolution(geometry: Geometry, kernels: tuple[Kernel, ...] = CONVOL
     """Return all ways to compute a convolution, or those by some of the kernels."""
     counts = Counts(geometry)
     return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in that_fit(kernels, geometry)]
+
+
+def with_channels_last(
+    operation: str, geometry: Geometry, ways: list[Way], kernels: tuple[Kernel, ...] = CHANNELS_LAST
+) -> list[Way]:
+    """Return the ways for arrays with channels last: those of kernels that take them, and the others by copies."""
+    one = replace(geometry, batch=1)
+    elements = sum([prod(step) for step in (*moves_of_x(one), *moves_of_y(one))])
+    moved: costs.Work = (("moving", costs.moving(elements)),)
+    native: list[Way] = []
+    if operation == "convolution":
+        native = ways_of_kernels(kernels, one)
+    elif operation == "input_gradient" and one.stride == (1, 1, 1):
+        turned = one.turned()
+        native = [turned_way(way, turned) for way in ways_of_kernels(kernels, turned)]
+    elif operation == "weight_gradient" and kernels:
+        native = [
+            way_of(kernel, Counts(geometry), partial(build_weight_gradient, kernel, channels_last=True))
+            for kernel in WEIGHT_GRADIENT
+            if kernel.name == "weight_gradient_channels"
+        ]
+    names = {way.name for way in native}
+    copied = [
+        way._replace(nanoseconds=way.nanoseconds + costs.nanoseconds(moved), work=(*way.work, *moved), by_copies=True)
+        for way in ways
+        if way.name not in names
+    ]
+    return [*native, *copied]
+
+
+def ways_of_kernels(kernels: tuple[Kernel, ...], geometry: Geometry) -> list[Way]:
+    """Return the ways to compute a convolution of arrays with channels last, by kernels that take them as they are."""
+    counts, fitting = Counts(geometry), that_fit(kernels, geometry, channels_last=True)
+    return [way_of(kernel, counts, partial(build_convolution, kernel, channels_last=True)) for kernel in fitting]
 
 
 def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
@@ -176,7 +214,9 @@ WAYS: dict[str, Callable[[Geometry], list[Way]]] = {
 }
 
 
-def candidates(operation: str, geometry: Geometry, *, promising: bool = False) -> list[Way]:
+def candidates(
+    operation: str, geometry: Geometry, *, promising: bool = False, channels_last: bool = False
+) -> list[Way]:
     """Return the ways among which "auto" chooses.
 
     They are all ways, but those by Fourier transforms only where their bound, in the norm of a block, is not above that
@@ -184,6 +224,8 @@ def candidates(operation: str, geometry: Geometry, *, promising: bool = False) -
     With `promising`, a way whose blocks take long to find is left out where it cannot be the fastest.
     """
     ways, taps = WAYS[operation](geometry), prod(geometry.kernel)
+    if channels_last:
+        ways = with_channels_last(operation, geometry, ways)
     if taps < LEAST_TAPS:
         return ways
     terms = {
@@ -192,11 +234,18 @@ def candidates(operation: str, geometry: Geometry, *, promising: bool = False) -
         "weight_gradient": geometry.out_pixels,
     }
     fastest = min([way.nanoseconds for way in ways]) if promising else inf
-    return [*ways, *fft_ways(operation, geometry, terms[operation] + 2, fastest)]
+    by_fft = fft_ways(operation, geometry, terms[operation] + 2, fastest)
+    return [*ways, *(with_channels_last(operation, geometry, by_fft, ()) if channels_last else by_fft)]
 
 
 def pick(
-    operation: str, geometry: Geometry, algorithm: str = "auto", *, prepared: bool = False, wish: bool = False
+    operation: str,
+    geometry: Geometry,
+    algorithm: str = "auto",
+    *,
+    prepared: bool = False,
+    wish: bool = False,
+    channels_last: bool = False,
 ) -> Way:
     """Return the way by which an operation is computed for a geometry.
 
@@ -204,8 +253,11 @@ def pick(
     `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises.
     """
     if algorithm == "fft":
-        return way_of_each_algorithm(fft_ways(operation, geometry))["fft"]
-    ways = way_of_each_algorithm(candidates(operation, geometry, promising=True))
+        by_fft = fft_ways(operation, geometry)
+        return way_of_each_algorithm(with_channels_last(operation, geometry, by_fft, ()) if channels_last else by_fft)[
+            "fft"
+        ]
+    ways = way_of_each_algorithm(candidates(operation, geometry, promising=True, channels_last=channels_last))
     if algorithm in ways:
         return ways[algorithm]
     if algorithm != "auto" and not wish:
@@ -240,27 +292,35 @@ def defined_algorithms(geometry: Geometry, operation: str = "convolution") -> tu
 
 
 def build_convolution(
-    kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1, relu: bool = False, turned: bool = False
+    kernel: Kernel,
+    geometry: Geometry,
+    itemsize: int,
+    threads: int = 1,
+    relu: bool = False,
+    turned: bool = False,
+    channels_last: bool = False,
 ) -> Built:
     """Return the object that runs a convolution.
 
     With `turned` the convolution computes an input gradient. It then takes the weight of the original convolution, and
-    turns it when it lays it out.
+    turns it when it lays it out. With `channels_last` the kernel must take such arrays.
     """
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
     if kernel.name in ("winograd", "fft"):  # an image with a result that is not finite is computed again, by this
         one = replace(geometry, batch=1)
-        direct = min(ways_of_convolution(one, EXACT), key=_time_of_prepared)
+        ways = ways_of_kernels(CHANNELS_LAST, one) if channels_last else ways_of_convolution(one, EXACT)
+        direct = min([way for way in ways if way.algorithm == "direct"], key=_time_of_prepared)
         exact = direct.build(one, itemsize, threads, relu, turned).problem
-    problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned)
-    if reads_padding(geometry):
-        if turned:
-            by_gemm = Definition(build_input_gradient, geometry.turned(), itemsize, threads)
-            problem.watch(by_gemm, watched_outputs(geometry))
-        elif kernel.algorithm != "gemm" and kernel not in MULTIPLY_PADDING:
-            by_all_products = Definition(build_with_padding, geometry, itemsize, threads, relu)
-            problem.watch(by_all_products, watched_outputs(geometry))
+    problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned, channels_last)
+    definition = None
+    if reads_padding(geometry) and turned:
+        definition = Definition(build_input_gradient, geometry.turned(), itemsize, threads)
+    elif reads_padding(geometry) and kernel.algorithm != "gemm" and kernel.name not in MULTIPLY_ALL:
+        definition = Definition(build_with_padding, geometry, itemsize, threads, relu)
+    if definition:
+        watched = watched_outputs(geometry)
+        problem.watch(MovedDefinition(definition, geometry, itemsize) if channels_last else definition, watched)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
 
 
@@ -288,8 +348,10 @@ def build_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int = 1) 
     return Built(problem, None, limits_blas=False)
 
 
-def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
-    """Return the object that runs a weight gradient."""
+def build_weight_gradient(
+    kernel: Kernel, geometry: Geometry, itemsize: int, threads: int = 1, channels_last: bool = False
+) -> Built:
+    """Return the object that runs a weight gradient; with `channels_last` the kernel must take such arrays."""
     tiling = kernel.tiling(geometry, itemsize, threads)
     exact = None
     if kernel.name == "weight_gradient_pixels" or (kernel.algorithm == "gemm" and reads_padding(geometry)):
@@ -297,7 +359,7 @@ def build_weight_gradient(kernel: Kernel, geometry: Geometry, itemsize: int, thr
         # there, so a gradient that is not finite is computed again, by `exact`.
         channels = next(other for other in WEIGHT_GRADIENT if other.name == "weight_gradient_channels")
         exact = build_weight_gradient(channels, geometry, itemsize).problem
-    problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact)
+    problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact, channels_last)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling), transposed=True))
 
 

@@ -31,9 +31,14 @@ from ..checks.options import (
     padding_content,
 )
 from ..checks.shapes import (
+    arranged,
     check_array_shape,
     check_kernel_size,
+    check_weight_shape,
     hint_kernel_first,
+    moved_channels,
+    moved_x_channels,
+    telling_of_moved_channels,
     weight_shape_of,
     x_shape_of_columns,
     x_shape_of_gradient,
@@ -42,6 +47,7 @@ from ..checks.transposed_geometry import transposed_geometry
 from ..threads import get_num_threads, threads_worth
 from .algorithms import Built, pick
 from .blas import single_threaded_blas
+from .channels_last import by_copies, moves_of_columns, moves_of_x, moves_of_y
 from .extension import Extension
 from .normal_form import normal_form
 from .tiling import Tiling
@@ -70,6 +76,7 @@ class Options(NamedTuple):
     padding_value: object
     algorithm: object
     activation: object = None
+    channels_last: bool = False
 
 
 class TransposedOptions(NamedTuple):
@@ -84,6 +91,7 @@ class TransposedOptions(NamedTuple):
     groups: object
     padding_mode: object
     algorithm: object
+    channels_last: bool = False
 
 
 class Call(NamedTuple):
@@ -131,7 +139,7 @@ class Call(NamedTuple):
 
 # The types of options that can be keys of the cache as they are. Other types must be checked first: as a key, 1.0 is
 # the same as 1, but as an option it must be refused.
-_PLAIN_TYPES = frozenset([int, str, type(None)])
+_PLAIN_TYPES = frozenset([int, bool, str, type(None)])
 
 
 def hashable(options: Options) -> Options:
@@ -156,18 +164,24 @@ def spatial(options: Options) -> dict[str, Any]:
 
 def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[Geometry, Geometry, Extension | None]:
     """Validate a convolution; return its geometry, the geometry that C computes, and how x is extended for that."""
-    geometry = Geometry.from_shapes(x_shape, weight_shape, rank=options.rank, **spatial(options), groups=options.groups)
-    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
-    return geometry, *computed_of(geometry, x_shape, content, 0)
+    with telling_of_moved_channels(options.channels_last):
+        if options.channels_last:
+            channels = weight_shape[1] * check_group_count(options.groups) if len(weight_shape) > 1 else 0
+            x_shape = moved_x_channels(x_shape, weight_shape, options.rank, channels)
+        geometry = Geometry.from_shapes(
+            x_shape, weight_shape, rank=options.rank, **spatial(options), groups=options.groups
+        )
+        content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    return geometry, *computed_of(geometry, x_shape, content, 0, options.channels_last)
 
 
 def computed_of(
-    geometry: Geometry, x_shape: Sizes, content: PaddingContent, x: int | None
+    geometry: Geometry, x_shape: Sizes, content: PaddingContent, x: int | None, are_last: bool = False
 ) -> tuple[Geometry, Extension | None]:
     """Return the geometry that C computes, and how x is extended for that.
 
-    `x` is the number of x among the arrays of the call, or None if the result is the gradient of x. That does not
-    depend on a constant in the padding.
+    `x_shape` has the channels first. `x` is the number of x among the arrays of the call, or None if the result is the
+    gradient of x. That does not depend on a constant in the padding. `are_last` says that the channels of x are last.
     """
     value = 0.0 if x is None else content.value
     modes = [
@@ -178,7 +192,8 @@ def computed_of(
         return normal_form(geometry), None
     axes = ("",) * (3 - len(modes)) + tuple(modes)
     padded = geometry.padded(axes)
-    return normal_form(padded), Extension(geometry, axes, value, padded.x_shape[-len(x_shape) :], x)
+    shape = arranged(padded.x_shape[-len(x_shape) :], geometry.rank, are_last)
+    return normal_form(padded), Extension(geometry, axes, value, shape, x, are_last)
 
 
 def with_extension(call: Call, extension: Extension | None, itemsize: int) -> Call:
@@ -198,10 +213,13 @@ def prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, opti
 def _prepare_convolution(x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: Options, threads: int) -> Call:
     algorithm = check_algorithm(options.algorithm)
     geometry, computed, extension = geometry_of(x_shape, weight_shape, options)
-    way = pick("convolution", computed, algorithm)
+    way = pick("convolution", computed, algorithm, channels_last=options.channels_last)
     threads = min(threads, threads_worth(way.nanoseconds * geometry.batch))
     built = way.build(computed, itemsize, threads, options.activation == "relu")
-    call = _call(geometry, computed, geometry.out_shape[-len(x_shape) :], built, threads)
+    out_shape = arranged(geometry.out_shape[-len(x_shape) :], geometry.rank, options.channels_last)
+    call = _call(geometry, computed, out_shape, built, threads)
+    if way.by_copies:
+        call = by_copies(call, {0: moves_of_x(computed)}, moves_of_y(computed))
     return with_extension(call, extension, itemsize)
 
 
@@ -216,7 +234,7 @@ def prepare_col2im(
 ) -> Call:
     """Validate the transpose of the patch matrix (col2im) and prepare it."""
     kernel = check_kernel_size(kernel_size)
-    x_shape = x_shape_of_columns(columns_shape, input_size, kernel)
+    x_shape = x_shape_of_columns(columns_shape, input_size, kernel, options.channels_last)
     frozen, threads = hashable(options), get_num_threads()
     patches = _prepare_columns(x_shape, kernel, itemsize, frozen, threads, transposed=False)
     check_array_shape("columns", columns_shape, patches.out_shape, "what im2col would return")
@@ -227,17 +245,24 @@ def prepare_col2im(
 def _prepare_columns(
     x_shape: Sizes, kernel: Sizes, itemsize: int, options: Options, threads: int, transposed: bool
 ) -> Call:
-    geometry = Geometry.of_patches(x_shape, kernel, **spatial(options))
-    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
-    computed, extension = computed_of(geometry, x_shape, content, None if transposed else 0)
+    with telling_of_moved_channels(options.channels_last):
+        if options.channels_last:
+            x_shape = moved_channels("x", x_shape, len(kernel), f"kernel_size {kernel}")
+        geometry = Geometry.of_patches(x_shape, kernel, **spatial(options))
+        content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, None if transposed else 0, options.channels_last)
     columns = (geometry.batch, geometry.reduction_length, geometry.out_pixels)
     elements = geometry.batch * geometry.reduction_length * geometry.out_pixels
     threads = min(threads, threads_worth(NANOSECONDS_PER_MOVE * elements))
     problem = Problem(computed, itemsize)
     built = Built(problem, None, limits_blas=False)
-    out_shape = x_shape if transposed else columns[geometry.rank + 2 - len(x_shape) :]
+    matrix = arranged(columns[geometry.rank + 2 - len(x_shape) :], 1, options.channels_last)
+    out_shape = arranged(x_shape, geometry.rank, options.channels_last) if transposed else matrix
     call = _call(geometry, computed, out_shape, built, threads)
     call = call._replace(run=problem.col2im if transposed else problem.im2col)
+    if options.channels_last:
+        x, patches = moves_of_x(computed), moves_of_columns(computed)
+        call = by_copies(call, {0: patches if transposed else x}, x if transposed else patches)
     return with_extension(call, extension, itemsize)
 
 
@@ -270,11 +295,18 @@ def _prepare_input_gradient(
     threads: int,
     prepared: bool,
 ) -> Call:
-    x_shape = x_shape_of_gradient(grad_shape, weight_shape, input_size, options.groups)
-    geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
-    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
-    computed, extension = computed_of(geometry, x_shape, content, None)
-    call = _input_gradient(computed, x_shape, itemsize, check_algorithm(options.algorithm), threads, prepared)
+    with telling_of_moved_channels(options.channels_last):
+        if options.channels_last:
+            check_weight_shape(weight_shape)
+            grad_shape = moved_channels(
+                "grad_output", grad_shape, len(weight_shape) - 2, f"weight of shape {weight_shape}"
+            )
+        x_shape = x_shape_of_gradient(grad_shape, weight_shape, input_size, options.groups)
+        geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
+        content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, None, options.channels_last)
+    out_shape = arranged(x_shape, geometry.rank, options.channels_last)
+    call = _input_gradient(computed, out_shape, itemsize, options, threads, prepared)
     return with_extension(call._replace(geometry=geometry), extension, itemsize)
 
 
@@ -299,24 +331,36 @@ def prepare_transposed(x_shape: Sizes, weight_shape: Sizes, itemsize: int, optio
 def _prepare_transposed(
     x_shape: Sizes, weight_shape: Sizes, itemsize: int, options: TransposedOptions, threads: int
 ) -> Call:
-    sizes = {name: value for name, value in options._asdict().items() if name not in ("padding_mode", "algorithm")}
-    geometry = transposed_geometry(x_shape, weight_shape, **sizes)
+    others = ("padding_mode", "algorithm", "channels_last")
+    sizes = {name: value for name, value in options._asdict().items() if name not in others}
+    with telling_of_moved_channels(options.channels_last):
+        if options.channels_last:
+            x_shape = moved_x_channels(x_shape, weight_shape, options.rank, (*weight_shape, 0)[0], transposed=True)
+        geometry = transposed_geometry(x_shape, weight_shape, **sizes)
     out_shape = geometry.x_shape[-len(x_shape) :]
     content = padding_content(options.padding_mode, 0, geometry.rank)
-    computed, extension = computed_of(geometry, out_shape, content, None)
+    computed, extension = computed_of(geometry, out_shape, content, None, options.channels_last)
     if extension:
         check_limits({"the padded output": (8 * prod(extension.shape), LARGEST_ARRAY, "bytes")})
-    call = _input_gradient(computed, out_shape, itemsize, check_algorithm(options.algorithm), threads, prepared=False)
+    arranged_shape = arranged(out_shape, geometry.rank, options.channels_last)
+    call = _input_gradient(computed, arranged_shape, itemsize, options, threads, prepared=False)
     return with_extension(call._replace(geometry=geometry), extension, itemsize)
 
 
 def _input_gradient(
-    computed: Geometry, out_shape: Sizes, itemsize: int, algorithm: str, threads: int, prepared: bool
+    computed: Geometry,
+    out_shape: Sizes,
+    itemsize: int,
+    options: Options | TransposedOptions,
+    threads: int,
+    prepared: bool,
 ) -> Call:
     """Return the call for an input gradient whose geometry is in normal form already."""
-    way = pick("input_gradient", computed, algorithm, prepared=prepared, wish=prepared)
+    algorithm, are_last = check_algorithm(options.algorithm), options.channels_last
+    way = pick("input_gradient", computed, algorithm, prepared=prepared, wish=prepared, channels_last=are_last)
     threads = min(threads, threads_worth(way.nanoseconds * computed.batch))
-    return _call(computed, computed, out_shape, way.build(computed, itemsize, threads), threads)
+    call = _call(computed, computed, out_shape, way.build(computed, itemsize, threads), threads)
+    return by_copies(call, {0: moves_of_y(computed)}, moves_of_x(computed)) if way.by_copies else call
 
 
 def prepare_weight_gradient(
@@ -337,13 +381,21 @@ def prepare_weight_gradient(
 def _prepare_weight_gradient(
     grad_shape: Sizes, x_shape: Sizes, kernel_size: Sizes, itemsize: int, options: Options, threads: int, wish: bool
 ) -> Call:
-    weight_shape = weight_shape_of(grad_shape, x_shape, kernel_size, options.groups)
-    geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
-    content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
-    computed, extension = computed_of(geometry, x_shape, content, 1)
-    way = pick("weight_gradient", computed, check_algorithm(options.algorithm), wish=wish)
+    with telling_of_moved_channels(options.channels_last):
+        if options.channels_last:
+            given = f"kernel_size {kernel_size}"
+            x_shape = moved_channels("x", x_shape, len(kernel_size), given)
+            grad_shape = moved_channels("grad_output", grad_shape, len(kernel_size), given)
+        weight_shape = weight_shape_of(grad_shape, x_shape, kernel_size, options.groups)
+        geometry = _convolution_of(grad_shape, x_shape, weight_shape, options)
+        content = padding_content(options.padding_mode, options.padding_value, geometry.rank)
+    computed, extension = computed_of(geometry, x_shape, content, 1, options.channels_last)
+    algorithm = check_algorithm(options.algorithm)
+    way = pick("weight_gradient", computed, algorithm, wish=wish, channels_last=options.channels_last)
     threads = min(threads, threads_worth(way.nanoseconds * geometry.batch))
     call = _call(geometry, computed, weight_shape, way.build(computed, itemsize, threads), threads)
+    if way.by_copies:
+        call = by_copies(call, {0: moves_of_y(computed), 1: moves_of_x(computed)})
     return with_extension(call, extension, itemsize)
 
 

@@ -56,6 +56,8 @@ CACHED_WEIGHTS = 1 << 22
 CACHED_COPIES = 1 << 20
 # The weights that still stay in the second-level cache, in elements.
 CACHED_LAYOUT = 1 << 17
+# direct_channels: the share of the time for a step that is left where the input is read in place with one tap.
+STEPS_IN_PLACE = 0.6
 # The terms of a sum whose weights and planes still stay in the first-level cache.
 CACHED_TERMS = 1000
 
@@ -267,6 +269,18 @@ def dense_channels(n: Counts) -> Terms:
     }
 
 
+def direct_channels_last(n: Counts) -> Terms:
+    """Return the work of `direct_channels` for arrays with channels last.
+
+    Without padding the input is read in place.
+    """
+    terms = direct_channels(n)
+    in_place = not any(n.geometry.pad_before) and not any(n.geometry.pad_after)
+    if n.taps == 1:
+        terms["steps"] *= STEPS_IN_PLACE
+    return terms | {"packing": terms["packing"] * (not in_place), "packing a row": 0, "outputs": terms["outputs"] / 2}
+
+
 def direct_channels_layout(n: Counts) -> Terms:
     """Return the work to lay out the weights once."""
     return {
@@ -352,6 +366,24 @@ def depthwise(n: Counts) -> Terms:
         "from main memory": n.from_main_memory,
         "rows from memory": n.from_memory / n.width,
     }
+
+
+def depthwise_channels(n: Counts) -> Terms:
+    """Return the work of sums in registers, of arrays with channels last."""
+    channels = n.geometry.out_channels
+    return {
+        "multiply-adds": n.multiply_adds * grown(channels, n.lanes),
+        "parts of vectors": n.multiply_adds / channels * (channels % n.lanes > 0),
+        "outputs": n.results,
+        "packing": n.inputs,
+        "from memory": n.from_memory,
+        "from main memory": n.from_main_memory,
+    }
+
+
+def moving(elements: int) -> Terms:
+    """Return the work to copy arrays with channels last to arrays with channels first, and back."""
+    return {"elements": elements, "elements from memory": max(0, elements - CACHED), "beginning": 1}
 
 
 def depthwise_layout(n: Counts) -> Terms:

@@ -51,6 +51,8 @@ class Extension(NamedTuple):
     """The shape of the extended x."""
     x: int | None
     """The number of x among the arrays of the call; None if the result is the gradient of x."""
+    channels_last: bool = False
+    """Whether the channels of x are its last axis."""
 
     def around(self, run: Run, run_plain: Run | None, itemsize: int) -> tuple[Run, Run | None]:
         """Return functions that do as `run` and `run_plain` do, and extend x before it or fold the result after it."""
@@ -62,7 +64,10 @@ class Extension(NamedTuple):
         return partial(extend_and_run, run, extender, self.shape, self.x), plain
 
     def axes(self) -> list[Axis]:
-        """Return the three axes for C; neighbouring axes that are not extended are taken as one."""
+        """Return the three axes for C; neighbouring axes that are not extended are taken as one.
+
+        If the channels are last, those of a position belong to its last axis. Otherwise each channel is an image.
+        """
         geometry, axes = self.geometry, list[Axis]()
         for size, before, after, mode in zip(geometry.in_size, geometry.pad_before, geometry.pad_after, self.modes):
             if mode:
@@ -71,6 +76,8 @@ class Extension(NamedTuple):
                 axes[-1] = whole_axis(axes[-1].size * size)
             elif size > 1:
                 axes.append(whole_axis(size))
+        if self.channels_last:
+            axes[-1] = axis_of_channels(axes[-1], geometry.in_channels)
         return [whole_axis(1)] * (3 - len(axes)) + axes
 
 
@@ -83,6 +90,15 @@ def extender_of(axes: list[Axis], itemsize: int, value: float) -> Extender:
 def whole_axis(size: int) -> Axis:
     """Return an axis that is not extended."""
     return Axis(size, size, 0, 0, size, np.empty(0, np.intp))
+
+
+def axis_of_channels(axis: Axis, channels: int) -> Axis:
+    """Return an axis whose positions have several elements each."""
+    size, extended, first, start, middle, border = axis
+    by_position = border[:, np.newaxis]
+    elements = np.where(by_position == OUTSIDE, OUTSIDE, by_position * channels + np.arange(channels))
+    sizes = size * channels, extended * channels, first * channels, start * channels, middle * channels
+    return Axis(*sizes, elements.ravel().astype(np.intp))
 
 
 def extended_axis(size: int, before: int, after: int, mode: str) -> Axis:

@@ -50,7 +50,8 @@ class Kernel(NamedTuple):
 
     def layout_work(self, counts: Counts) -> costs.Work:
         """Return the work to lay out the weights. A plan does so once, a function in every call."""
-        return ((f"{self.name}_layout", self.layout_terms(counts)),) if self.layout_terms else ()
+        name = "depthwise" if self.name == "depthwise_channels" else self.name
+        return ((f"{name}_layout", self.layout_terms(counts)),) if self.layout_terms else ()
 
 
 CONVOLUTION: tuple[Kernel, ...] = (
@@ -118,6 +119,24 @@ CONVOLUTION: tuple[Kernel, ...] = (
     ),
 )
 
+# The kernels that take arrays with channels last as they are. Of a kernel that has an entry here, the one above is not
+# used for such arrays.
+CHANNELS_LAST: tuple[Kernel, ...] = (
+    *[
+        kernel._replace(terms=costs.direct_channels_last) if kernel.name == "direct_channels" else kernel
+        for kernel in CONVOLUTION
+        if kernel.name in ("direct_channels", "winograd")
+    ],
+    Kernel(
+        "direct",
+        "depthwise_channels",
+        "one channel per group: the sums of many channels at a time, in registers",
+        costs.depthwise_channels,
+        choose_direct_tiling,
+        costs.depthwise_layout,
+    ),
+)
+
 # Its error is not that of the others: algorithms.py says where "auto" may take it.
 FFT = Kernel(
     "fft",
@@ -161,7 +180,7 @@ WEIGHT_GRADIENT: tuple[Kernel, ...] = (
 )
 
 
-def that_fit(kernels: tuple[Kernel, ...], geometry: Geometry) -> list[Kernel]:
+def that_fit(kernels: tuple[Kernel, ...], geometry: Geometry, channels_last: bool = False) -> list[Kernel]:
     """Return those of the given kernels that can compute a geometry."""
-    fitting = fitting_kernels(geometry)
+    fitting = fitting_kernels(geometry, channels_last)
     return [kernel for kernel in kernels if kernel.name in fitting]

@@ -192,6 +192,19 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
         "weights": (2.7, 2.97, 2.92),
         "beginning": (795.0, 530.0, 518.0),
     },
+    "depthwise_channels": {
+        "multiply-adds": (0.06, 0.033, 0.02),
+        "parts of vectors": (1.5, 1.0, 0.5),
+        "outputs": (0.2, 0.1, 0.1),
+        "packing": (0.15, 0.12, 0.12),
+        "from memory": (0.15, 0.1, 0.1),
+        "from main memory": (0.1, 0.1, 0.1),
+    },
+    "moving": {
+        "elements": (0.19, 0.19, 0.19),
+        "elements from memory": (0.4, 0.4, 0.4),
+        "beginning": (1000.0, 1000.0, 1000.0),
+    },
     "winograd": {
         "products": (0.0645, 0.0195, 0.0173),
         "transforming sums": (0.33, 0.503, 0.234),

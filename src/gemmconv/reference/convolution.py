@@ -34,6 +34,17 @@ def extend(
     return x
 
 
+def channels_first(array: ArrayLike, rank: int, channels_last: bool) -> Array:
+    """Return an array with its channels before the spatial axes; `channels_last` says that they are its last axis."""
+    array = np.asarray(array, np.float64)
+    return np.moveaxis(array, -1, -rank - 1) if channels_last else array
+
+
+def like_x(array: Array, rank: int, channels_last: bool) -> Array:
+    """Return a result with channels first with its channels where those of x are."""
+    return np.moveaxis(array, -rank - 1, -1) if channels_last else array
+
+
 def tap_windows(x: Array, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Iterator[Array]:
     """Yield, for each tap of the kernel in order, the elements of a padded x that it reads for all outputs."""
     size = x.shape[x.ndim - len(kernel) :]
@@ -52,6 +63,7 @@ def im2col(
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
+    channels_last: bool = False,
 ) -> Array:
     r"""Return the patch matrix P of a convolution (a cross-correlation).
 
@@ -63,11 +75,14 @@ def im2col(
         The spatial size of the kernel; its length is the number of spatial axes.
     stride, padding, dilation, padding_mode, padding_value
         As in `gemmconv.conv`.
+    channels_last : bool
+        Whether the channels are the last axis of `x`.
 
     Returns
     -------
     ndarray of shape (N, C * prod(kernel_size), L)
-        One row per channel and tap, one column per output position.
+        One row per channel and tap, one column per output position. With `channels_last` it is (N, L,
+        prod(kernel_size) * C): one row per output position, one column per tap and channel.
 
     Examples
     --------
@@ -79,13 +94,18 @@ def im2col(
            [4., 5., 7., 8.],
            [5., 6., 8., 9.]])
     """
-    x = np.asarray(x, np.float64)
     rank = len(kernel_size)
+    x = channels_first(x, rank, channels_last)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
     padded = extend(x, pads, *padding_content(padding_mode, padding_value, rank))
     rows = np.stack(list(tap_windows(padded, kernel_size, strides, dilations)), axis=2)
-    return rows.reshape(len(x), x.shape[1] * prod(kernel_size), prod(rows.shape[3:]))
+    batch, channels, taps, outputs = *rows.shape[:3], prod(rows.shape[3:])
+    if channels_last:
+        return (
+            rows.reshape(batch, channels, taps, outputs).transpose(0, 3, 2, 1).reshape(batch, outputs, taps * channels)
+        )
+    return rows.reshape(batch, channels * taps, outputs)
 
 
 def col2im(
@@ -98,6 +118,7 @@ def col2im(
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
+    channels_last: bool = False,
 ) -> Array:
     r"""Return the transpose of `im2col`: each entry is added to the element from which im2col would copy it.
 
@@ -109,6 +130,8 @@ def col2im(
         Spatial sizes.
     stride, padding, dilation, padding_mode, padding_value
         As in `gemmconv.conv`.
+    channels_last : bool
+        Whether `columns` is what `im2col` returns with this option, and the channels are the last axis of the result.
 
     Returns
     -------
@@ -125,10 +148,13 @@ def col2im(
            [1., 2., 1.]])
     """
     columns = np.asarray(columns, np.float64)
-    rank = len(kernel_size)
+    rank, taps = len(kernel_size), prod(kernel_size)
+    if channels_last:
+        columns = columns.reshape(*columns.shape[:2], taps, columns.shape[2] // taps).transpose(0, 3, 2, 1)
+        columns = columns.reshape(len(columns), columns.shape[1] * taps, columns.shape[3])
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, input_size, kernel_size, stride=strides, dilation=dilations)
-    batch, channels = columns.shape[0], columns.shape[1] // prod(kernel_size)
+    batch, channels = columns.shape[0], columns.shape[1] // taps
     x = np.zeros((batch, channels, *input_size))
     # The position in x of each element of the padded x, counted from 1; 0 is a zero of the padding.
     modes, _ = padding_content(padding_mode, padding_value, rank)
@@ -138,7 +164,7 @@ def col2im(
     flat = x.reshape(batch, channels, prod(input_size))
     for n, c in np.ndindex(batch, channels):
         np.add.at(flat[n, c], sources[sources > 0] - 1, by_tap[n, c][sources > 0])
-    return x
+    return like_x(x, rank, channels_last)
 
 
 def conv(
@@ -153,6 +179,7 @@ def conv(
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
     flip: bool = False,
+    channels_last: bool = False,
 ) -> Array:
     """Convolve (cross-correlate, unless ``flip=True``) by the definition, one tap of the kernel after the other.
 
@@ -164,7 +191,8 @@ def conv(
     >>> conv([[1, 2, 3, 4]], [[[5, 6, 7]]])
     array([[38., 56.]])
     """
-    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    weight = np.asarray(weight, np.float64)
+    x = channels_first(x, weight.ndim - 2, channels_last)
     geometry = Geometry.from_shapes(
         x.shape, weight.shape, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
@@ -182,7 +210,7 @@ def conv(
     taps = weight.reshape(*weight.shape[:2], -1)
     for t, window in enumerate(tap_windows(padded, weight.shape[2:], strides, dilations)):
         y = y + channel_product(taps[:, :, t], window, groups)
-    return y if x.ndim == rank + 2 else y[0]
+    return like_x(y if x.ndim == rank + 2 else y[0], rank, channels_last)
 
 
 def channel_product(weight: Array, window: Array, groups: int) -> Array:

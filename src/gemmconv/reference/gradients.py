@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..checks.geometry import resolve_padding
 from ..checks.options import Ints, Padding, PaddingMode, padding_content, per_axis
-from .convolution import Array, channel_product, extend, tap_windows
+from .convolution import Array, channel_product, channels_first, extend, like_x, tap_windows
 
 
 def conv_input_gradient(
@@ -30,6 +30,7 @@ def conv_input_gradient(
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
     flip: bool = False,
+    channels_last: bool = False,
 ) -> Array:
     r"""Return the gradient of the input of a convolution (a cross-correlation, unless ``flip=True``).
 
@@ -44,7 +45,7 @@ def conv_input_gradient(
         The kernels.
     input_size : sequence of int
         The spatial size of the input.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, channels_last
         As in `gemmconv.conv`.
 
     Returns
@@ -58,7 +59,8 @@ def conv_input_gradient(
     >>> conv_input_gradient([[1, 10]], [[[5, 6, 7]]], (4,))
     array([[ 5., 56., 67., 70.]])
     """
-    grad_output, weight = np.asarray(grad_output, np.float64), np.asarray(weight, np.float64)
+    weight = np.asarray(weight, np.float64)
+    grad_output = channels_first(grad_output, weight.ndim - 2, channels_last)
     batched = grad_output.ndim == weight.ndim
     G = grad_output if batched else grad_output[np.newaxis]
     rank, kernel = weight.ndim - 2, weight.shape[2:]
@@ -75,7 +77,7 @@ def conv_input_gradient(
         window += channel_product(taps[:, :, t], G, groups)
     modes, _ = padding_content(padding_mode, padding_value, rank)
     gradient = fold(padded, size, pads, modes)
-    return gradient if batched else gradient[0]
+    return like_x(gradient if batched else gradient[0], rank, channels_last)
 
 
 def fold(padded: Array, size: Sequence[int], pads: Sequence[tuple[int, int]], modes: Sequence[str]) -> Array:
@@ -103,6 +105,7 @@ def conv_weight_gradient(
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
     flip: bool = False,
+    channels_last: bool = False,
 ) -> Array:
     r"""Return the gradient of the weight of a convolution (a cross-correlation, unless ``flip=True``).
 
@@ -116,7 +119,7 @@ def conv_weight_gradient(
         The input.
     kernel_size : sequence of int
         The spatial size of the kernel; its length is the number of spatial axes.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, channels_last
         As in `gemmconv.conv`.
 
     Returns
@@ -130,8 +133,8 @@ def conv_weight_gradient(
     >>> conv_weight_gradient([[1, 10]], [[1, 2, 3, 4]], (3,))
     array([[[21., 32., 43.]]])
     """
-    grad_output, x = np.asarray(grad_output, np.float64), np.asarray(x, np.float64)
     rank = len(kernel_size)
+    grad_output, x = channels_first(grad_output, rank, channels_last), channels_first(x, rank, channels_last)
     if x.ndim == rank + 1:
         grad_output, x = grad_output[np.newaxis], x[np.newaxis]
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
@@ -151,13 +154,15 @@ def conv_weight_gradient(
     return np.flip(gradient, tuple(range(2, rank + 2))) if flip else gradient
 
 
-def conv_bias_gradient(grad_output: ArrayLike) -> Array:
+def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -> Array:
     r"""Return the gradient of the bias of a convolution (a cross-correlation, or with ``flip=True``).
 
     Parameters
     ----------
     grad_output : array_like of shape (N, O, \*output_size)
         The gradient of a loss with respect to the output.
+    channels_last : bool
+        Whether the channels are its last axis.
 
     Returns
     -------
@@ -170,7 +175,7 @@ def conv_bias_gradient(grad_output: ArrayLike) -> Array:
     >>> conv_bias_gradient([[[1, 2], [3, 4]], [[10, 20], [30, 40]]])
     array([33., 77.])
     """
-    grad_output = np.asarray(grad_output, np.float64)
+    grad_output = channels_first(grad_output, np.ndim(grad_output) - 2, channels_last)
     gradient: Array = grad_output.sum(axis=(0, *range(2, grad_output.ndim)))
     return gradient
 
@@ -187,6 +192,7 @@ def conv_transpose(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
+    channels_last: bool = False,
 ) -> Array:
     r"""Return the transposed convolution (the transpose of a cross-correlation): each input adds a scaled kernel.
 
@@ -202,7 +208,7 @@ def conv_transpose(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel, added to every output of that channel.
-    stride, dilation, groups, padding_mode
+    stride, dilation, groups, padding_mode, channels_last
         As in `gemmconv.conv`.
     padding : int, "valid", "same", "same_lower" or sequence
         How many positions are cut off the output before and after: an int, or one int or one (before, after) pair per
@@ -227,8 +233,9 @@ def conv_transpose(
     >>> conv_transpose([[1, 10]], [[[5, 6, 7]]], stride=2, padding="same")
     array([[ 5.,  6., 57., 60.]])
     """
-    x, weight = np.asarray(x, np.float64), np.asarray(weight, np.float64)
+    weight = np.asarray(weight, np.float64)
     rank, kernel = weight.ndim - 2, weight.shape[2:]
+    x = channels_first(x, rank, channels_last)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     X = x if x.ndim == rank + 2 else x[np.newaxis]
 
@@ -250,7 +257,7 @@ def conv_transpose(
     y = fold(y, size, [(before, n - m - before) for n, m, (before, _) in zip(every, size, pads)], padding_mode)
     if bias is not None:
         y += np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
-    return y if x.ndim == rank + 2 else y[0]
+    return like_x(y if x.ndim == rank + 2 else y[0], rank, channels_last)
 
 
 def conv_transpose1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:

@@ -1,0 +1,27 @@
+/* Transposition for float and double. It moves memory, so it is compiled once for all instruction sets. */
+#include "transposition.h"
+
+#include "problem.h"
+#include "vectors.h"
+
+/* The rows of each task but the last of a matrix: whole squares. */
+static ptrdiff_t rows_per_task(const struct transposition *transposition)
+{
+    const ptrdiff_t rows = TRANSPOSED_ELEMENTS / max_size(transposition->columns, TRANSPOSED_SIDE);
+    return round_up(max_size(rows, 1), TRANSPOSED_SIDE);
+}
+
+ptrdiff_t transposition_task_count(const struct transposition *transposition)
+{
+    return transposition->count * ceil_div(transposition->rows, rows_per_task(transposition));
+}
+
+#define REAL float
+#define LANES FLOAT32_LANES
+#define NAME(stem) stem##_float32
+#include "transposition.inc"
+
+#define REAL double
+#define LANES FLOAT64_LANES
+#define NAME(stem) stem##_float64
+#include "transposition.inc"

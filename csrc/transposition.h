@@ -1,0 +1,31 @@
+/* Matrices transposed, one for each image: between arrays with channels first and with channels last.
+ *
+ *     from  (count, rows, columns)        a b c       to  (count, columns, rows)        a d
+ *                                         d e f                                         b e
+ *                                                                                       c f
+ *
+ * A task moves a block of rows of a matrix. It goes through the block in squares of TRANSPOSED_SIDE elements: a line of
+ * the cache along the rows of both matrices. */
+#ifndef GEMMCONV_TRANSPOSITION_H
+#define GEMMCONV_TRANSPOSITION_H
+
+#include <stddef.h>
+
+enum {
+    TRANSPOSED_SIDE = 16,         /* rows and columns of a square */
+    TRANSPOSED_ELEMENTS = 1 << 15 /* elements of a task, about */
+};
+
+struct transposition {
+    ptrdiff_t count, rows, columns;
+    const void *from;
+    void *to;
+};
+
+ptrdiff_t transposition_task_count(const struct transposition *transposition);
+
+/* The tasks have the form that thread_pool.h asks for. */
+void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread);
+void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread);
+
+#endif
