@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, check_channels_last, computing_dtype
+from .checks.arrays import Array, as_array, check_channels_last
 from .checks.options import Ints, Padding, PaddingMode
+from .checks.types import computing_dtype
 from .engine.calls import Options, prepare_col2im, prepare_im2col
 
 __all__ = ["col2im", "im2col"]

@@ -7,32 +7,54 @@ engine/.
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+from functools import partial
+
+from numpy.typing import ArrayLike, DTypeLike
 
 from .checks.arrays import (
     Array,
     as_array,
     check_channels_last,
-    computing_dtype,
     flipped,
 )
 from .checks.options import Ints, Padding, PaddingMode
+from .checks.types import types_of
 from .engine.calls import Options, prepare_convolution
+from .numbers.operation import Operation
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
 
 
 def convolve(
-    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: Options, flip: bool, out: Array | None
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: Options,
+    flip: bool,
+    dtype: DTypeLike | None,
+    out: Array | None,
 ) -> Array:
     """Compute the result of conv, conv1d, conv2d or conv3d."""
     x, weight = as_array("x", x), as_array("weight", weight)
-    dtype = computing_dtype(x.dtype, weight.dtype)
-    call = prepare_convolution(x.shape, weight.shape, dtype.itemsize, options)
+    types = types_of(x.dtype, weight.dtype, dtype)
+    call = prepare_convolution(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
         bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
-    return call.into(out, dtype, x, flipped(weight, flip), bias)
+    weight = flipped(weight, flip)
+    if types.kind == "real":
+        return call.into(out, types.computing, x, weight, bias)
+    operation = Operation("convolution", partial(run_convolution, options), call, options.channels_last)
+    return operation.compute(types, x, weight, bias, out)
+
+
+def run_convolution(
+    options: Options, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None
+) -> Array:
+    """Convolve real arrays of one computing type, by another algorithm if one is given."""
+    options = options._replace(algorithm=algorithm or options.algorithm)
+    call = prepare_convolution(x.shape, weight.shape, x.dtype.itemsize, options)
+    return call.into(None, x.dtype, x, weight, bias)
 
 
 def conv(
@@ -49,6 +71,7 @@ def conv(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Convolve over one to three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -103,6 +126,10 @@ def conv(
     channels_last : bool, optional
         Whether the channels are the last axis of `x`, (N, \*spatial, C) or (\*spatial, C), and of the result, as in
         pictures and in TensorFlow. `weight` and `bias` are as without it.
+    dtype : dtype_like, optional
+        The type of the result, if not ``numpy.result_type(x, weight, numpy.float32)``. The sums are computed in float32
+        or float64, whichever holds the types of `x`, `weight` and the result, and rounded once. A type of integers
+        gives the exact integers; it needs an `x` and a `weight` of integers.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the inputs.
@@ -169,7 +196,7 @@ def conv(
     """
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    return convolve(x, weight, bias, options, flip, out)
+    return convolve(x, weight, bias, options, flip, dtype, out)
 
 
 def conv1d(
@@ -186,6 +213,7 @@ def conv1d(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve over one spatial axis: a cross-correlation, unless ``flip=True``.
@@ -200,7 +228,7 @@ def conv1d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, dtype, out
         As in `conv`.
 
     Returns
@@ -225,7 +253,7 @@ def conv1d(
     """
     last = check_channels_last(channels_last)
     options = Options(1, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    return convolve(x, weight, bias, options, flip, out)
+    return convolve(x, weight, bias, options, flip, dtype, out)
 
 
 def conv2d(
@@ -242,6 +270,7 @@ def conv2d(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve over two spatial axes: a cross-correlation, unless ``flip=True``.
@@ -256,7 +285,7 @@ def conv2d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, dtype, out
         As in `conv`.
 
     Returns
@@ -280,7 +309,7 @@ def conv2d(
     """
     last = check_channels_last(channels_last)
     options = Options(2, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    return convolve(x, weight, bias, options, flip, out)
+    return convolve(x, weight, bias, options, flip, dtype, out)
 
 
 def conv3d(
@@ -297,6 +326,7 @@ def conv3d(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve over three spatial axes: a cross-correlation, unless ``flip=True``.
@@ -311,7 +341,7 @@ def conv3d(
         The kernels, one per output channel.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, out
+    stride, padding, dilation, groups, padding_mode, padding_value, flip, algorithm, channels_last, dtype, out
         As in `conv`.
 
     Returns
@@ -335,4 +365,4 @@ def conv3d(
     """
     last = check_channels_last(channels_last)
     options = Options(3, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    return convolve(x, weight, bias, options, flip, out)
+    return convolve(x, weight, bias, options, flip, dtype, out)

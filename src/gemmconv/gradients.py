@@ -7,11 +7,11 @@ their documentation. What an argument may be is decided in checks/, how a gradie
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .checks.arrays import (
     Array,
@@ -19,28 +19,63 @@ from .checks.arrays import (
     check_channels_last,
     check_flip,
     check_out,
-    computing_dtype,
     contiguous,
     deliver,
     flipped,
 )
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_batched_gradient
-from .engine.calls import Call, Options, prepare_input_gradient, prepare_weight_gradient
+from .checks.types import Types, computing_dtype, types_of
+from .engine.calls import Options, prepare_input_gradient, prepare_weight_gradient
+from .numbers.operation import Operation
 
 __all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
 
 
+def run_input_gradient(
+    options: Options,
+    input_size: object,
+    grad_output: Array,
+    weight: Array,
+    bias: None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Return the input gradient for real arrays of one computing type, by another algorithm if one is given."""
+    options = options._replace(algorithm=algorithm or options.algorithm)
+    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, weight.dtype.itemsize, options)
+    return call.into(None, weight.dtype, grad_output, weight, bias)
+
+
+def run_weight_gradient(
+    options: Options,
+    kernel_size: Sequence[int],
+    grad_output: Array,
+    x: Array,
+    _bias: None = None,
+    algorithm: str | None = None,
+) -> Array:
+    """Return the weight gradient for real arrays of one computing type, by another algorithm if one is given."""
+    options = options._replace(algorithm=algorithm or options.algorithm)
+    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, x.dtype.itemsize, options)
+    return call.into(None, x.dtype, grad_output, x)
+
+
 def compute_weight_gradient(
-    call: Call, grad_output: Array, x: Array, dtype: np.dtype[Any], flip: object, out: Array | None
+    operation: Operation, types: Types, grad_output: Array, x: Array, flip: object, out: Array | None
 ) -> Array:
     """Return the gradient of a weight; where the weight was reversed (`flip`), the gradient is reversed too."""
+
+    def compute(out: Array | None) -> Array:
+        if types.kind == "real":
+            return operation.call.into(out, types.computing, grad_output, x)
+        return operation.compute(types, grad_output, x, out=out)
+
     if not check_flip(flip):
-        return call.into(out, dtype, grad_output, x)
+        return compute(out)
     # no C kernel writes a reversed array
     if out is not None:
-        check_out(out, call.out_shape, dtype)
-    gradient = flipped(call.into(None, dtype, grad_output, x), True)
+        check_out(out, operation.call.out_shape, types.result)
+    gradient = flipped(compute(None), True)
     return np.ascontiguousarray(gradient) if out is None else deliver(gradient, out)
 
 
@@ -58,6 +93,7 @@ def conv_input_gradient(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
@@ -84,7 +120,7 @@ def conv_input_gradient(
         dilation 1 along these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
     channels_last : bool, optional
         Whether the channels are the last axis of `grad_output` and of the result; see `gemmconv.conv`.
-    out : ndarray, optional
+    dtype, out : optional
         As in `gemmconv.conv`.
 
     Returns
@@ -131,11 +167,15 @@ def conv_input_gradient(
     array([[1., 3., 3., 2.]])
     """
     grad_output, weight = as_array("grad_output", grad_output), as_array("weight", weight)
-    dtype = computing_dtype(grad_output.dtype, weight.dtype)
+    types = types_of(grad_output.dtype, weight.dtype, dtype)
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
-    return call.into(out, dtype, grad_output, flipped(weight, flip), None)
+    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, types.computing.itemsize, options)
+    weight = flipped(weight, flip)
+    if types.kind == "real":
+        return call.into(out, types.computing, grad_output, weight, None)
+    operation = Operation("input_gradient", partial(run_input_gradient, options, input_size), call, last)
+    return operation.compute(types, grad_output, weight, out=out)
 
 
 def conv_weight_gradient(
@@ -152,6 +192,7 @@ def conv_weight_gradient(
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its weight.
@@ -175,7 +216,7 @@ def conv_weight_gradient(
         convolution.
     channels_last : bool, optional
         Whether the channels are the last axis of `grad_output` and of `x`; see `gemmconv.conv`.
-    out : ndarray, optional
+    dtype, out : optional
         As in `gemmconv.conv`.
 
     Returns
@@ -216,11 +257,12 @@ def conv_weight_gradient(
     array([[[6., 9.]]])
     """
     grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
-    dtype = computing_dtype(grad_output.dtype, x.dtype)
+    types = types_of(grad_output.dtype, x.dtype, dtype)
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
-    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, dtype.itemsize, options)
-    return compute_weight_gradient(call, grad_output, x, dtype, flip, out)
+    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, types.computing.itemsize, options)
+    operation = Operation("weight_gradient", partial(run_weight_gradient, options, kernel_size), call, last)
+    return compute_weight_gradient(operation, types, grad_output, x, flip, out)
 
 
 def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -> Array:

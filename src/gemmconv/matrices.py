@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks.arrays import Array, as_array, computing_dtype, contiguous, flipped
+from .checks.arrays import Array, as_array, contiguous, flipped
 from .checks.geometry import Geometry
 from .checks.options import Ints, Padding, PaddingMode, as_shape, check_group_count, check_no_value
 from .checks.shapes import check_channels, check_weight_shape
+from .checks.types import computing_dtype
 from .matrix_sizes import HINT_SHAPE, Modes, check_bytes, index_dtype, matrix_geometry, size_of
 from .windows import count_terms, pattern
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .checks.arrays import check_dtype
 from .checks.geometry import Geometry
 from .checks.options import (
     LARGEST_INT,
@@ -26,6 +25,7 @@ from .checks.options import (
     padding_modes,
 )
 from .checks.shapes import x_shape_of
+from .checks.types import check_dtype
 from .windows import count_read
 
 __all__ = ["MatrixSize", "convolution_matrix_size"]

@@ -16,12 +16,12 @@ from .checks.arrays import (
     Array,
     as_array,
     check_channels_last,
-    computing_dtype,
     flipped,
 )
 from .checks.geometry import Geometry
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
+from .checks.types import Types, computing_dtype
 from .engine.algorithms import candidates, pick
 from .engine.calls import (
     Call,
@@ -34,6 +34,7 @@ from .engine.calls import (
 )
 from .engine.weights import Weights
 from .gradients import compute_weight_gradient
+from .numbers.operation import Operation
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
@@ -315,7 +316,9 @@ class Plan:
         call = prepare_weight_gradient(
             grad_output.shape, x.shape, self._weight_shape[2:], dtype.itemsize, self._gradient_options, wish=True
         )
-        return compute_weight_gradient(call, grad_output, x, dtype, self._flip, out)
+        types = Types("real", dtype, dtype)
+        operation = Operation("weight_gradient", call.into, call, self._options.channels_last)
+        return compute_weight_gradient(operation, types, grad_output, x, self._flip, out)
 
     def describe(self) -> str:
         """Describe how the plan computes one image.

@@ -7,37 +7,56 @@ checks/transposed_geometry.py.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike
+from functools import partial
 
-from .checks.arrays import Array, as_array, check_channels_last, check_out, computing_dtype, contiguous, deliver
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from .checks.arrays import Array, as_array, check_channels_last, contiguous
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
+from .checks.types import types_of
 from .engine.calls import TransposedOptions, prepare_transposed
+from .numbers.operation import Operation
 
 __all__ = ["conv_transpose", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 
 def convolve_transposed(
-    x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None, options: TransposedOptions, out: Array | None
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    options: TransposedOptions,
+    dtype: DTypeLike | None,
+    out: Array | None,
 ) -> Array:
     """Compute the result of conv_transpose, conv_transpose1d, conv_transpose2d or conv_transpose3d."""
     x, weight = as_array("x", x), as_array("weight", weight)
-    dtype = computing_dtype(x.dtype, weight.dtype)
-    call = prepare_transposed(x.shape, weight.shape, dtype.itemsize, options)
+    types = types_of(x.dtype, weight.dtype, dtype)
+    call = prepare_transposed(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
         bias = as_array("bias", bias)
         check_bias_shape(bias.shape, call.geometry.in_channels)
+    if types.kind == "real" and (bias is None or options.padding_mode in ("zeros", "constant")):
+        return call.into(out, types.computing, x, weight, bias)
+    operation = Operation("transposed", partial(run_transposed, options), call, options.channels_last)
+    return operation.compute(types, x, weight, bias, out)
+
+
+def run_transposed(
+    options: TransposedOptions, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None
+) -> Array:
+    """Convolve real arrays of one computing type transposed, by another algorithm if one is given."""
+    options = options._replace(algorithm=algorithm or options.algorithm)
+    call = prepare_transposed(x.shape, weight.shape, x.dtype.itemsize, options)
     if bias is None or options.padding_mode in ("zeros", "constant"):
-        return call.into(out, dtype, x, weight, bias)
+        return call.into(None, x.dtype, x, weight, bias)
     # what is folded back must not have the bias yet
-    if out is not None:
-        check_out(out, call.out_shape, dtype)
-    result = call.into(None, dtype, x, weight, None)
+    result = call.into(None, x.dtype, x, weight, None)
     with np.errstate(all="ignore"):
         axes = () if options.channels_last else [1] * call.geometry.rank
-        result += contiguous(bias, dtype).reshape(-1, *axes)
-    return result if out is None else deliver(result, out)
+        result += contiguous(bias, x.dtype).reshape(-1, *axes)
+    return result
 
 
 def conv_transpose(
@@ -54,6 +73,7 @@ def conv_transpose(
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Convolve transposed, over one to three spatial axes: the transpose of a convolution (cross-correlation).
@@ -94,6 +114,8 @@ def conv_transpose(
         As in `gemmconv.conv_input_gradient`.
     channels_last : bool, optional
         As in `gemmconv.conv`.
+    dtype : dtype_like, optional
+        The type of the result, as in `gemmconv.conv`.
     out : ndarray, optional
         As in `gemmconv.conv`.
 
@@ -153,7 +175,7 @@ def conv_transpose(
     options = TransposedOptions(
         None, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
-    return convolve_transposed(x, weight, bias, options, out)
+    return convolve_transposed(x, weight, bias, options, dtype, out)
 
 
 def conv_transpose1d(
@@ -170,6 +192,7 @@ def conv_transpose1d(
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over one spatial axis: the transpose of a convolution (cross-correlation).
@@ -184,7 +207,7 @@ def conv_transpose1d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, dtype, out
         As in `conv_transpose`.
 
     Returns
@@ -207,7 +230,7 @@ def conv_transpose1d(
     options = TransposedOptions(
         1, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
-    return convolve_transposed(x, weight, bias, options, out)
+    return convolve_transposed(x, weight, bias, options, dtype, out)
 
 
 def conv_transpose2d(
@@ -224,6 +247,7 @@ def conv_transpose2d(
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over two spatial axes: the transpose of a convolution (cross-correlation).
@@ -238,7 +262,7 @@ def conv_transpose2d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, dtype, out
         As in `conv_transpose`.
 
     Returns
@@ -263,7 +287,7 @@ def conv_transpose2d(
     options = TransposedOptions(
         2, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
-    return convolve_transposed(x, weight, bias, options, out)
+    return convolve_transposed(x, weight, bias, options, dtype, out)
 
 
 def conv_transpose3d(
@@ -280,6 +304,7 @@ def conv_transpose3d(
     padding_mode: PaddingMode = "zeros",
     algorithm: str = "auto",
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     """Convolve transposed, over three spatial axes: the transpose of a convolution (cross-correlation).
@@ -294,7 +319,7 @@ def conv_transpose3d(
         The kernels.
     bias : array_like of shape (O,), optional
         One value per output channel.
-    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, out
+    stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, channels_last, dtype, out
         As in `conv_transpose`.
 
     Returns
@@ -319,4 +344,4 @@ def conv_transpose3d(
     options = TransposedOptions(
         3, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
-    return convolve_transposed(x, weight, bias, options, out)
+    return convolve_transposed(x, weight, bias, options, dtype, out)

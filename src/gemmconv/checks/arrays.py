@@ -1,15 +1,13 @@
 """Arrays: from the array-likes of the caller to arrays for the C layer, and from there into the caller's `out`.
 
-The C layer takes contiguous, aligned arrays of one native type: the computing dtype,
-``numpy.result_type(x, weight, numpy.float32)``, which is float32 or float64. Layouts, byte orders and read-only flags
-are dealt with here, so that they never change a value.
+The C layer takes contiguous, aligned arrays of one native type: the computing dtype (types.py), which is float32 or
+float64. Layouts, byte orders and read-only flags are dealt with here, so that they never change a value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy import ndarray
@@ -17,17 +15,14 @@ from numpy.typing import NDArray
 
 from .options import Sizes
 from .shapes import check_array_shape
+from .types import is_computable, is_integer, raise_for_dtype
 
 Array = NDArray[Any]
 T = TypeVar("T")
 
-# The type codes of NumPy for booleans, integers, float16, float32 and float64. float64 holds their values, except that
-# large integers are rounded. Long doubles are not included, even where they have 64 bits.
-COMPUTABLE = "?bBhHiIlLqQefd"
-
 
 def as_array(name: str, value: object) -> Array:
-    """Return an array of one of the computable types, or raise an error that names the argument."""
+    """Return an array of a type that can be computed with, or raise an error that names the argument."""
     if type(value) is np.ndarray:
         array = value
     elif isinstance(value, np.ma.MaskedArray):
@@ -41,43 +36,18 @@ def as_array(name: str, value: object) -> Array:
             array = np.asarray(value)
         except (RuntimeError, TypeError, ValueError) as error:  # tensors of PyTorch raise all three
             raise type(error)(f"{name} cannot be made an array: {error}") from None
-    if array.dtype.char not in COMPUTABLE:
+    if not is_computable(array.dtype):
         raise_for_dtype(f"{name} has dtype {array.dtype}", hint_dtype(name, value, array.dtype))
     return array
 
 
 def hint_dtype(name: str, value: object, dtype: np.dtype[Any]) -> str:
     """Return how to make an array of another type one that can be computed with, or an empty string."""
-    if dtype.kind == "c":
-        return "; convolve the real and the imaginary part apart"
     if dtype.char == "g":
         return f"; pass numpy.asarray({name}, numpy.float64)"
     if dtype.kind == "O" and hasattr(value, "to_numpy"):  # pandas, whose nullable types become objects
         return f"; pass {name}.to_numpy(dtype=float, na_value=numpy.nan)"
     return f"; if it holds numbers, pass numpy.asarray({name}, dtype=float)" if dtype.kind == "O" else ""
-
-
-def raise_for_dtype(what: str, hint: str = "") -> NoReturn:
-    """Raise for a type that cannot be computed with; `what` begins the message."""
-    kinds = "booleans, integers and floats of up to 64 bits"
-    raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
-
-
-def check_dtype(name: str, value: object) -> np.dtype[Any]:
-    """Return the computing dtype for weights of this type, or raise an error that names the argument."""
-    try:
-        dtype = np.dtype(value)  # type: ignore[call-overload]
-    except TypeError:
-        raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None
-    if value is None or dtype.char not in COMPUTABLE:
-        raise_for_dtype(f"{name} is {value!r}")
-    return computing_dtype(dtype, dtype)
-
-
-@lru_cache(maxsize=256)
-def computing_dtype(x: np.dtype[Any], weight: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the type in which a convolution of arrays of these types is computed: float32 or float64."""
-    return np.result_type(x, weight, np.float32)
 
 
 def check_flip(flip: object) -> bool:
@@ -129,7 +99,9 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     check_array_shape("out", out.shape, shape, "the result")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    if out.dtype.kind not in "fcO" or not np.can_cast(dtype, out.dtype, "same_kind"):
+    holds_numbers = out.dtype.kind in "fcO" or is_computable(out.dtype)
+    loses_fractions = is_integer(out.dtype) and not is_integer(dtype)
+    if not holds_numbers or loses_fractions or not np.can_cast(dtype, out.dtype, "same_kind"):
         raise TypeError(
             f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)"
             f"{hint_integers(out.dtype)}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._gemmconv import Layout, Memory
-from ..checks.arrays import Array, computing_dtype, contiguous
+from ..checks.arrays import Array, contiguous
+from ..checks.types import computing_dtype
 from .calls import Call
 
 if TYPE_CHECKING:

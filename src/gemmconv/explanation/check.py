@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.arrays import Array, computing_dtype, contiguous, flipped
+from ..checks.arrays import Array, contiguous, flipped
+from ..checks.types import computing_dtype
 from ..columns import col2im, im2col
 from ..matrices import kernel_matrix, matrix_entries
 from .facts import Facts

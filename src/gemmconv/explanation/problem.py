@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.arrays import Array, as_array, check_flip, computing_dtype
+from ..checks.arrays import Array, as_array, check_flip
 from ..checks.geometry import Geometry, extents_of
 from ..checks.options import (
     Pair,
@@ -28,6 +28,7 @@ from ..checks.options import (
 )
 from ..checks.shapes import check_array_shape, check_bias_shape
 from ..checks.transposed_geometry import SAME, resolve_transposed_padding, transposed_geometry
+from ..checks.types import computing_dtype
 
 # The most numbers of an array that is filled with 1, 2, 3, ... in memory.
 MOST_IN_MEMORY = 1 << 22

@@ -1,0 +1,100 @@
+"""Types of numbers: which are taken, in which type a result is computed, and which type it has.
+
+C computes in float32 and float64. Other numbers are brought to these in numbers/.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+DType = np.dtype[Any]
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+class Types(NamedTuple):
+    """The types of one result."""
+
+    kind: str
+    """How it is computed: "real" by C alone, or as numbers/ says: "rounded", "complex", "integer"."""
+    computing: DType
+    """The type in which C computes: float32 or float64."""
+    result: DType
+
+
+def is_computable(dtype: DType) -> bool:
+    """Return whether float64 or complex128 holds the values of this type, except that large integers are rounded."""
+    return np.can_cast(dtype, np.complex128)
+
+
+def is_integer(dtype: DType) -> bool:
+    """Return whether this is a type of integers or booleans, of at most 64 bits."""
+    return np.can_cast(dtype, np.int64) or np.can_cast(dtype, np.uint64)
+
+
+@lru_cache(maxsize=256)
+def computing_dtype(first: DType, second: DType) -> DType:
+    """Return the type of a product of such numbers: float32 or float64, or complex64 or complex128."""
+    # each with float32 first: types that are not NumPy's, such as bfloat16, are promoted to few others
+    return np.result_type(np.result_type(first, FLOAT32), np.result_type(second, FLOAT32))
+
+
+def types_of(first: DType, second: DType, dtype: DTypeLike | None) -> Types:
+    """Return the types of a result that is computed from arrays of two types, or raise if it cannot have `dtype`."""
+    if dtype is None:
+        return _types_of(first, second, None)
+    try:
+        wanted: DType = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype must be a type of NumPy, not {dtype!r}") from None
+    return _types_of(first, second, wanted)
+
+
+@lru_cache(maxsize=256)
+def _types_of(first: DType, second: DType, wanted: DType | None) -> Types:
+    natural = computing_dtype(first, second)
+    part = real_part(natural)
+    if natural.kind == "c":
+        result = natural if wanted is None else np.result_type(wanted, np.complex64)
+        if wanted is not None and wanted.kind != "c":
+            raise TypeError(f"dtype {wanted} cannot hold complex numbers; pass a complex dtype, or convolve parts")
+        return Types("complex", max(part, real_part(result), key=lambda type_: type_.itemsize), result)
+    if wanted is None:
+        return Types("real", natural, natural)
+    if is_integer(wanted):
+        if not (is_integer(first) and is_integer(second)):
+            raise TypeError(
+                f"dtype {wanted} needs arrays of integers, not {first} and {second}; "
+                "round the result instead: numpy.rint(result).astype(...)"
+            )
+        return Types("integer", natural, wanted)
+    if not is_computable(wanted):
+        raise_for_dtype(f"dtype is {wanted}")
+    computing = natural if wanted.kind == "c" else np.result_type(natural, np.result_type(wanted, FLOAT32))
+    return Types("real" if computing == wanted else "rounded", computing, wanted)
+
+
+def real_part(dtype: DType) -> DType:
+    """Return the type of the real part of numbers of a computing type."""
+    return np.empty(0, dtype).real.dtype
+
+
+def raise_for_dtype(what: str, hint: str = "") -> NoReturn:
+    """Raise for a type that cannot be computed with; `what` begins the message."""
+    kinds = "types that cast safely to float64 or complex128"
+    raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
+
+
+def check_dtype(name: str, value: object) -> DType:
+    """Return the computing dtype for weights of this type, or raise an error that names the argument."""
+    try:
+        dtype: DType = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None
+    if value is None or not is_computable(dtype):
+        raise_for_dtype(f"{name} is {value!r}")
+    return computing_dtype(dtype, dtype)

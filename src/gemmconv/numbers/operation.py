@@ -1,0 +1,48 @@
+"""Operation: what a front door asks for, on arrays of any numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..checks.arrays import Array, check_out, deliver
+from ..checks.types import Types
+from ..engine.calls import Call
+from .complex_numbers import compute_complex
+from .integers import compute_integers
+
+Run = Callable[..., Array]
+
+
+class Operation(NamedTuple):
+    """A convolution, or one of its transposes, that is linear in each of two arrays."""
+
+    name: str
+    """"convolution", "transposed", "input_gradient" or "weight_gradient"."""
+    run: Run
+    """Computes it for two real arrays of one computing type, and perhaps a bias; the algorithm may be replaced:
+    ``run(first, second, bias=None, algorithm=None)``. The shapes may have other numbers of images and channels."""
+    call: Call
+    """The call for the shapes that the caller gave; by it they are checked already."""
+    channels_last: bool
+
+    def compute(
+        self, types: Types, first: Array, second: Array, bias: Array | None = None, out: Array | None = None
+    ) -> Array:
+        """Compute for arrays of any types, and return the result, which is `out` if that was given."""
+        if out is not None:
+            check_out(out, self.call.out_shape, types.result)
+        result = COMPUTE[types.kind](self, types, first, second, bias)
+        # rounded once, and converted before anything is written
+        result = result.astype(types.result, copy=False)
+        return result if out is None else deliver(result, out)
+
+
+def compute_real(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
+    """Compute in the computing type; the caller rounds."""
+    first, second = first.astype(types.computing, copy=False), second.astype(types.computing, copy=False)
+    return operation.run(first, second, bias)
+
+
+# How each kind of types is computed.
+COMPUTE = {"real": compute_real, "rounded": compute_real, "complex": compute_complex, "integer": compute_integers}
