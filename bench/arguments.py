@@ -8,10 +8,9 @@ import re
 
 from .operations import FORWARD, OPERATIONS
 from .peers import OURS, PEERS
-from .problems import SUITES
+from .problems import CHANNELS_FIRST, DTYPES, LAYOUTS, SUITES
 
 ALL = "all"
-DTYPE_SIZES = {"float32": 4, "float64": 8}
 OTHERS = tuple(name for name in PEERS if name not in OURS.values())
 
 
@@ -23,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what += " from its output's shape to its input's"
     add("--op", choices=list(OPERATIONS), default=FORWARD, help=what)
     add("--match", type=_pattern, metavar="RE", help="only problems whose name has a match for RE")
-    add("--dtype", choices=list(DTYPE_SIZES), default="float32")
+    add("--dtype", choices=list(DTYPES), default="float32", help="type of the operands (default float32)")
+    layout = "where the channels of inputs and outputs are (default channels_first)"
+    add("--layout", choices=LAYOUTS, default=CHANNELS_FIRST, help=layout)
     rounds = "turns of every library at every problem (default 7, quick 3)"
     add("--rounds", type=_positive_integer, metavar="R", help=rounds)
     add("--seconds", type=_positive_number, metavar="S", help="seconds of each turn (default 0.05, quick 0.02)")

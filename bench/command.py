@@ -12,15 +12,18 @@ import json
 import platform
 import re
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .arguments import ALL, DTYPE_SIZES, fill_in
+import numpy as np
+
+from .arguments import ALL, OTHERS, fill_in
 from .comparison import changes, check_arguments, make_table, read_results, why_slower
 from .environment import read_environment
 from .operations import FORWARD
-from .problems import SUITES, Problem, load_suite
+from .peers import why_left_out
+from .problems import CHANNELS_FIRST, CHANNELS_LAST, DTYPES, SUITES, Problem, load_suite
 from .results import Results
 from .terminal import Progress, show_progress, show_table
 
@@ -30,7 +33,15 @@ if TYPE_CHECKING:
 STANDARD_OUTPUT = "-"
 
 # What options have that are not given, if it is not None.
-DEFAULTS = {"suite": ALL, "op": FORWARD, "threads": 1, "network": False, "reuse": False, "quick": False}
+DEFAULTS = {
+    "suite": ALL,
+    "op": FORWARD,
+    "layout": CHANNELS_FIRST,
+    "threads": 1,
+    "network": False,
+    "reuse": False,
+    "quick": False,
+}
 
 # Exit codes. That of an interruption is 128 + SIGINT, as shells have it.
 SENSELESS = 2
@@ -44,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     It is 0 if all is well; 1 if gemmconv computed something wrongly or not at all; 2 if the arguments make no sense; 3
     if gemmconv is slower than in the run to compare with; 130 if the run was interrupted.
     """
+    try:
+        check_arrays(arguments)
+    except ValueError as error:
+        return _refuse(str(error))
     if arguments.scaling:
         if option := without_effect(arguments):
             return _refuse(f"--scaling has no --{option}: it has its own problems, operations, rounds and threads")
@@ -81,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def without_effect(arguments: argparse.Namespace) -> str | None:
     """Return an option that was given but means nothing to ``--scaling``, or None."""
-    for option in ("suite", "op", "threads", "peers", "rounds", "network", "reuse", "quick", "compare"):
+    for option in ("suite", "op", "layout", "threads", "peers", "rounds", "network", "reuse", "quick", "compare"):
         if getattr(arguments, option) != DEFAULTS.get(option):
             return option
     return None
@@ -126,6 +141,16 @@ def _refuse(message: str) -> int:
     return SENSELESS
 
 
+def check_arrays(arguments: argparse.Namespace) -> None:
+    """Raise ValueError if the arrays cannot be made, or a library was asked for that does not take them."""
+    if arguments.dtype == "bfloat16" and importlib.util.find_spec("ml_dtypes") is None:
+        raise ValueError("--dtype bfloat16 needs ml_dtypes: pip install ml_dtypes")
+    for peer in arguments.peers or ():
+        if why := why_left_out(peer, arguments.layout):
+            others = ",".join(name for name in OTHERS if not why_left_out(name, arguments.layout))
+            raise ValueError(f"{peer} has no part in --layout {arguments.layout}: {why}; --peers may have {others}")
+
+
 def check_files(arguments: argparse.Namespace) -> None:
     """Raise ValueError unless the files to be written can be: better now than after the run."""
     if arguments.network and (arguments.plot or arguments.compare):
@@ -148,7 +173,7 @@ def select_problems(arguments: argparse.Namespace) -> list[Problem]:
     names = SUITES if arguments.suite == ALL else (arguments.suite,)
     pattern: re.Pattern[str] = arguments.match or re.compile("")
     return [
-        problem
+        replace(problem, channels_last=arguments.layout == CHANNELS_LAST)
         for name in names
         for problem in load_suite(name)
         if pattern.search(problem.name) and (problem.count or not arguments.network)
@@ -205,20 +230,25 @@ def measure_networks(session: Session, problems: list[Problem], results: Results
 
 
 def describe_machine(results: Results, dtype: str, threads: int) -> None:
-    """Enter the machine and the versions into the results; the roofs are those of `threads` cores."""
+    """Enter the machine and the versions into the results; the roofs are those of `threads` cores.
+
+    An operation on complex numbers counts as one.
+    """
     from gemmconv import _gemmconv
     from gemmconv.machine import cpu_name, versions
     from gemmconv.threads import usable_processors
 
     from .roofs import measure_bandwidth, measure_peak
 
+    kind = DTYPES[dtype]
+    peak = measure_peak(np.dtype(kind.real).itemsize) / kind.parts**2
     results.versions = versions()
     results.machine = {
         "cpu": cpu_name(),
         "platform": platform.platform(),
         "processors": usable_processors(),
         "instruction_set": _gemmconv.isa(),
-        "peak_gflops": threads * measure_peak(DTYPE_SIZES[dtype]) / 1e9,
+        "peak_gflops": threads * peak / 1e9,
         "bandwidth_gbytes": measure_bandwidth(threads) / 1e9,
         "environment": read_environment(),
     }

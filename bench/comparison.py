@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from .operations import FORWARD
 from .peers import OURS
+from .problems import CHANNELS_FIRST
 from .results import Results
 from .terminal import Cell, Table
 
@@ -21,10 +22,10 @@ LAYER_NOISE = 0.15
 MEAN_NOISE = 0.05
 
 # Arguments that both runs must share.
-ALIKE = ("op", "dtype", "threads", "reuse")
+ALIKE = ("op", "layout", "dtype", "threads", "reuse")
 
 # The arguments of files that do not name them.
-FORMER = {"op": FORWARD}
+FORMER = {"op": FORWARD, "layout": CHANNELS_FIRST, "dtype": "float32"}
 
 
 class Change(NamedTuple):

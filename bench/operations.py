@@ -64,6 +64,7 @@ class Operation(NamedTuple):
         """
         function: Callable[..., Array] = getattr(module, self.function)
         options = problem.options | {name: getattr(problem, attribute) for name, attribute in self.sizes.items()}
+        options["channels_last"] = problem.channels_last
         return lambda first, second, **others: function(first, second, **options, **others)
 
 

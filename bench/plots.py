@@ -9,11 +9,9 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from .operations import OPERATIONS
 from .peers import FUNCTIONAL, KINDS, OURS, PREPARED
-from .problems import Problem
+from .problems import Problem, numpy_dtype
 from .results import Results, Row
 from .scaling import TAPS_SERIES, Curve
 
@@ -128,7 +126,9 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
 def make_title(results: Results) -> str:
     """Say in one line what was measured, and where."""
     machine, arguments = results.machine, results.arguments
-    return f"{results.op}: {machine['cpu']}, {arguments['dtype']}, threads: {arguments['threads']}"
+    return f"{results.op}: {machine['cpu']}, {arguments['dtype']}, threads: {arguments['threads']}" + (
+        ", channels last" if results.channels_last else ""
+    )
 
 
 def intensity(problem: Problem, itemsize: int) -> float:
@@ -193,7 +193,7 @@ def _explain_colours(axes: Axes) -> None:
 
 def _draw_roofline(axes: Axes, results: Results) -> None:
     """Draw the roofs, and below them the speeds: ours, and on the same vertical the best peer's."""
-    itemsize = np.dtype(results.arguments["dtype"]).itemsize
+    itemsize = numpy_dtype(results.arguments["dtype"]).itemsize
     places = [intensity(row.problem, itemsize) for row in results.rows]
     ours = [_our_speed(row) for row in results.rows]
     peers = [_peer_speed(row) for row in results.rows]

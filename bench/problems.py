@@ -19,10 +19,12 @@ key            meaning                                    if absent
 =============  =========================================  ==========================
 
 ``x0`` keeps a problem out of the network's total. ``#`` starts a comment; blank lines are skipped.
+The channels are in front of the axes of the image, or, with the word ``channels_last`` at the end of the line, behind.
 """
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import re
@@ -41,6 +43,36 @@ Array = NDArray[Any]
 
 #: In the order in which they run.
 SUITES = ("resnet50", "vgg16", "mobilenet", "audio", "pictures", "variants", "transposed")
+
+#: Where the channels of inputs and outputs are. The weight is the same in both.
+CHANNELS_FIRST, CHANNELS_LAST = LAYOUTS = ("channels_first", "channels_last")
+
+
+class Type(NamedTuple):
+    """The type of the operands."""
+
+    real: str
+    """That of the sums of products, or of their real and imaginary parts."""
+    results: tuple[str, ...]
+    """Those that the result of a library may have, that of gemmconv first."""
+    parts: int = 1
+    """Real numbers in an element: a product has the square of that many real products."""
+
+
+DTYPES = {
+    "float32": Type("float32", ("float32",)),
+    "float64": Type("float64", ("float64",)),
+    "complex64": Type("float32", ("complex64",), 2),
+    "complex128": Type("float64", ("complex128",), 2),
+    "float16": Type("float32", ("float32", "float16")),
+    "bfloat16": Type("float32", ("float32", "bfloat16")),
+}
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return NumPy's object for a type; that of bfloat16 comes from the package ml_dtypes."""
+    known: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16 if name == "bfloat16" else name)
+    return known
 
 
 class Key(NamedTuple):
@@ -87,6 +119,7 @@ class Problem:
     stride: tuple[int, ...]
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
+    channels_last: bool = False
 
     @property
     def output_size(self) -> tuple[int, ...]:
@@ -95,8 +128,8 @@ class Problem:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of `x`: ``(N, C, *input_size)``."""
-        return (self.batch, self.in_channels, *self.input_size)
+        """Shape of `x`: ``(N, C, *input_size)``, or ``(N, *input_size, C)``."""
+        return self._shape(self.in_channels, self.input_size)
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -105,8 +138,11 @@ class Problem:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output: ``(N, O, *output_size)``."""
-        return (self.batch, self.out_channels, *self.output_size)
+        """Shape of the output: ``(N, O, *output_size)``, or ``(N, *output_size, O)``."""
+        return self._shape(self.out_channels, self.output_size)
+
+    def _shape(self, channels: int, size: tuple[int, ...]) -> tuple[int, ...]:
+        return (self.batch, *size, channels) if self.channels_last else (self.batch, channels, *size)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -130,7 +166,7 @@ class Problem:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keyword arguments of `gemmconv.conv`."""
+        """The keyword arguments of `gemmconv.conv`, without the layout."""
         return {**self.spatial_options, "groups": self.groups}
 
     @property
@@ -144,7 +180,7 @@ class Problem:
             words += [
                 f"{name}{number}" for name, number in zip(key.names(prefix, axes), numbers) if number != key.default
             ]
-        return " ".join(words)
+        return " ".join([*words, CHANNELS_LAST] if self.channels_last else words)
 
     def arrays(self, dtype: str) -> tuple[Array, Array]:
         """Make the operands of the convolution: the first two arrays of `draw`."""
@@ -157,9 +193,12 @@ class Problem:
         They depend on the problem's name alone, so they are the same on every call and in every process.
         """
         random = np.random.default_rng(zlib.crc32(self.name.encode()))
-        kind: Any = np.dtype(dtype)
+        kind: Any = np.dtype(DTYPES[dtype].real)
         for shape in self.shapes.values():
-            yield random.standard_normal(shape, kind)
+            if DTYPES[dtype].parts == 2:
+                yield random.standard_normal((*shape, 2), kind).view(dtype)[..., 0]
+            else:
+                yield random.standard_normal(shape, kind).astype(numpy_dtype(dtype), copy=False)
 
 
 def as_image(problem: Problem) -> Problem:
@@ -184,7 +223,8 @@ def parse_problem(line: str, suite: str = "") -> Problem:
     name, *words = line.split()
     if not words or not re.fullmatch("x[0-9]+", words[0]):
         raise ValueError(f"after the name {name!r} must come a count such as x1")
-    numbers = _read_numbers(words[1:])
+    channels_last = words[-1] == CHANNELS_LAST
+    numbers = _read_numbers(words[1 : len(words) - channels_last])
     axes = next((axes for axes in ("dhw", "hw") if axes[0] in numbers), "w")
     values: dict[str, Any] = {}
     for prefix, key in KEYS.items():
@@ -192,7 +232,7 @@ def parse_problem(line: str, suite: str = "") -> Problem:
         values[key.attribute] = taken if key.per_axis else taken[0]
     if numbers:
         raise ValueError(f"{' '.join(numbers)}: the input has only the axes {' '.join(axes)}")
-    problem = Problem(suite, name, int(words[0][1:]), **values)
+    problem = Problem(suite, name, int(words[0][1:]), **values, channels_last=channels_last)
     _refuse_impossible(problem)
     return problem
 

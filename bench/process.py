@@ -28,8 +28,8 @@ from threadpoolctl import threadpool_limits
 from gemmconv import reference
 
 from .operations import FORWARD, OPERATIONS
-from .peers import UnsupportedError
-from .problems import Problem
+from .peers import UnsupportedError, why_left_out
+from .problems import CHANNELS_FIRST, Problem
 from .results import TIMED, Library, Measurement, Network, Row
 
 Message = dict[str, Any]
@@ -180,6 +180,7 @@ class Settings:
     threads: int = 1
     reuse: bool = False
     op: str = FORWARD
+    layout: str = CHANNELS_FIRST
 
 
 class Session:
@@ -199,7 +200,8 @@ class Session:
             stack.callback(self._close_workers)
             for peer in self.settings.peers:
                 try:
-                    self.libraries[peer] = Library(version=self._worker(peer).version)
+                    why = why_left_out(peer, self.settings.layout)
+                    self.libraries[peer] = Library(failure=why) if why else Library(version=self._worker(peer).version)
                 except WorkerError as why:
                     self.libraries[peer] = Library(failure=str(why))
             self._stack = stack.pop_all()

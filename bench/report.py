@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .peers import FUNCTIONAL, GROUPS, OURS, PEERS, PREPARED
+from .peers import FUNCTIONAL, GROUPS, OURS, PREPARED, entry_of
 from .results import Measurement, Network, Results, Row, Timed, Total, layers_of_network
 from .terminal import Cell, Table
 
@@ -14,6 +14,8 @@ INEXACT = "*"
 
 #: Name of a group that has columns -> what the other libraries of it are called.
 COLUMNS = {"functional": "functional", "prepared_nchw": "prepared", "prepared_own_layout": "own layout"}
+#: The same if the channels of all arrays are last: then no other library has a layout of its own.
+COLUMNS_CHANNELS_LAST = {"functional": "functional", "prepared": "prepared"}
 
 #: What stands in place of a time that was not measured.
 INSTEAD_OF_TIME = {
@@ -61,13 +63,14 @@ def make_tables(results: Results) -> list[Table]:
 def _make_table(results: Results, total: Total) -> Table:
     loaded = [name for name, library in results.libraries.items() if not library.failure and _takes_part(name, total)]
     shown = list(dict.fromkeys([*(name for name in OURS.values() if name in results.libraries), *loaded]))
-    groups = [group for group in COLUMNS if any(map(GROUPS[group].has, set(shown) - set(OURS.values())))]
+    columns = COLUMNS_CHANNELS_LAST if results.channels_last else COLUMNS
+    groups = [group for group in columns if any(map(GROUPS[group].has, set(shown) - set(OURS.values())))]
     peak = results.machine["peak_gflops"]
     headers = ["\nlayer", "\nx"]
     for name in shown:
         headers += [f"{name}\nms", *(["\nGFLOP/s", "of\npeak"] if name in OURS.values() else []), "\nerror"]
     for group in groups:
-        headers += [f"{OURS[GROUPS[group].kind]} vs\nthe best", f"{COLUMNS[group]}\nother"]
+        headers += [f"{OURS[GROUPS[group].kind]} vs\nthe best", f"{columns[group]}\nother"]
     rows = []
     for row in total.rows:
         cells = [Cell(row.problem.name), Cell(str(row.problem.count or "-"))]
@@ -89,7 +92,9 @@ def _make_network_table(results: Results, network: Network) -> Table:
         if measurement.status in ("missing", "skipped"):
             continue
         gflops = network.gflops(name)
-        cells = [Cell(name), *map(Cell, PEERS[name][1:] if name in PEERS else ("", "")), format_time(measurement)]
+        entry = entry_of(name)
+        layout = "channels last" if results.channels_last else entry.layout
+        cells = [Cell(name), Cell(entry.kind), Cell(layout), format_time(measurement)]
         cells.append(NOTHING if gflops is None else Cell(f"{gflops:.1f}"))
         cells += [NOTHING if name == our else format_ratio(network.ratio(our, name)) for our in ours]
         rows.append([*cells, format_error(measurement.error)])
@@ -152,6 +157,7 @@ def make_heading(results: Results) -> str:
         f"{', '.join(libraries)}\n"
         f"op: {results.op}, threads: {arguments['threads']}, rounds: {arguments['rounds']}, "
         f"outputs: {'reused where the library can' if arguments['reuse'] else 'fresh'}"
+        f"{', channels last' if results.channels_last else ''}"
         f"{', layers one after another' if arguments['network'] else ''}"
         + (f"\nenvironment: {', '.join(environment)}" if environment else "")
     )
@@ -159,7 +165,7 @@ def make_heading(results: Results) -> str:
 
 def make_notes(results: Results) -> list[str]:
     """Say what is not in the tables, and why: wrong outputs, failures, what was skipped, libraries that are missing."""
-    notes = [f"{name} is missing: {library.failure}" for name, library in results.libraries.items() if library.failure]
+    notes = [f"{name} is left out: {library.failure}" for name, library in results.libraries.items() if library.failure]
     notes += _notes_of([*results.rows, *results.networks])
     if not results.complete:
         notes.append("interrupted: some problems are missing")

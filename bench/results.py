@@ -13,15 +13,16 @@ what could not be determined is ``null``.
 ``versions``
     Name of the software -> version.
 ``arguments``
-    ``op`` (what was computed; where it is absent, as in older files, "forward"), ``suite``, ``match``, ``dtype``,
-    ``rounds``, ``seconds``, ``threads``, ``reuse``, ``network`` (whether ``networks`` were timed, and not ``rows``).
+    ``op`` (what was computed; where it is absent, as in older files, "forward"), ``layout`` (likewise,
+    "channels_first"), ``suite``, ``match``, ``dtype``, ``rounds``, ``seconds``, ``threads``, ``reuse``,
+    ``network`` (whether ``networks`` were timed, and not ``rows``).
 ``complete``
     False if the run was interrupted: then rows are missing.
 ``libraries``
-    Name -> ``version``, and ``failure``: why it could not be loaded.
+    Name -> ``version``, and ``failure``: why it could not be loaded, or was left out.
 ``rows``
     One object per problem: ``name``, ``suite``, ``count`` (how often the network has the layer),
-    ``problem`` (as in the suite), ``output_shape`` (of what is computed), ``flops`` (of its direct sum),
+    ``problem`` (a line as in a suite), ``output_shape`` (of what is computed), ``flops`` (of its direct sum),
     ``comparisons`` (group -> ``ours``, ``peer``: the fastest other library of that group, and ``ratio``: its time over
     ours, median of the rounds) and ``libraries``: name -> object with
 
@@ -62,7 +63,7 @@ from typing import Any, NamedTuple
 
 from .operations import OPERATIONS
 from .peers import GROUPS, OURS
-from .problems import Problem, load_suite
+from .problems import CHANNELS_FIRST, CHANNELS_LAST, Problem, load_suite
 
 # The status of a measurement that counts.
 TIMED = "timed"
@@ -73,7 +74,7 @@ CHECKED = {TIMED: True, "inexact": True, "wrong": False, "failed": None, "skippe
 
 @dataclass(frozen=True)
 class Library:
-    """A library of the run: its version, or why it could not be loaded."""
+    """A library of the run: its version, or why it could not be loaded or was left out."""
 
     version: str | None = None
     failure: str | None = None
@@ -283,6 +284,11 @@ class Results:
         """What of each problem was computed, a key of `OPERATIONS`."""
         op: str = self.arguments["op"]
         return op
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels of all arrays are last."""
+        return bool(self.arguments.get("layout", CHANNELS_FIRST) == CHANNELS_LAST)
 
     @property
     def totals(self) -> list[Total]:

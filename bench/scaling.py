@@ -19,7 +19,7 @@ from gemmconv import _gemmconv
 from gemmconv.threads import usable_processors
 
 from .operations import FORWARD, OPERATIONS
-from .problems import Problem, load_suite, parse_problem
+from .problems import DTYPES, Problem, load_suite, parse_problem
 from .report import format_milliseconds
 from .terminal import Cell, Table, show_table
 from .worker import time_calls
@@ -181,7 +181,7 @@ def bind(problem: Problem, dtype: str, operation: str = FORWARD) -> Callable[[],
     what = OPERATIONS[operation]
     first, second = what.arrays(problem, dtype)
     function = what.bind(gemmconv, problem)
-    out = np.empty(what.result_shape(problem), dtype)
+    out = np.empty(what.result_shape(problem), DTYPES[dtype].results[0])
     return lambda: function(first, second, out=out)
 
 

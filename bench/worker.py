@@ -42,7 +42,7 @@ import numpy as np
 
 from .operations import OPERATIONS
 from .peers import Call, Peer, UnsupportedError, load_peer, prepare
-from .problems import Array, parse_problem
+from .problems import DTYPES, Array, parse_problem
 
 Message = dict[str, Any]
 
@@ -59,9 +59,17 @@ LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-11}
 # and ten times worse with tiles of 6x6.
 LARGEST_RMS_ERROR = {"float32": 1e-5, "float64": 2e-14}
 
+# The relative error of a result of float32 that is rounded to another type at its end.
+ROUNDING = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+# The largest element of an output over the root mean square, if it is normally distributed.
+LARGEST_ELEMENT = 8
+
 # Up to this multiple of `LARGEST_ERROR`, a result is inexact: it is timed but does not count. Beyond, it is wrong, as
 # one with a wrong border is.
 INEXACT = 1000
+# So is one with a larger error than this.
+LARGEST_INEXACT = 0.1
 
 
 def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tuple[str | None, float | None]:
@@ -70,11 +78,12 @@ def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tup
     Return what is wrong, None if rounding can explain every error, and the largest error over the root mean square of
     the output, None if there is no such number.
     """
-    if output.shape != expected.shape or output.dtype != dtype:
-        what = f"the output has shape {output.shape} and dtype {output.dtype}, expected {expected.shape} and {dtype}"
-        return what, None
+    right = DTYPES[dtype].results
+    if output.shape != expected.shape or output.dtype.name not in right:
+        what = f"the output has shape {output.shape} and dtype {output.dtype}"
+        return f"{what}, expected {expected.shape} and {' or '.join(right)}", None
     errors = abs(output - expected) / root_mean_square(expected)
-    different = ~(errors <= with_terms(LARGEST_ERROR[dtype], dtype, terms))
+    different = ~(errors <= largest_errors(output.dtype.name, terms)[0])
     number = int(np.count_nonzero(different))
     if not number:
         return None, float(errors.max())
@@ -83,6 +92,23 @@ def compare(output: Array, expected: Array, dtype: str, terms: float = 1) -> tup
         f"{number} of {output.size} elements differ, the first at {first}: {output[first]} instead of {expected[first]}"
     )
     return what, float(errors.max()) if np.isfinite(errors).all() else None
+
+
+def largest_errors(result: str, terms: float) -> tuple[float, float]:
+    """Return the limits of the error of an element and of the root mean square of all errors, by the result's type.
+
+    Each part of a complex number is a sum of twice as many real products.
+    """
+    kind, rounding = DTYPES[result], ROUNDING.get(result, 0)
+    limits = [
+        with_terms(table[kind.real], kind.real, kind.parts * terms) for table in (LARGEST_ERROR, LARGEST_RMS_ERROR)
+    ]
+    return limits[0] + LARGEST_ELEMENT * rounding, limits[1] + rounding
+
+
+def largest_inexact(result: str, terms: float) -> float:
+    """Return the largest error of an element of what is inexact and not wrong."""
+    return min(INEXACT * largest_errors(result, terms)[0], LARGEST_INEXACT)
 
 
 def with_terms(limit: float, dtype: str, terms: float) -> float:
@@ -96,7 +122,7 @@ def with_terms(limit: float, dtype: str, terms: float) -> float:
 
 def root_mean_square(numbers: Array) -> float:
     """Return the root of the mean of the squares."""
-    return float(np.sqrt(np.mean(numbers**2)))
+    return float(np.sqrt(np.mean(abs(numbers) ** 2)))
 
 
 def time_calls(call: Callable[[], object], seconds: float) -> list[float]:
@@ -142,11 +168,11 @@ class Worker:
         """Compute once and compare every element."""
         output, expected = np.asarray(self.prepared()[-1]()), np.load(request["expected"])
         wrong, error = compare(output, expected, self.dtype, self.terms)
-        if error is None or error > INEXACT * with_terms(LARGEST_ERROR[self.dtype], self.dtype, self.terms):
+        if error is None or error > largest_inexact(output.dtype.name, self.terms):
             return {"wrong": wrong, "inexact": None, "off": error, "rms": None}
         rms_error = root_mean_square(output - expected) / root_mean_square(expected)
-        limit = with_terms(LARGEST_RMS_ERROR[self.dtype], self.dtype, self.terms)
-        inexact = f"its errors are too large for {self.dtype}" if wrong or rms_error > limit else None
+        _, limit = largest_errors(output.dtype.name, self.terms)
+        inexact = f"its errors are too large for {output.dtype}" if wrong or rms_error > limit else None
         return {"wrong": None, "inexact": inexact, "off": error, "rms": rms_error}
 
     def time(self, request: Message) -> Message:

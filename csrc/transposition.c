@@ -11,8 +11,17 @@ static ptrdiff_t rows_per_task(const struct transposition *transposition)
     return round_up(max_size(rows, 1), TRANSPOSED_SIDE);
 }
 
+/* The longer side of matrices of two rows or columns, and 0 for others. */
+static ptrdiff_t pairs_of(const struct transposition *transposition)
+{
+    return transposition->columns == 2 ? transposition->rows : transposition->rows == 2 ? transposition->columns : 0;
+}
+
 ptrdiff_t transposition_task_count(const struct transposition *transposition)
 {
+    const ptrdiff_t pairs = pairs_of(transposition);
+    if (pairs > 0)
+        return transposition->count * ceil_div(2 * pairs, TRANSPOSED_ELEMENTS);
     return transposition->count * ceil_div(transposition->rows, rows_per_task(transposition));
 }
 

@@ -5,7 +5,10 @@
  *                                                                                       c f
  *
  * A task moves a block of rows of a matrix. It goes through the block in squares of TRANSPOSED_SIDE elements: a line of
- * the cache along the rows of both matrices. */
+ * the cache along the rows of both matrices.
+ *
+ * A matrix of two rows or two columns, such as the real and imaginary parts of complex numbers, is moved by vectors, a
+ * block of the longer side in each task. */
 #ifndef GEMMCONV_TRANSPOSITION_H
 #define GEMMCONV_TRANSPOSITION_H
 
@@ -13,7 +16,7 @@
 
 enum {
     TRANSPOSED_SIDE = 16,         /* rows and columns of a square */
-    TRANSPOSED_ELEMENTS = 1 << 15 /* elements of a task, about */
+    TRANSPOSED_ELEMENTS = 1 << 15 /* elements of a task, about, and of pairs at most */
 };
 
 struct transposition {

@@ -10,6 +10,7 @@ from fresh import run_python
 
 from gemmconv.bench.operations import FORWARD, OPERATIONS
 from gemmconv.bench.peers import PEERS
+from gemmconv.bench.problems import CHANNELS_LAST
 
 PROBLEMS = {
     "image": "c16 h13 w11 o24 kh3 kw3 ph1 pw1",
@@ -62,6 +63,17 @@ EXPECTED = {
     "numpy": ("numpy", EVERYTHING, True),
 }
 
+# Name of a peer -> the other types that it must compute in.
+OTHER_TYPES = {
+    "gemmconv": ["float16"],
+    "plan": ["float16"],
+    "torch": ["float16", "complex64"],
+    "torch_cl": ["float16", "complex64"],
+    "jax": ["float16", "complex64"],
+    "scipy": ["complex64"],
+    "numpy": ["complex64"],
+}
+
 # In a process of its own: a library keeps its threads and processors to itself.
 COMPUTE_ALL = """
 import json, sys
@@ -72,13 +84,20 @@ from gemmconv.bench.peers import UnsupportedError, load_peer, prepare
 from gemmconv.bench.problems import parse_problem
 from gemmconv.bench.worker import compare
 
+def compute_expected(operation, problem, a, b):
+    real = operation.bind(gemmconv.reference, problem)
+    if not np.iscomplexobj(a):
+        return real(a, b)
+    b = b.conj() if "gradient" in operation.function else b
+    return real(a.real, b.real) - real(a.imag, b.imag) + 1j * (real(a.real, b.imag) + real(a.imag, b.real))
+
 def compute(op, dtype, problem, reuse):
     try:
         call = prepare(peer, op, problem, dtype, reuse)
     except UnsupportedError as why:
         return f"unsupported: {why}"
     operation = OPERATIONS[op]
-    expected = operation.bind(gemmconv.reference, problem)(*operation.arrays(problem, dtype))
+    expected = compute_expected(operation, problem, *operation.arrays(problem, dtype))
     first = np.asarray(call())
     wrong, _ = compare(first, expected, dtype)
     if wrong:
@@ -92,11 +111,11 @@ def compute(op, dtype, problem, reuse):
 
 peer = load_peer(sys.argv[1], 1)
 assert peer.version[0].isdigit()
-problems = [parse_problem(f"{name} x1 {line}") for name, line in json.loads(sys.argv[2]).items()]
+lines, runs = json.loads(sys.argv[2])
 results = [
-    (op, dtype, problem.name, reuse, compute(op, dtype, problem, reuse))
-    for op in OPERATIONS for problem in problems
-    for dtype, reuse in (("float32", False), ("float32", True), ("float64", True))
+    (op, dtype, name, layout, reuse, compute(op, dtype, parse_problem(f"{name} x1 {line} {layout}"), reuse))
+    for op in OPERATIONS for name, line in lines.items() for dtype, reuse, layout in runs
+    if op == "forward" or dtype != "float16"  # PyTorch rounds parts of some gradients
 ]
 print(json.dumps(results))
 """
@@ -112,16 +131,21 @@ def test_peer_is_right(peer):
     library, least, both_types = EXPECTED[peer]
     if importlib.util.find_spec(library) is None:  # imported here, it would change this process
         pytest.skip(f"{library} is not installed")
-    output = run_python(COMPUTE_ALL, peer, json.dumps(PROBLEMS))
+    runs = [("float32", False, ""), ("float32", True, ""), ("float64", True, "")]
+    runs += [(dtype, True, "") for dtype in OTHER_TYPES.get(peer, [])]
+    if PEERS[peer].channels_last:
+        runs += [(dtype, False, CHANNELS_LAST) for dtype in ("float32", *OTHER_TYPES.get(peer, [])[-1:])]
+    output = run_python(COMPUTE_ALL, peer, json.dumps((PROBLEMS, runs)))
     results = json.loads(output.splitlines()[-1])  # libraries may print, too
     unsupported = [result for result in results if (result[-1] or "").startswith("unsupported: ")]
     assert [result for result in results if result[-1] and result not in unsupported] == []
     operations = {FORWARD} | OTHER_OPERATIONS.get(peer, set())
     required = [
-        (op, dtype, problem, why)
-        for op, dtype, problem, _, why in unsupported
-        if op in operations and problem in least and (both_types or dtype == "float32")
+        (op, dtype, problem, layout, why)
+        for op, dtype, problem, layout, _, why in unsupported
+        if op in operations and problem in least
+        if both_types or dtype != "float64"
     ]
     assert required == []
-    for op, _, _, _, why in results:
+    for op, *_, why in results:
         assert op in operations or why == f"unsupported: it has no {OPERATIONS[op].what}"

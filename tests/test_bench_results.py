@@ -318,7 +318,7 @@ def test_notes_tell_what_the_table_cannot():
     results.libraries["torch"] = Library(failure="No module named 'torch'")
     results.complete = False
     assert report.make_notes(results) == [
-        "torch is missing: No module named 'torch'",
+        "torch is left out: No module named 'torch'",
         "numpy skipped vgg3_2: it is too large",
         "interrupted: some problems are missing",
     ]
@@ -343,5 +343,5 @@ def test_a_run_without_gemmconv_is_a_failure():
     (table,) = report.make_tables(results)
     assert [cell.text for cell in table.rows[0][2:6]] == ["-", "-", "-", "-"]
     assert table.rows[0][-1].text == "-"
-    assert report.make_notes(results)[0] == "gemmconv is missing: no such file"
+    assert report.make_notes(results)[0] == "gemmconv is left out: no such file"
     assert not results.ours_is_right

@@ -181,7 +181,7 @@ def test_series_are_written(capsys, monkeypatch, tmp_path):
         (["bench", "--scaling", "--match", "zzz"], "'zzz' matches no series"),
         (["bench", "--scaling", "--plot", "plot.png"], "the name of its file must end in .svg, not 'plot.png'"),
         (["bench", "--scaling", "--compare", "run.json"], "--scaling has no --compare"),
-        (["bench", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["bench", "--dtype", "float8"], "invalid choice: 'float8'"),
         (["bench", "--match", "("], "'(' is no regular expression"),
         (["bench", "--match", "zzz"], "gemmconv bench --list prints their names"),
         (["bench", "--suite", "audio", "--match", "vgg"], "matches no problem of --suite audio"),
@@ -237,7 +237,7 @@ def test_bench(capsys, tmp_path, monkeypatch):
     written = json.loads(file.read_text())
     assert written["arguments"] == {
         "op": "forward", "suite": "all", "match": "^inc_1x7$", "dtype": "float32", "rounds": 2, "seconds": 1e-9,
-        "threads": 1, "reuse": False, "network": False,
+        "threads": 1, "reuse": False, "network": False, "layout": "channels_first",
     }  # fmt: skip
     assert written["versions"]["gemmconv"] == gemmconv.__version__
     assert written["machine"]["peak_gflops"] > 0

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from browser import opened
+from page_states import random_problem, random_state
 
 from gemmconv import conv, conv_transpose
 from gemmconv.explanation import EXAMPLES, example
@@ -175,75 +176,6 @@ def test_an_array_is_replaced_and_gets_axes(page):
     assert replaced("weight", np.ones((5, 3, 2, 2)))["outputs"] == [5, 3, 3]
 
 
-def numbers_of(random, count):
-    """Return numbers of all kinds, or 1, 2, 3, ...; those that JSON does not have are strings."""
-    if random.random() < 0.4:
-        return list(range(1, count + 1))
-    special = ["inf", "-inf", "nan", "-0", 1e-300, 5e-324, -1.7976931348623157e308, 0.1, 1e21, 123456789.125]
-    return [random.choice(special) if random.random() < 0.3 else random.randint(-9, 9) for _ in range(count)]
-
-
-def random_problem(random, plain=False):
-    """Return a problem that makes sense; a plain one has integers only."""
-    rank, transposed = random.randint(1, 3), random.random() < 0.25
-    groups = random.choice([1, 1, 2, 3])
-    heads = (groups * random.randint(1, 2), groups * random.randint(1, 2))
-    channels, kernels = heads
-    kernel = [random.randint(1, 3) for _ in range(rank)]
-    stride, dilation = ([random.randint(1, 2) for _ in range(rank)] for _ in range(2))
-    size = [(k - 1) * d + 1 + random.randint(2, 4) for k, d in zip(kernel, dilation)]
-    names = ["valid", "same", "same_lower"] + ["full"] * (not transposed) + ["causal"] * (not transposed and rank == 1)
-    most = 1 if transposed else 2
-    padding = [[random.randint(-1, most), random.randint(-1, most)] for _ in range(rank)]
-    if random.random() < 0.3:
-        padding = [[n, n] for n in (random.randint(0, most) for _ in range(rank))]
-    padding = random.choice(names) if random.random() < 0.3 else padding
-    modes = [random.choice(["zeros", "zeros", "reflect", "edge", "wrap", "symmetric"]) for _ in range(rank)]
-    modes = ["zeros"] * rank if transposed else modes if random.random() < 0.5 else modes[:1] * rank
-    more = [random.randint(0, max(s, d) - 1) if not isinstance(padding, str) else 0 for s, d in zip(stride, dilation)]
-
-    def numbers(count):
-        return [random.randint(-9, 9) for _ in range(count)] if plain else numbers_of(random, count)
-
-    def array(*shape):
-        return {"shape": list(shape), "data": numbers(int(np.prod(shape)))}
-
-    weight = (channels, kernels // groups) if transposed else (kernels, channels // groups)
-    value = (
-        0
-        if transposed or "zeros" not in modes
-        else random.choice([0, 0, 5, -2] if plain else [0, 0, "nan", "-inf", 0.25])
-    )
-    return {
-        "x": array(channels, *size),
-        "weight": array(*weight, *kernel),
-        "bias": numbers(kernels) if random.random() < 0.4 else None,
-        "grad": None,
-        "stride": stride,
-        "dilation": dilation,
-        "groups": groups,
-        "padding": padding,
-        "modes": modes,
-        "value": value,
-        "flip": not transposed and random.random() < 0.3,
-        "transposed": transposed,
-        "outputPadding": more if transposed else [0] * rank,
-    }
-
-
-def random_state(random):
-    """Return a state; its selection is in x or weight, or the first output."""
-    problem = random_problem(random)
-    kind = random.choice(["output", "input", "weight", "connection"])
-    last = {"input": "x", "weight": "weight"}.get(kind)
-    selection = {"kind": kind, "at": random.randrange(len(problem[last]["data"])) if last else 0}
-    if kind == "connection":
-        selection["other"] = random.randrange(len(problem["weight"]["data"]))
-    flags = {name: random.random() < 0.5 for name in ("pinned", "backward", "letters")}
-    name = random.choice(["", "channels", "3d"])
-    return {"problem": problem, "name": name, "selection": random.choice([selection, None]), **flags}
-
-
 def test_links_restore_every_state(page):
     random = Random(17)
     states = [random_state(random) for _ in range(300)]
@@ -331,43 +263,6 @@ def test_hostile_links_are_ignored_with_a_message(page):
         assert re.match("this link is (ignored: .|not complete; )", answer["message"]), fragment
         assert answer["message"].endswith("; the page shows its own numbers"), fragment
     assert page.evaluate("[link.read(''), link.read('#'), ({}).polluted]") == [{}, {}, None]
-
-
-def test_a_page_shows_that_it_ignores_its_link(chromium, tmp_path):
-    file = tmp_path / "page.html"
-    file.write_text(example("small").html())
-    for fragment in (HOSTILE[0], "#x=1x4&w=1x1x2&e=%3Cimg%20src=x%3E"):
-        one = opened(chromium, file, fragment)
-        assert one.page.evaluate("String(page.state.problem.x.shape)") == "1,4,4"
-        assert "this link is ignored: " in one.page.locator("#wrong").inner_text()
-        assert one.page.locator("img").count() == 0
-        one.check()
-        one.page.context.close()
-
-
-def test_a_change_ends_the_warning(open_page, tmp_path):
-    file = tmp_path / "page.html"
-    file.write_text(example("channels").html(name="channels"))
-    page = open_page(file, "#x=3x4x4").page
-    assert page.inner_text("#wrong") == "this link is not complete; the page shows its own numbers"
-    page.evaluate("page.step(1)")
-    assert page.is_visible("#wrong")  # what only moves the selection is no change
-    page.get_by_role("radio", name="Backward").check()
-    assert page.is_hidden("#wrong")
-
-
-def test_a_link_that_makes_sense_ends_the_warning(open_page, tmp_path):
-    file = tmp_path / "page.html"
-    file.write_text(example("channels").html(name="channels"))
-    page = open_page(file, "#x").page
-    assert page.is_visible("#wrong")
-    page.evaluate("location.hash = '#x=1x9&w=1x1x2&s=123456'")
-    page.wait_for_function("page.state.problem.stride[0] === 123456")
-    assert page.is_hidden("#wrong")
-    assert page.inner_text("#checked").startswith("Computed by this page.")
-    page.evaluate("location.hash = '#x=3x4x4&w=2x3x2x2&a=w5&n=1'")  # the numbers the page was made with
-    page.wait_for_function("page.state.selection.kind === 'weight'")
-    assert page.inner_text("#checked").startswith("checked: all 18 outputs")
 
 
 def programs(page, problems):

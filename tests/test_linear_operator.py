@@ -171,7 +171,6 @@ def test_shapes_are_those_of_the_convolution():
         ((np.ones((1, 1, 3)), 5), {"algorithm": "fast"}, ValueError, "algorithm must be one of"),
         ((np.ones((1, 1, 3)), 5), {"flip": None}, TypeError, "flip must be True or False"),
         ((np.ones(3), 5), {}, ValueError, "weight has shape"),
-        ((np.ones((1, 1, 3)) * 1j, 5), {}, TypeError, "weight has dtype complex128"),
     ],
 )
 def test_errors(arguments, options, error, message):

@@ -172,7 +172,7 @@ MISTAKES = {
     "nullable": (lambda: conv2d(X, Nullable()), "; pass weight.to_numpy(dtype=float, na_value=numpy.nan)"),
     "objects": (lambda: conv2d(X, W.astype(object)), "; if it holds numbers, pass numpy.asarray(weight, dtype=float)"),
     "long_double": (lambda: conv2d(X.astype(np.longdouble), W), "; pass numpy.asarray(x, numpy.float64)"),
-    "complex": (lambda: conv2d(X * 1j, W), "; convolve the real and the imaginary part apart"),
+    "complex": (lambda: conv2d(X * 1j, W, dtype=float), "; pass a complex dtype, or convolve parts"),
     "padding_of_numpy": (
         lambda: conv2d(X, W, padding=((0, 0), (0, 0), (1, 2), (3, 4))),
         "; of numpy.pad's pairs, take those of the spatial axes: padding=((1, 2), (3, 4))",

@@ -260,7 +260,6 @@ PICTURES, KERNELS = np.ones((2, 3, 8, 8), np.float32), np.ones((4, 3, 3, 3), np.
         ({"padding_mode": ("warp", "zeros")}, ValueError, "not 'warp'; did you mean 'wrap'?"),
         ({"padding_value": None}, TypeError, "padding_value must be a number, not None"),
         ({"padding_value": "1"}, TypeError, "padding_value must be a number, not '1'"),
-        ({"padding_value": 1j}, TypeError, "padding_value must be a number, not 1j"),
         ({"padding_value": (1, 2)}, TypeError, r"must be a number, not \(1, 2\); for several values pass numpy.pad\(x"),
         ({"padding_value": np.ones(2)}, ValueError, "must be one number.*; for several values pass numpy.pad"),
         ({"padding_value": 10**400}, ValueError, "padding_value must be one number that fits a float"),

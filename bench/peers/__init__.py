@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from numpy.typing import ArrayLike
 
 from ..operations import OPERATIONS
-from ..problems import Array, Problem
+from ..problems import CHANNELS_LAST, Array, Problem
 
 #: What a library gets: plain arrays and weights on every call, or weights (and layouts) beforehand.
 FUNCTIONAL, PREPARED = KINDS = ("functional", "prepared")
@@ -43,30 +43,43 @@ class Entry(NamedTuple):
     loader: str
     kind: str
     layout: str
+    channels_last: bool
+    """Whether it also computes, in its own way, with arrays whose channels are last."""
 
 
-def _entry(loader: str, kind: str, layout: str = NCHW) -> Entry:
-    return Entry(f"{__name__}.{loader}", kind, layout)
+def _entry(loader: str, kind: str, layout: str = NCHW, channels_last: bool = False) -> Entry:
+    return Entry(f"{__name__}.{loader}", kind, layout, channels_last)
 
 
 #: Name of a peer -> how it is loaded; the order of the names is that of the columns.
 PEERS = {
-    OURS[FUNCTIONAL]: _entry("gemmconv_functions:load", FUNCTIONAL),
-    OURS[PREPARED]: _entry("gemmconv_functions:load_plan", PREPARED),
-    "torch": _entry("pytorch:load", FUNCTIONAL),
-    "torch_cl": _entry("pytorch:load_channels_last", PREPARED, OWN_LAYOUT),
-    "torch_pp": _entry("pytorch:load_prepacked", PREPARED, OWN_LAYOUT),
+    OURS[FUNCTIONAL]: _entry("gemmconv_functions:load", FUNCTIONAL, channels_last=True),
+    OURS[PREPARED]: _entry("gemmconv_functions:load_plan", PREPARED, channels_last=True),
+    "torch": _entry("pytorch:load", FUNCTIONAL, channels_last=True),
+    "torch_cl": _entry("pytorch:load_channels_last", PREPARED, OWN_LAYOUT, channels_last=True),
+    "torch_pp": _entry("pytorch:load_prepacked", PREPARED, OWN_LAYOUT, channels_last=True),
     "onnxruntime": _entry("onnx_runtime:load", PREPARED),
     "openvino": _entry("openvino_runtime:load", PREPARED),
     "ncnn": _entry("ncnn_network:load", PREPARED),
-    "litert": _entry("litert_model:load", PREPARED, OWN_LAYOUT),
+    "litert": _entry("litert_model:load", PREPARED, OWN_LAYOUT, channels_last=True),
     "mnn": _entry("mnn_module:load", PREPARED),
     "mnn_c4": _entry("mnn_module:load_own_layout", PREPARED, OWN_LAYOUT),
-    "jax": _entry("jax_lax:load", FUNCTIONAL),
+    "jax": _entry("jax_lax:load", FUNCTIONAL, channels_last=True),
     "opencv": _entry("opencv_filter:load", FUNCTIONAL),
     "scipy": _entry("scipy_signal:load", FUNCTIONAL),
     "numpy": _entry("numpy_windows:load", FUNCTIONAL),
 }
+
+
+def entry_of(name: str) -> Entry:
+    """Return how a peer is used; ``module:function`` is functional and takes every layout."""
+    return PEERS.get(name, Entry(name, FUNCTIONAL, NCHW, True))
+
+
+def why_left_out(name: str, layout: str) -> str | None:
+    """Say why a library has no part in a run with arrays of a layout; None if it has."""
+    takes_part = layout != CHANNELS_LAST or entry_of(name).channels_last
+    return None if takes_part else "it has no convolution of its own with the channels last"
 
 
 class Group(NamedTuple):
@@ -76,8 +89,8 @@ class Group(NamedTuple):
     layout: str | None = None
 
     def has(self, name: str) -> bool:
-        """Whether a peer belongs to it; ``module:function`` is functional and takes plain arrays."""
-        entry = PEERS.get(name, Entry(name, FUNCTIONAL, NCHW))
+        """Whether a peer belongs to it."""
+        entry = entry_of(name)
         return entry.kind == self.kind and self.layout in (None, entry.layout)
 
 
@@ -90,6 +103,12 @@ GROUPS = {kind: Group(kind) for kind in KINDS} | {
 
 class UnsupportedError(Exception):
     """The library cannot, or should not, compute a problem; the message says why."""
+
+
+def refuse_other_types(array: Array, *names: str) -> None:
+    """Raise UnsupportedError unless the type of an array is one of some."""
+    if array.dtype.name not in names:
+        raise UnsupportedError(f"it does not compute in {array.dtype}")
 
 
 class Unread:
@@ -123,5 +142,5 @@ def prepare(peer: Peer, op: str, problem: Problem, dtype: str, reuse: bool) -> C
 
 def load_peer(name: str, threads: int) -> Peer:
     """Import a library: a key of `PEERS`, or any ``module:function``."""
-    loader: Callable[[int], Peer] = pkgutil.resolve_name(PEERS[name].loader if name in PEERS else name)
+    loader: Callable[[int], Peer] = pkgutil.resolve_name(entry_of(name).loader)
     return loader(threads)

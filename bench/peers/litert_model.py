@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ..operations import FORWARD
 from ..problems import Array, Problem, as_image
-from . import Call, Peer, Unread, UnsupportedError
+from . import Call, Peer, Unread, UnsupportedError, refuse_other_types
 
 # The version of the format of models, and the mark at the head of their files.
 FORMAT = 3
@@ -26,12 +26,13 @@ FILE_MARK = b"TFL3"
 
 def prepare(threads: int, problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
     """Load the model, and hand the input over with its channels last."""
-    if x.dtype != np.float32:
-        raise UnsupportedError(f"XNNPACK does not compute in {x.dtype}")
+    refuse_other_types(x, "float32")
     if len(problem.input_size) > 2:
         raise UnsupportedError("XNNPACK has no convolution of volumes")
     image = as_image(problem)
-    pixels = np.moveaxis(x.reshape(image.input_shape), 1, -1)
+    # To (N, H, W, C), and back.
+    there, back = ((0, 1, 2, 3),) * 2 if problem.channels_last else ((0, 2, 3, 1), (0, 3, 1, 2))
+    pixels = x.reshape(image.input_shape).transpose(there)
     if padding(image) is None:  # LiteRT cannot express it: the zeros are part of the input
         pixels = np.pad(pixels, [(0, 0), *((size, size) for size in image.padding), (0, 0)])
     runner = interpreter.Interpreter(
@@ -40,7 +41,7 @@ def prepare(threads: int, problem: Problem, x: Array, weight: Array, _reuse: boo
     runner.allocate_tensors()
     runner.set_tensor(runner.get_input_details()[0]["index"], np.ascontiguousarray(pixels))
     output = runner.get_output_details()[0]["index"]
-    unread = Unread(lambda: np.moveaxis(runner.get_tensor(output), -1, 1).reshape(problem.output_shape))
+    unread = Unread(lambda: runner.get_tensor(output).transpose(back).reshape(problem.output_shape))
 
     def call() -> Unread:
         runner.invoke()

@@ -19,14 +19,13 @@ from MNN import expr, nn
 
 from ..operations import FORWARD
 from ..problems import Array, Problem, as_image
-from . import Call, Peer, Unread, UnsupportedError
+from . import Call, Peer, Unread, UnsupportedError, refuse_other_types
 from .onnx_model import model
 
 
 def prepare(layout: Any, settings: Any, problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
     """Load the network and hand a copy of the input over in a layout, which the output has, too."""
-    if x.dtype != np.float32:
-        raise UnsupportedError(f"it does not compute in {x.dtype}")
+    refuse_other_types(x, "float32")
     if len(problem.input_size) > 2:
         raise UnsupportedError("it has no convolution of volumes")
     if layout != expr.NCHW and problem.groups > 1 and not problem.groups == problem.in_channels == problem.out_channels:

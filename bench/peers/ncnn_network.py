@@ -17,7 +17,7 @@ import numpy as np
 
 from ..operations import FORWARD, output_padding
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError, refuse_other_types
 
 # Names of the options that would compute with fewer bits than float32 has.
 HALF_PRECISION = (
@@ -54,8 +54,7 @@ def prepare_transpose(threads: int, problem: Problem, x: Array, weight: Array, r
 def refuse(problem: Problem, x: Array) -> None:
     """Raise UnsupportedError for what ncnn does not compute."""
     rank = len(problem.input_size)
-    if x.dtype != np.float32:
-        raise UnsupportedError(f"it does not compute in {x.dtype}")
+    refuse_other_types(x, "float32")
     if problem.batch > 1:
         raise UnsupportedError("it takes one input at a time")
     if rank > 2:

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from ..operations import FORWARD
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError, refuse_other_types
 
 # tensordot copies the windows of a group of channels into a matrix; beyond this that makes no sense.
 LARGEST_MATRIX = 4 * 2**30
@@ -17,6 +17,7 @@ LARGEST_MATRIX = 4 * 2**30
 
 def prepare(problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
     """Refuse patch matrices that are too large."""
+    refuse_other_types(x, "float32", "float64", "complex64", "complex128")
     pixels = problem.batch * math.prod(problem.output_size)
     size = problem.reduction * pixels * x.itemsize
     if size > LARGEST_MATRIX:

@@ -10,14 +10,13 @@ import onnxruntime
 
 from ..operations import OPERATIONS
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, refuse_other_types
 from .onnx_model import NODES, model
 
 
 def prepare(op: str, settings: Any, problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
     """Build the session of a network, which optimises it and packs the weights, and return a call of it."""
-    if x.dtype != np.float32:
-        raise UnsupportedError(f"its convolution on the CPU does not take {x.dtype}")
+    refuse_other_types(x, "float32")
     shape = OPERATIONS[op].result_shape(problem)
     network = model(op, problem, weight, x.shape, shape)
     session = onnxruntime.InferenceSession(network, settings, providers=["CPUExecutionProvider"])

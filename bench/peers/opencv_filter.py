@@ -7,11 +7,12 @@ import numpy as np
 
 from ..operations import FORWARD
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError, refuse_other_types
 
 
 def prepare(problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
     """Refuse what is no filter."""
+    refuse_other_types(x, "float32", "float64")
     rank = len(problem.input_size)
     if rank != 2:
         raise UnsupportedError(f"a picture has two axes, not {rank}")

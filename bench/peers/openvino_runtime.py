@@ -12,7 +12,7 @@ from openvino import opset13
 
 from ..operations import FORWARD, OPERATIONS, output_padding
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, refuse_other_types
 
 #: Compiles a network for the CPU.
 Compiler = Callable[[Any], Any]
@@ -26,8 +26,7 @@ LAYERS = {
 
 def prepare(op: str, compile_model: Compiler, problem: Problem, x: Array, weight: Array, reuse: bool) -> Call:
     """Compile the network, which packs the weights, and hand a copy of the input over."""
-    if x.dtype != np.float32:
-        raise UnsupportedError(f"it would compute {x.dtype} in float32")
+    refuse_other_types(x, "float32")
     request = compile_model(model(op, problem, x, weight)).create_infer_request()
     request.set_input_tensor(openvino.Tensor(x))
     shape = OPERATIONS[op].result_shape(problem)

@@ -11,16 +11,17 @@ import scipy.signal
 
 from ..operations import FORWARD
 from ..problems import Array, Problem
-from . import Call, Peer, UnsupportedError
+from . import Call, Peer, UnsupportedError, refuse_other_types
 
 
 def prepare(threads: int, problem: Problem, x: Array, weight: Array, _reuse: bool) -> Call:
     """Have SciPy choose how; there is no way to give the memory of the output."""
+    refuse_other_types(x, "float32", "float64", "complex64", "complex128")
     if (problem.batch, problem.in_channels, problem.out_channels) != (1, 1, 1):
         raise UnsupportedError("it takes one signal and one kernel")
     if max(problem.stride + problem.dilation) > 1:
         raise UnsupportedError("it has neither strides nor dilation")
-    signal, kernel = x[0, 0], weight[0, 0]
+    signal, kernel = x[0, 0], weight[0, 0].conj()  # `correlate` takes the conjugate of its second argument
     widths = [(size, size) for size in problem.padding]
     method = scipy.signal.choose_conv_method(np.pad(signal, widths), kernel, mode="valid")
 

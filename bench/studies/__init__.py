@@ -4,6 +4,7 @@
 ``algorithms.py``      does ``"auto"`` take the fastest way to compute?
 ``costs.py``           the rates of engine/rates.py, fitted to timings that ``algorithms.py`` saved
 ``accuracy.py``        the errors of the algorithms and of other libraries
+``complex.py``         complex convolutions beside real ones
 ``matrices.py``        the convolution as a matrix: im2col, M and the operator
 ``without_avx512.py``  libraries that ask the processor for its instruction set, made to do without AVX-512
 =====================  ===================================================================================

@@ -8,12 +8,14 @@ engine/.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from numpy.typing import ArrayLike, DTypeLike
 
 from .checks.arrays import (
     Array,
     as_array,
+    as_bias,
     check_channels_last,
     flipped,
 )
@@ -39,20 +41,22 @@ def convolve(
     types = types_of(x.dtype, weight.dtype, dtype)
     call = prepare_convolution(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
-        bias = as_array("bias", bias)
+        bias = as_bias(bias, types.kind)
         call.geometry.check_bias(bias.shape)
     weight = flipped(weight, flip)
     if types.kind == "real":
         return call.into(out, types.computing, x, weight, bias)
-    operation = Operation("convolution", partial(run_convolution, options), call, options.channels_last)
+    operation = Operation(
+        "convolution", partial(run_convolution, options), call, options.channels_last, options.padding_value
+    )
     return operation.compute(types, x, weight, bias, out)
 
 
 def run_convolution(
-    options: Options, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None
+    options: Options, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None, **others: Any
 ) -> Array:
-    """Convolve real arrays of one computing type, by another algorithm if one is given."""
-    options = options._replace(algorithm=algorithm or options.algorithm)
+    """Convolve real arrays of one computing type, by another algorithm and with other options if they are given."""
+    options = options._replace(algorithm=algorithm or options.algorithm, **others)
     call = prepare_convolution(x.shape, weight.shape, x.dtype.itemsize, options)
     return call.into(None, x.dtype, x, weight, bias)
 

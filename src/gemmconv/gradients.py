@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -53,10 +54,12 @@ def run_weight_gradient(
     x: Array,
     _bias: None = None,
     algorithm: str | None = None,
+    wish: bool = False,
+    **others: Any,
 ) -> Array:
-    """Return the weight gradient for real arrays of one computing type, by another algorithm if one is given."""
-    options = options._replace(algorithm=algorithm or options.algorithm)
-    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, x.dtype.itemsize, options)
+    """Return the weight gradient for real arrays of one computing type, by other options if they are given."""
+    options = options._replace(algorithm=algorithm or options.algorithm, **others)
+    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, x.dtype.itemsize, options, wish=wish)
     return call.into(None, x.dtype, grad_output, x)
 
 
@@ -261,7 +264,8 @@ def conv_weight_gradient(
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, types.computing.itemsize, options)
-    operation = Operation("weight_gradient", partial(run_weight_gradient, options, kernel_size), call, last)
+    run = partial(run_weight_gradient, options, kernel_size)
+    operation = Operation("weight_gradient", run, call, last, padding_value)
     return compute_weight_gradient(operation, types, grad_output, x, flip, out)
 
 

@@ -48,9 +48,6 @@ class OperatorOnImages(LinearOperator):  # type: ignore[misc]
         column: Array = self._rmatmat(x.reshape(-1, 1))
         return column.ravel()
 
-    def _transpose(self) -> LinearOperator:
-        return self._adjoint()  # all entries are real
-
     def _refuse_images(self, x: Any) -> None:
         """Raise if x is an image, or a batch of images."""
         shape, image = np.shape(x), self.input_shape
@@ -69,7 +66,8 @@ class ConvolutionOperator(OperatorOnImages):
     r"""A convolution (cross-correlation) as a `scipy.sparse.linalg.LinearOperator`: ``A @ x.ravel()`` is its output.
 
     It is the linear map of `gemmconv.convolution_matrix`, but the matrix is never built. A product takes the time and
-    memory of a convolution (`gemmconv.Plan`), a product with the transpose those of an input gradient. Solvers such as
+    memory of a convolution (`gemmconv.Plan`), a product with the transpose ``.T`` or the adjoint ``.H`` those of an
+    input gradient. With a complex weight, the entries of ``.H`` are the conjugates of those of ``.T``. Solvers such as
     `scipy.sparse.linalg.lsmr` and `scipy.sparse.linalg.svds` accept it.
 
     Parameters
@@ -88,8 +86,9 @@ class ConvolutionOperator(OperatorOnImages):
     shape : tuple of int
         ``(O * prod(output), C * prod(input))``.
     dtype : numpy.dtype
-        The type of the weight, float32 or float64. Products have the type ``numpy.result_type(dtype, x)``. Vectors may
-        have any real type of up to 64 bits, or a complex type with parts of up to 64 bits.
+        The type of the weight: float32, float64, complex64 or complex128. Products have the type
+        ``numpy.result_type(dtype, x)``. Vectors may have any real type of up to 64 bits, or a complex type with parts
+        of up to 64 bits.
     input_shape, output_shape : tuple of int
         ``(C, *input_size)`` and ``(O, *output_size)``: the shapes from which the vectors are flattened.
 
@@ -143,42 +142,48 @@ class ConvolutionOperator(OperatorOnImages):
         super().__init__(self._plan.dtype, (prod(self.output_shape), prod(self.input_shape)))
 
     def rmatvec(self, x: Any) -> Any:
-        """Multiply a vector by the transpose, as `scipy.sparse.linalg.LinearOperator.rmatvec` does."""
-        return self.T.matvec(x)
+        """Multiply a vector by the adjoint, as `scipy.sparse.linalg.LinearOperator.rmatvec` does."""
+        return self.H.matvec(x)
 
     def rmatmat(self, x: Any) -> Any:
-        """Multiply a matrix by the transpose, as `scipy.sparse.linalg.LinearOperator.rmatmat` does."""
-        return self.T.matmat(x)
+        """Multiply a matrix by the adjoint, as `scipy.sparse.linalg.LinearOperator.rmatmat` does."""
+        return self.H.matmat(x)
 
     def _matmat(self, x: Array) -> Array:
-        if np.iscomplexobj(x):
-            return _complex(self._matmat(x.real), self._matmat(x.imag))
         return _columns(self._plan(_images(x, self.input_shape)))
 
     def _rmatmat(self, x: Array) -> Array:
-        if np.iscomplexobj(x):
-            return _complex(self._rmatmat(x.real), self._rmatmat(x.imag))
         return _columns(self._plan.input_gradient(_images(x, self.output_shape)))
 
     def _adjoint(self) -> LinearOperator:
-        return TransposedOperator(self)
+        return AdjointOperator(self)
+
+    def _transpose(self) -> LinearOperator:
+        return AdjointOperator(self, conjugate=self.dtype.kind == "c")
 
 
-class TransposedOperator(OperatorOnImages):
-    """The transpose of a `ConvolutionOperator`."""
+class AdjointOperator(OperatorOnImages):
+    """The adjoint of a `ConvolutionOperator`, or the conjugate of that, which is the transpose."""
 
-    def __init__(self, operator: ConvolutionOperator) -> None:
-        self._operator, self.input_shape = operator, operator.output_shape
+    def __init__(self, operator: ConvolutionOperator, *, conjugate: bool = False) -> None:
+        self._operator, self._conjugate, self.input_shape = operator, conjugate, operator.output_shape
         super().__init__(operator.dtype, operator.shape[::-1])
 
     def _matmat(self, x: Array) -> Array:
+        if self._conjugate:
+            return np.conj(self._operator._rmatmat(np.conj(x)))
         return self._operator._rmatmat(x)
 
     def _rmatmat(self, x: Array) -> Array:
+        if self._conjugate:
+            return np.conj(self._operator._matmat(np.conj(x)))
         return self._operator._matmat(x)
 
     def _adjoint(self) -> LinearOperator:
-        return self._operator
+        return super()._adjoint() if self._conjugate else self._operator
+
+    def _transpose(self) -> LinearOperator:
+        return self._operator if self._conjugate or self.dtype.kind != "c" else super()._transpose()
 
 
 def _images(vectors: Array, shape: Sizes) -> Array:
@@ -190,10 +195,3 @@ def _columns(images: Array) -> Array:
     """Return a batch of images as the columns of a matrix."""
     columns: Array = images.reshape(len(images), prod(images.shape[1:])).T
     return columns
-
-
-def _complex(real: Array, imaginary: Array) -> Array:
-    # real + 1j * imaginary would turn infinities into NaN
-    result = np.empty(real.shape, np.result_type(real, np.complex64))
-    result.real, result.imag = real, imaginary
-    return result

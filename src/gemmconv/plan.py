@@ -6,35 +6,24 @@ short path at the beginning of `Plan.__call__` is timed: each further line there
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import (
-    Array,
-    as_array,
-    check_channels_last,
-    flipped,
-)
-from .checks.geometry import Geometry
+from . import plan_numbers
+from .checks.arrays import Array, as_array, as_bias, check_channels_last, flipped
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
-from .checks.types import Types, computing_dtype
-from .engine.algorithms import candidates, pick
-from .engine.calls import (
-    Call,
-    Options,
-    geometry_of,
-    hashable,
-    prepare_convolution,
-    prepare_input_gradient,
-    prepare_weight_gradient,
-)
+from .checks.types import computing_dtype, types_of
+from .engine.algorithms import pick
+from .engine.calls import Call, Options, geometry_of, hashable, prepare_convolution, prepare_weight_gradient
 from .engine.weights import Weights
-from .gradients import compute_weight_gradient
+from .gradients import compute_weight_gradient, run_weight_gradient
 from .numbers.operation import Operation
+from .plan_description import described_computation, described_gradients
+from .plan_tuning import fastest_algorithm
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
@@ -43,9 +32,6 @@ FLOAT64 = np.dtype(np.float64)
 
 # The most prepared calls that a plan keeps: one for each input shape, type and number of threads that it has seen.
 MOST_CALLS = 64
-
-# The number of times that each algorithm is run and timed to find the fastest.
-TUNING_CALLS = 5
 
 
 class Plan:
@@ -68,13 +54,15 @@ class Plan:
         may take ``"fft"`` only where the error is small enough.) Otherwise it takes the one with the lowest estimate.
     channels_last : bool, optional
         Whether the channels are the last axis of inputs and results, as in `gemmconv.conv`, and of their gradients.
+    dtype : dtype_like, optional
+        The type of the results, and of the gradients, as in `gemmconv.conv`.
 
     Attributes
     ----------
     algorithm : str
         The algorithm that was chosen.
     dtype : numpy.dtype
-        The type of the weight, float32 or float64.
+        The type of the weight: float32, float64, complex64 or complex128.
     input_shape, output_shape : tuple of int
         The shapes of one image: ``(C, *input_size)`` and ``(O, *output_size)``, or with channels last
         ``(*input_size, C)`` and ``(*output_size, O)``.
@@ -120,6 +108,7 @@ class Plan:
         algorithm: str = "auto",
         tune: bool = False,
         channels_last: bool = False,
+        dtype: DTypeLike | None = None,
     ) -> None:
         array = as_array("weight", weight)
         if not isinstance(tune, bool | np.bool_):
@@ -144,17 +133,26 @@ class Plan:
             )
         )
         self._gradient_options = self._options._replace(activation=None)
+        self._result, self._tune = dtype, bool(tune)
+        self._weights = Weights(array, None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
         wanted = check_algorithm(self._options.algorithm)
         self._geometry, computed, _ = geometry_of(self.input_shape, array.shape, self._options)
         self.output_shape = arranged(self._geometry.out_shape[1:], self._geometry.rank, last)
+        if np.iscomplexobj(array):
+            self._chosen_by = ""
+            self.update(weight, bias)
+            real = plan_numbers.real_plan(self, self._weights, of_complex=True)
+            self._chosen_by = real._chosen_by
+            self._set_algorithm(real.algorithm)
+            return
         way = pick("convolution", computed, wanted, prepared=True, channels_last=last)
         self._chosen_by = way.why if wanted == "auto" else "asked for"
         self._set_algorithm(way.algorithm)
         self.update(weight, bias)
         if tune and wanted == "auto":
             self._chosen_by = "the fastest of all on this machine"
-            self._take(self._fastest(computed))
+            self._take(fastest_algorithm(self, computed))
 
     def update(self, weight: ArrayLike, bias: ArrayLike | None = None) -> None:
         """Replace weight and bias by others of the same shape.
@@ -182,19 +180,25 @@ class Plan:
         """
         array = flipped(as_array("weight", weight), self._flip)
         check_array_shape("weight", array.shape, self._weight_shape, "that of the plan")
-        dtype = computing_dtype(array.dtype, array.dtype)
+        kind, dtype = types_of(array.dtype, array.dtype, self._result).kind, computing_dtype(array.dtype, array.dtype)
         if bias is not None:
-            bias = np.array(as_array("bias", bias))
+            bias = np.array(as_bias(bias, kind))
             self._geometry.check_bias(bias.shape)
-        array = np.array(array, dtype=dtype, order="C", subok=False)
+        # of integers, the sums shall be exact
+        array = np.array(array, dtype=array.dtype if kind == "integer" else dtype, order="C", subok=False)
         weights = Weights(array, bias)
-        weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
+        if kind == "complex":
+            plan_numbers.check_no_activation(self._options, "weight", dtype)
+            plan_numbers.real_plan(self, weights, of_complex=True)
+            self._calls.clear()  # those for a real weight before it
+        else:
+            weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile uses either the old weight and bias or the new ones.
         self._weights = weights
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the weight, float32 or float64."""
+        """The type of the weight: float32, float64, complex64 or complex128."""
         return self._weights.dtype
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
@@ -218,8 +222,8 @@ class Plan:
             If `x` or `out` does not fit.
         """
         if type(x) is np.ndarray:
-            call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             weights = self._weights
+            call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             # x must have the computing dtype already; with float64 weights, a float32 x must be converted
             if call is not None and call.run_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
                 laid_out = weights.for_convolution(x.dtype, call)
@@ -233,10 +237,12 @@ class Plan:
         """Convolve an input of any type and layout; `__call__` has handled those that need no conversion."""
         x = as_array("x", x)
         weights = self._weights
-        dtype = computing_dtype(x.dtype, weights.dtype)
-        call = self._call_for(x.shape, dtype)
-        laid_out = weights.for_convolution(dtype, call)
-        return call.into(out, dtype, x, laid_out.weight, laid_out.bias)
+        types = types_of(x.dtype, weights.weight.dtype, self._result)
+        if types.kind == "real":
+            call = self._call_for(x.shape, types.computing)
+            laid_out = weights.for_convolution(types.computing, call)
+            return call.into(out, types.computing, x, laid_out.weight, laid_out.bias)
+        return plan_numbers.convolve(self, types, weights, x, out)
 
     def input_gradient(self, grad_output: ArrayLike, out: Array | None = None) -> Array:
         r"""Return the gradient with respect to the input, as `gemmconv.conv_input_gradient`, without the activation.
@@ -273,12 +279,11 @@ class Plan:
         """
         grad_output = as_array("grad_output", grad_output)
         weights = self._weights
-        dtype = computing_dtype(grad_output.dtype, weights.dtype)
-        shape, size = grad_output.shape, self._input_size
-        call = prepare_input_gradient(
-            shape, self._weight_shape, size, dtype.itemsize, self._gradient_options, prepared=True
-        )
-        return call.into(out, dtype, grad_output, weights.for_input_gradient(dtype, call), None)
+        types = types_of(grad_output.dtype, weights.weight.dtype, self._result)
+        call = plan_numbers.input_gradient_call(self, grad_output.shape, self._weight_shape, types.computing)
+        if types.kind == "real":
+            return call.into(out, types.computing, grad_output, weights.for_input_gradient(types.computing, call), None)
+        return plan_numbers.input_gradient(self, types, weights, grad_output, out)
 
     def weight_gradient(self, grad_output: ArrayLike, x: ArrayLike, out: Array | None = None) -> Array:
         r"""Return the gradient with respect to the weight, as `gemmconv.conv_weight_gradient`, without the activation.
@@ -312,12 +317,11 @@ class Plan:
         """
         grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
         check_plan_input(x.shape, self.input_shape)
-        dtype = computing_dtype(grad_output.dtype, x.dtype)
-        call = prepare_weight_gradient(
-            grad_output.shape, x.shape, self._weight_shape[2:], dtype.itemsize, self._gradient_options, wish=True
-        )
-        types = Types("real", dtype, dtype)
-        operation = Operation("weight_gradient", call.into, call, self._options.channels_last)
+        types, options = types_of(grad_output.dtype, x.dtype, self._result), self._gradient_options
+        shapes = grad_output.shape, x.shape, self._weight_shape[2:]
+        call = prepare_weight_gradient(*shapes, types.computing.itemsize, options, wish=True)
+        run = partial(run_weight_gradient, options, shapes[2], wish=True)
+        operation = Operation("weight_gradient", run, call, options.channels_last, options.padding_value)
         return compute_weight_gradient(operation, types, grad_output, x, self._flip, out)
 
     def describe(self) -> str:
@@ -337,28 +341,15 @@ class Plan:
         >>> print(plan.describe().splitlines()[0])
         x (N, 64, 56, 56), weight (64, 64, 3, 3), y (N, 64, 56, 56), float32
         """
-        dtype = self._weights.dtype
-        call = self._call_for(self.input_shape, dtype)
-        tiling, geometry = call.tiling, call.computed
-        how = f"{call.problem.kernel}, with {call.problem.layout_bytes} bytes of laid-out weights; "
-        if tiling is not None and call.problem.kernel == "gemm_conv":
-            how = f"calls of BLAS for up to {tiling.channels} channels x {tiling.pixels} pixels x {tiling.taps} taps; "
-        wish = str(self._gradient_options.algorithm)
-        without_value = self._gradient_options._replace(padding_value=0)  # the gradient does not depend on it
-        of_x = geometry_of(self.input_shape, self._weight_shape, without_value)[1]
-        last = self._options.channels_last
-        back = pick("input_gradient", of_x, wish, prepared=True, wish=True, channels_last=last)
-        sums = pick("weight_gradient", geometry, wish, wish=True, channels_last=last)
-        patches = geometry.reduction_length * geometry.groups * geometry.out_pixels * dtype.itemsize
-        return (
-            f"{self._describe_arrays()}\n"
-            f"algorithm {self.algorithm}: {self._chosen_by}\n"
-            f"{how}{call.problem.task_count} tasks for an image, on {call.threads} thread(s)\n"
-            f"scratch {call.problem.scratch_bytes} bytes per thread (the whole patch matrix would have {patches})\n"
-            f"arithmetic {geometry.operations / 1e6:.3f} MFLOP for an image\n"
-            f"gradients: of the input by {back.algorithm} ({back.kernel}), "
-            f"of the weight by {sums.algorithm} ({sums.kernel})"
-        )
+        weights = self._weights
+        if weights.dtype.kind == "c":
+            real = plan_numbers.real_plan(self, weights, of_complex=True)
+            how = "as a convolution of real numbers with twice the channels:"
+            return f"{self._describe_arrays()}\n{how}\n{real.describe()}"
+        call = self._call_for(self.input_shape, weights.dtype)
+        how = described_computation(call, weights.dtype.itemsize, f"{self.algorithm}: {self._chosen_by}")
+        gradients = described_gradients(self.input_shape, self._weight_shape, self._gradient_options, call.computed)
+        return f"{self._describe_arrays()}\n{how}\n{gradients}"
 
     def __repr__(self) -> str:
         """Return one line: the shapes, the type and the algorithm."""
@@ -380,6 +371,8 @@ class Plan:
             check_plan_input(x_shape, self.input_shape)
             with num_threads(key[2]):  # another thread may change the default meanwhile
                 call = prepare_convolution(x_shape, self._weight_shape, dtype.itemsize, self._options)
+            if self._result is not None or self.dtype.kind == "c":  # the short path must not take it
+                call = call._replace(run_plain=None)
             if len(self._calls) >= MOST_CALLS:
                 self._calls.clear()
             self._calls[key] = call
@@ -394,20 +387,3 @@ class Plan:
         """Use another algorithm from now on."""
         self._set_algorithm(algorithm)
         self._weights = Weights(self._weights.weight, self._weights.bias)
-
-    def _fastest(self, computed: Geometry) -> str:
-        """Time every algorithm on one image, and return the name of the fastest."""
-        x = np.ones(self.input_shape, self._weights.dtype)
-        times = {}
-        for name in {
-            way.algorithm: way for way in candidates("convolution", computed, channels_last=self._options.channels_last)
-        }:
-            self._take(name)
-            times[name] = min(_seconds(self, x) for _ in range(TUNING_CALLS))
-        return min(times, key=lambda name: times[name])
-
-
-def _seconds(plan: Plan, x: Array) -> float:
-    start = time.perf_counter()
-    plan(x)
-    return time.perf_counter() - start

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import Array, as_array, check_channels_last, contiguous
+from .checks.arrays import Array, as_array, as_bias, check_channels_last, contiguous
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
 from .checks.types import types_of
@@ -35,7 +35,7 @@ def convolve_transposed(
     types = types_of(x.dtype, weight.dtype, dtype)
     call = prepare_transposed(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
-        bias = as_array("bias", bias)
+        bias = as_bias(bias, types.kind)
         check_bias_shape(bias.shape, call.geometry.in_channels)
     if types.kind == "real" and (bias is None or options.padding_mode in ("zeros", "constant")):
         return call.into(out, types.computing, x, weight, bias)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Complex, Real
 from typing import Any, NamedTuple, NoReturn
 
 # The padding (before, after) along one axis.
@@ -139,7 +140,7 @@ class PaddingContent(NamedTuple):
 
     modes: tuple[str, ...]
     """The name of the padding mode of each spatial axis in numpy.pad."""
-    value: float
+    value: complex
     """The constant along axes with the mode "constant"."""
 
 
@@ -176,9 +177,15 @@ def padding_modes(padding_mode: object, rank: int) -> tuple[str, ...]:
     return tuple(map(check_padding_mode, modes))
 
 
-def freeze_padding_value(padding_value: object) -> float:
-    """Return the padding value as a float. All NaNs are the same object, so that they are the same key of a cache."""
-    if isinstance(padding_value, str | bytes | complex) or not hasattr(padding_value, "__float__"):
+def freeze_padding_value(padding_value: object) -> complex:
+    """Return the padding value as a float, or if it has an imaginary part as a complex number.
+
+    All real NaNs are the same object, so that they are the same key of a cache.
+    """
+    if isinstance(padding_value, Complex) and not isinstance(padding_value, Real):
+        value = complex(padding_value)
+        return value if value.imag != 0 else freeze_padding_value(value.real)
+    if isinstance(padding_value, str | bytes) or not hasattr(padding_value, "__float__"):
         raise TypeError(f"padding_value must be a number, not {shown(padding_value)}{hint_value(padding_value)}")
     try:
         value = float(padding_value)
@@ -207,7 +214,7 @@ def padding_content(padding_mode: object, padding_value: object, rank: int) -> P
     return PaddingContent(modes, value)
 
 
-def check_value_fits(value: float, itemsize: int) -> None:
+def check_value_fits(value: complex, itemsize: int) -> None:
     """Raise if a finite padding value is beyond the type that is computed in."""
     if itemsize == 4 and LARGEST_FLOAT32 < abs(value) < math.inf:
         raise ValueError(

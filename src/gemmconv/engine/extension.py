@@ -45,7 +45,7 @@ class Extension(NamedTuple):
     """The geometry as the caller gave it."""
     modes: tuple[str, ...]
     """The name of each axis's mode in numpy.pad; an empty string if the axis is not extended."""
-    value: float
+    value: complex
     """What the padding holds along axes with the mode "constant"."""
     shape: Sizes
     """The shape of the extended x."""
@@ -57,6 +57,8 @@ class Extension(NamedTuple):
     def around(self, run: Run, run_plain: Run | None, itemsize: int) -> tuple[Run, Run | None]:
         """Return functions that do as `run` and `run_plain` do, and extend x before it or fold the result after it."""
         check_value_fits(self.value, itemsize)
+        if isinstance(self.value, complex):
+            return partial(refuse_value, self.value), None
         extender = extender_of(self.axes(), itemsize, self.value)
         if self.x is None:
             return partial(run_and_fold, run, extender, self.shape), None
@@ -128,6 +130,11 @@ def extended_from(positions: Positions, size: int, mode: str) -> Positions:
     if mode == "wrap":
         return within
     return np.minimum(within, period - (1 if mode == "symmetric" else 0) - within)
+
+
+def refuse_value(value: complex, *_arguments: Any) -> None:
+    """Raise for a complex constant, which only complex images can have around them."""
+    raise TypeError(f"padding_value={value!r} is complex, but x is real; pass x as complex64 or complex128")
 
 
 def extend_and_run(run: Run, extender: Extender, shape: Sizes, x: int, *arguments: Any) -> None:

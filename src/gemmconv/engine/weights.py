@@ -28,16 +28,19 @@ class LaidOut(NamedTuple):
 class Weights:
     """The weight and bias of a plan since its last `update`, and their layouts.
 
-    Several threads may use it at the same time. Only two dictionaries change; if two threads set the same entry, both
+    A complex weight has no layouts, but plans with real weights: that for complex images, and that for real ones.
+
+    Several threads may use it at the same time. Only the dictionaries change; if two threads set the same entry, both
     set equal values.
     """
 
-    __slots__ = ("_backward", "_forward", "bias", "dtype", "weight")
+    __slots__ = ("_backward", "_forward", "bias", "dtype", "plans", "weight")
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
         self.weight, self.bias = weight, bias
         # NumPy's own object for the type, which that of an unpickled array is not
         self.dtype = computing_dtype(weight.dtype, weight.dtype)
+        self.plans: dict[tuple[bool, bool], Any] = {}
         self._forward: dict[np.dtype[Any], LaidOut] = {}
         self._backward: dict[np.dtype[Any], Memory | Layout | TransformedWeight] = {}
 
@@ -65,5 +68,5 @@ class Weights:
         return laid_out
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return everything but the layouts, which hold pointers."""
+        """Return everything but what is made from it; layouts hold pointers."""
         return Weights, (self.weight, self.bias)

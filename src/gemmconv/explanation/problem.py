@@ -111,14 +111,14 @@ class Problem:
             raise ValueError(f"x has shape {x.shape}, which is a batch; one image is explained at a time: pass x[0]")
         channels = geometry.in_channels if options.transposed else geometry.out_channels
         if bias is not None:
-            bias = as_array("bias", bias)
+            bias = real_array("bias", bias)
             check_bias_shape(bias.shape, channels)
         dtype = computing_dtype(x.dtype, weight.dtype)
         check_value_fits(value, dtype.itemsize)
         problem = cls(x, weight, bias, None, options, geometry, modes, float(dtype.type(value)))
         if grad_output is None:
             return problem
-        grad_output = as_array("grad_output", grad_output)
+        grad_output = real_array("grad_output", grad_output)
         check_array_shape("grad_output", grad_output.shape, problem.y_shape, "the output")
         return replace(problem, grad_output=grad_output)
 
@@ -184,14 +184,24 @@ def as_numbers(name: str, value: object) -> Numbers:
     """Return an argument as numbers, or raise an error that names it."""
     if isinstance(value, Numbers):
         return value
-    array = as_array(name, value)
+    array = real_array(name, value)
     return Numbers(array.shape, array)
+
+
+def real_array(name: str, value: object) -> Array:
+    """Return an array of real numbers, or raise an error that names the argument."""
+    array = as_array(name, value)
+    if np.iscomplexobj(array):
+        raise TypeError(f"{name} has dtype {array.dtype}; explain shows real numbers: pass {name}.real or {name}.imag")
+    return array
 
 
 def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[Geometry, tuple[str, ...], float]:
     """Return the geometry of a problem, its padding modes and its padding value, or raise what the library raises."""
     freeze_padding_mode(options.padding_mode)
     value = freeze_padding_value(options.padding_value)
+    if isinstance(value, complex):
+        raise TypeError(f"padding_value={value!r} is complex; explain shows real numbers")
     check_flip(options.flip)
     if not isinstance(options.transposed, bool | np.bool_):
         raise TypeError(f"transposed must be True or False, not {options.transposed!r}")
@@ -208,4 +218,4 @@ def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[
     # along an axis without padding all modes are the same
     modes = [mode if any(pad) else "constant" for mode, pad in zip(content.modes, geometry.pads)]
     is_read = any(mode == "constant" and max(pad) > 0 for mode, pad in zip(modes, geometry.pads))
-    return geometry, ("constant",) * (3 - len(modes)) + tuple(modes), content.value if is_read else 0.0
+    return geometry, ("constant",) * (3 - len(modes)) + tuple(modes), value if is_read else 0.0

@@ -1,16 +1,269 @@
-"""Complex numbers: operations on them by operations on their real and imaginary parts."""
+"""Complex numbers: operations on them by operations on their real and imaginary parts.
+
+A product with a weight a + bi is one with a matrix of two rows and columns. So a convolution of complex arrays is one
+of real arrays with twice the channels, and the input gradient of that is the product with the conjugate:
+
+    re of y     a  -b     re of x             re of the gradient of x      a  b     re of the gradient of y
+             =         @                                                =        @
+    im of y     b   a     im of x             im of the gradient of x     -b  a     im of the gradient of y
+
+With channels first, the real parts of all channels of a group come before their imaginary parts. With channels last,
+the parts of each channel are neighbours, which is how complex numbers are stored, so nothing is moved.
+
+A real array has no imaginary part, not one of zeros, which would make NaN of an infinity. With a real weight, the parts
+of an image are two images. With real images, a complex weight has two output channels for each of its own.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..checks.arrays import Array
-from ..checks.types import Types
+import numpy as np
+
+from .._gemmconv import transpose
+from ..checks.arrays import Array, contiguous
+from ..checks.geometry import Geometry
+from ..checks.options import Sizes
+from ..checks.types import FLOAT32, DType, Types, real_part
+from ..threads import get_num_threads
 
 if TYPE_CHECKING:
     from .operation import Operation
 
 
+COMPLEX64, COMPLEX128 = np.dtype(np.complex64), np.dtype(np.complex128)
+
+
+def complex_type(computing: DType) -> DType:
+    """Return the type of complex numbers with parts of a computing type."""
+    return COMPLEX64 if computing == FLOAT32 else COMPLEX128
+
+
+def split(numbers: Array, computing: DType, count: int) -> Array:
+    """Return the parts of `count` equal pieces of an array: of each piece, the real parts and then the imaginary."""
+    pairs = contiguous(numbers, complex_type(computing))
+    parts = np.empty((count, 2, pairs.size // max(count, 1)), computing)
+    transpose(pairs.ravel().view(computing), parts, 2, count, computing.itemsize, get_num_threads())
+    return parts
+
+
+def join(parts: Array, count: int) -> Array:
+    """Return the complex numbers of which `split` made these parts."""
+    pairs = np.empty(parts.size, parts.dtype)
+    transpose(parts, pairs, parts.size // max(2 * count, 1), count, parts.dtype.itemsize, get_num_threads())
+    return pairs.view(complex_type(parts.dtype))
+
+
+class Form(NamedTuple):
+    """Where the parts of complex arrays are among real numbers."""
+
+    rank: int
+    """The number of spatial axes."""
+    groups: int
+    channels_last: bool
+    computing: DType
+    """The type of the parts."""
+    is_depthwise: bool = False
+    """Whether a group has one input channel. Each part of an image is then convolved with each part of the weight: with
+    twice the channels, no kernel for one channel would do it."""
+    with_real_images: bool = False
+    """Whether a convolution of two complex arrays takes the parts of an image as two images, as for a real weight, and
+    a complex weight as with real images. Then the weight has half the size, and the result twice."""
+
+    def doubled(self, images: Array) -> Array:
+        """Return complex images as real ones with twice the channels."""
+        if self.channels_last:
+            return contiguous(images, complex_type(self.computing)).view(self.computing)
+        *batch, channels = images.shape[: -self.rank]
+        parts = split(images, self.computing, prod(batch) * self.groups)
+        return parts.reshape(*batch, 2 * channels, *images.shape[-self.rank :])
+
+    def joined(self, images: Array) -> Array:
+        """Return the complex images of which `doubled` made these."""
+        if self.channels_last:
+            return images.view(complex_type(self.computing))
+        *batch, channels = images.shape[: -self.rank]
+        return join(images, prod(batch) * self.groups).reshape(*batch, channels // 2, *images.shape[-self.rank :])
+
+    def planes(self, images: Array) -> Array:
+        """Return the parts of complex images as twice the images."""
+        count = prod(images.shape[: -self.rank - 1])
+        return split(images, self.computing, count).reshape(2 * count, *images.shape[-self.rank - 1 :])
+
+    def of_planes(self, planes: Array, batch: Sizes) -> Array:
+        """Return complex images, of which `planes` made these; `batch` are their axes before those of one image."""
+        return join(planes, prod(batch)).reshape(*batch, *planes.shape[1:])
+
+    def weight_blocks(self, weight: Array, rows: int, columns: int) -> Array:
+        """Return a view of a real weight, by the part of its output channel and the part of its input channel.
+
+        `rows` and `columns` are the numbers of these parts: 2 where `doubled` has doubled the channels. The other axes
+        of the view, flattened, are those of a complex weight.
+        """
+        outputs, inputs, taps = weight.shape[0] // rows, weight.shape[1] // columns, prod(weight.shape[2:])
+        if self.channels_last:
+            return weight.reshape(1, outputs, rows, inputs, columns, taps).transpose(2, 4, 0, 1, 3, 5)
+        of_group = outputs // self.groups
+        return weight.reshape(self.groups, rows, of_group, columns, inputs, taps).transpose(1, 3, 0, 2, 4, 5)
+
+    def real_weight(self, weight: Array, rows: int, columns: int, *, conjugated: bool) -> Array:
+        """Return a real weight of this many parts, which multiplies as a complex weight does, or its conjugate."""
+        real = np.empty((rows * weight.shape[0], columns * weight.shape[1], *weight.shape[2:]), self.computing)
+        blocks = self.weight_blocks(real, rows, columns)
+        re, im = split(weight, self.computing, 1)[0].reshape(2, *blocks.shape[2:])
+        if conjugated:
+            np.negative(im, out=im)
+        blocks[0, 0] = re
+        if rows == 2:
+            blocks[1, 0] = im
+        if columns == 2:
+            np.negative(im, out=blocks[0, 1])
+        if rows == columns:
+            blocks[1, 1] = re
+        return real
+
+    def complex_weight(self, real: Array, rows: int, columns: int) -> Array:
+        """Return the gradient of a complex weight, of whose `real_weight` this is the gradient."""
+        blocks = self.weight_blocks(real, rows, columns)
+        gradient = np.empty(blocks.shape[2:], complex_type(self.computing))
+        with np.errstate(all="ignore"):
+            gradient.real = blocks[0, 0] + blocks[1, 1] if rows == columns else blocks[0, 0]
+            gradient.imag = blocks[1, 0] if rows == 2 else 0
+            if columns == 2:
+                gradient.imag -= blocks[0, 1]
+        return gradient.reshape(real.shape[0] // rows, real.shape[1] // columns, *real.shape[2:])
+
+    def real_arrays(
+        self, operation: str, weight: Array, bias: Array | None, *, of_complex: bool
+    ) -> tuple[Array, Array | None]:
+        """Return the weight and the bias that compute an operation on images with parts, or on real ones."""
+        if of_complex and self.is_depthwise:
+            return split(weight, self.computing, 1)[0, 0].reshape(weight.shape), None
+        parts = 1 + (of_complex and not self.with_real_images)
+        rows, columns = (2, parts) if operation == "convolution" else (parts, 2)
+        real = self.real_weight(weight, rows, columns, conjugated=operation == "transposed")
+        if bias is None or (of_complex and self.with_real_images):  # it is added to the result
+            return real, None
+        shape = bias.shape if self.channels_last else (*bias.shape, *[1] * self.rank)
+        own = self._replace(computing=real_part(np.result_type(bias.dtype, np.complex64)))
+        return real, own.doubled(bias.reshape(shape)).ravel()
+
+
+def form_of(geometry: Geometry, channels_last: bool, computing: DType, operation: str) -> Form:
+    """Return the form in which an operation is computed."""
+    is_depthwise = geometry.in_channels == geometry.groups > 1
+    form = Form(geometry.rank, geometry.groups, channels_last, computing, is_depthwise)
+    if is_depthwise or operation != "convolution":
+        return form
+    images = geometry.in_channels * prod(geometry.in_size) + geometry.out_channels * geometry.out_pixels
+    return form._replace(with_real_images=geometry.out_channels * geometry.reduction_length > images)
+
+
 def compute_complex(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
     """Compute for arrays of which at least one is complex."""
-    raise NotImplementedError
+    geometry = operation.call.geometry
+    form = form_of(geometry, operation.channels_last, types.computing, operation.name)
+    if operation.name == "weight_gradient":
+        if operation.padding_value != 0 and np.iscomplexobj(second):
+            return by_parts(operation, types, first, second, None)
+        return of_weight(operation, form, first, second)
+    if operation.padding_value != 0 and np.iscomplexobj(first):
+        return by_parts(operation, types, first, second, bias)
+    return of_images(operation, form, first, second, bias)
+
+
+def of_images(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
+    """Compute for images and a weight: a convolution, its input gradient, or a transposed convolution."""
+    of_complex = np.iscomplexobj(images)
+    if not np.iscomplexobj(weight):
+        planes = operation.run(form.planes(images), contiguous(weight, form.computing))
+        if bias is not None:
+            add_bias(form, planes, bias)
+        return form.of_planes(planes, images.shape[: -form.rank - 1])
+    if of_complex and form.is_depthwise:
+        return of_planes(operation, form, images, weight, bias)
+    if not of_complex:
+        data = contiguous(images, form.computing)
+    else:
+        data = form.planes(images) if form.with_real_images else form.doubled(images)
+    if operation.prepared is not None:
+        result = form.joined(operation.prepared(of_complex)(data))
+    else:
+        arrays = form.real_arrays(operation.name, weight, bias, of_complex=of_complex)
+        result = form.joined(operation.run(data, *arrays))
+    return sum_of_images(form, result, images, bias) if of_complex and form.with_real_images else result
+
+
+def of_planes(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
+    """Compute by the products of each part of the images and each part of the weight."""
+    planes = form.planes(images)
+    re, im = split(weight, form.computing, 1)[0].reshape(2, *weight.shape)
+    if operation.name == "input_gradient":
+        im = -im
+    result, of_imaginary = operation.run(planes, re), operation.run(planes, im)
+    shape = len(result) // 2, 2, *result.shape[1:]
+    pairs, others = result.reshape(shape), of_imaginary.reshape(shape)
+    with np.errstate(all="ignore"):
+        pairs[:, 0] -= others[:, 1]
+        pairs[:, 1] += others[:, 0]
+    if bias is not None:
+        add_bias(form, result, bias)
+    return form.of_planes(result, images.shape[: -form.rank - 1])
+
+
+def sum_of_images(form: Form, results: Array, images: Array, bias: Array | None) -> Array:
+    """Return ``a + i * b + bias`` for the results a of the real parts of images and b of their imaginary parts."""
+    pairs = results.reshape(len(results) // 2, 2, *results.shape[1:])
+    result, of_imaginary = pairs[:, 0].copy(), pairs[:, 1]
+    with np.errstate(all="ignore"):
+        result.real -= of_imaginary.imag
+        result.imag += of_imaginary.real
+        if bias is not None:
+            own = contiguous(bias, result.dtype)
+            result += own if form.channels_last else own.reshape(-1, *[1] * form.rank)
+    return result.reshape(*images.shape[: -form.rank - 1], *result.shape[1:])
+
+
+def add_bias(form: Form, planes: Array, bias: Array) -> None:
+    """Add a complex bias to the parts of images."""
+    parts = split(bias, form.computing, 1)[0]
+    shape = (2, *[1] * form.rank, -1) if form.channels_last else (2, -1, *[1] * form.rank)
+    pairs = planes.reshape(len(planes) // 2, 2, *planes.shape[1:])
+    with np.errstate(all="ignore"):
+        pairs += parts.reshape(shape)
+
+
+def of_weight(operation: Operation, form: Form, grad_output: Array, x: Array) -> Array:
+    """Compute the gradient of a weight."""
+    parts = 1 + np.iscomplexobj(grad_output), 1 + np.iscomplexobj(x)
+    arrays = [
+        form.doubled(array) if count == 2 else contiguous(array, form.computing)
+        for array, count in zip((grad_output, x), parts)
+    ]
+    return form.complex_weight(operation.run(*arrays), *parts)
+
+
+def by_parts(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
+    """Compute for the two parts of x one after the other: the padding holds another constant in each."""
+    value = complex(operation.padding_value)
+
+    def of_part(x: Array, padding_value: float, bias: Array | None) -> Array:
+        run = partial(operation.run, padding_value=padding_value)
+        part = operation._replace(run=run, padding_value=0, prepared=None)
+        arrays = (first, x) if operation.name == "weight_gradient" else (x, second)
+        if any(map(np.iscomplexobj, arrays)):
+            return compute_complex(part, types, *arrays, bias)
+        return run(*[contiguous(array, types.computing) for array in arrays], bias)
+
+    x, other = (second, first) if operation.name == "weight_gradient" else (first, second)
+    biases = (bias, None) if bias is None or np.iscomplexobj(other) else (bias.real, bias.imag)
+    of_real, of_imaginary = (of_part(*each) for each in zip((x.real, x.imag), (value.real, value.imag), biases))
+    result = of_real.astype(complex_type(types.computing))
+    with np.errstate(all="ignore"):
+        # the gradient of a weight is the product with the conjugate of x
+        result.imag += -of_imaginary.real if operation.name == "weight_gradient" else of_imaginary.real
+        if np.iscomplexobj(of_imaginary):
+            result.real += of_imaginary.imag if operation.name == "weight_gradient" else -of_imaginary.imag
+    return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..checks.arrays import Array, check_out, deliver
 from ..checks.types import Types
@@ -21,10 +21,15 @@ class Operation(NamedTuple):
     """"convolution", "transposed", "input_gradient" or "weight_gradient"."""
     run: Run
     """Computes it for two real arrays of one computing type, and perhaps a bias; the algorithm may be replaced:
-    ``run(first, second, bias=None, algorithm=None)``. The shapes may have other numbers of images and channels."""
+    ``run(first, second, bias=None, algorithm=None)``, and so may `padding_value`. The shapes may have other numbers of
+    images and channels."""
     call: Call
     """The call for the shapes that the caller gave; by it they are checked already."""
     channels_last: bool
+    padding_value: Any = 0
+    """The constant in the padding of x, if the result depends on it."""
+    prepared: Callable[[bool], Run] | None = None
+    """Of a plan with a complex weight: what computes with its parts, prepared, for complex images or for real ones."""
 
     def compute(
         self, types: Types, first: Array, second: Array, bias: Array | None = None, out: Array | None = None

@@ -17,11 +17,16 @@ from ..checks.geometry import Geometry, resolve_padding
 from ..checks.options import Ints, Padding, PaddingMode, padding_content, padding_modes, per_axis
 from ..checks.shapes import check_shapes
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float64 or complex128
+
+
+def as_numbers(value: ArrayLike) -> Array:
+    """Return an array of float64 or complex128."""
+    return np.asarray(value, np.complex128 if np.iscomplexobj(value) else np.float64)
 
 
 def extend(
-    x: Array, pads: Sequence[tuple[int, int]], padding_mode: PaddingMode = "zeros", padding_value: float = 0
+    x: Array, pads: Sequence[tuple[int, int]], padding_mode: PaddingMode = "zeros", padding_value: complex = 0
 ) -> Array:
     """Return x with its last axes padded, one after the other; negative numbers crop the extended signal."""
     modes = padding_modes(padding_mode, len(pads))
@@ -36,7 +41,7 @@ def extend(
 
 def channels_first(array: ArrayLike, rank: int, channels_last: bool) -> Array:
     """Return an array with its channels before the spatial axes; `channels_last` says that they are its last axis."""
-    array = np.asarray(array, np.float64)
+    array = as_numbers(array)
     return np.moveaxis(array, -1, -rank - 1) if channels_last else array
 
 
@@ -62,7 +67,7 @@ def im2col(
     padding: Padding = 0,
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     channels_last: bool = False,
 ) -> Array:
     r"""Return the patch matrix P of a convolution (a cross-correlation).
@@ -117,7 +122,7 @@ def col2im(
     padding: Padding = 0,
     dilation: Ints = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     channels_last: bool = False,
 ) -> Array:
     r"""Return the transpose of `im2col`: each entry is added to the element from which im2col would copy it.
@@ -147,7 +152,7 @@ def col2im(
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    columns = np.asarray(columns, np.float64)
+    columns = as_numbers(columns)
     rank, taps = len(kernel_size), prod(kernel_size)
     if channels_last:
         columns = columns.reshape(*columns.shape[:2], taps, columns.shape[2] // taps).transpose(0, 3, 2, 1)
@@ -155,7 +160,7 @@ def col2im(
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, input_size, kernel_size, stride=strides, dilation=dilations)
     batch, channels = columns.shape[0], columns.shape[1] // taps
-    x = np.zeros((batch, channels, *input_size))
+    x = np.zeros((batch, channels, *input_size), columns.dtype)
     # The position in x of each element of the padded x, counted from 1; 0 is a zero of the padding.
     modes, _ = padding_content(padding_mode, padding_value, rank)
     positions = extend(np.arange(1.0, 1 + prod(input_size)).reshape(1, 1, *input_size), pads, modes)
@@ -177,13 +182,13 @@ def conv(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     channels_last: bool = False,
 ) -> Array:
     """Convolve (cross-correlate, unless ``flip=True``) by the definition, one tap of the kernel after the other.
 
-    The arguments are those of `gemmconv.conv`; the result is float64.
+    The arguments are those of `gemmconv.conv`; the result is float64 or complex128.
 
     Examples
     --------
@@ -191,7 +196,7 @@ def conv(
     >>> conv([[1, 2, 3, 4]], [[[5, 6, 7]]])
     array([[38., 56.]])
     """
-    weight = np.asarray(weight, np.float64)
+    weight = as_numbers(weight)
     x = channels_first(x, weight.ndim - 2, channels_last)
     geometry = Geometry.from_shapes(
         x.shape, weight.shape, stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -206,7 +211,7 @@ def conv(
     y = np.zeros(())
     if bias is not None:
         geometry.check_bias(np.shape(bias))
-        y = np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
+        y = np.reshape(as_numbers(bias), (-1,) + (1,) * rank)
     taps = weight.reshape(*weight.shape[:2], -1)
     for t, window in enumerate(tap_windows(padded, weight.shape[2:], strides, dilations)):
         y = y + channel_product(taps[:, :, t], window, groups)
@@ -216,10 +221,27 @@ def conv(
 def channel_product(weight: Array, window: Array, groups: int) -> Array:
     """Return ``y[n, o, ...] = sum over c of weight[o, c] * window[n, c, ...]``, within each group of channels."""
     by_group = [
-        np.einsum("oc,nc...->no...", weights, windows)  # BLAS leaves out some products of zero and infinity
+        product("oc,nc...->no...", weights, windows)
         for weights, windows in zip(np.split(weight, groups), np.split(window, groups, axis=1))
     ]
     return np.concatenate(by_group, axis=1)
+
+
+def product(subscripts: str, a: Array, b: Array) -> Array:
+    """Return a sum of products, as `numpy.einsum`; a real array has no imaginary part that infinity could meet."""
+    if np.iscomplexobj(a) and not np.iscomplexobj(b):
+        return of_parts(product(subscripts, a.real, b), product(subscripts, a.imag, b))
+    if np.iscomplexobj(b) and not np.iscomplexobj(a):
+        return of_parts(product(subscripts, a, b.real), product(subscripts, a, b.imag))
+    result: Array = np.einsum(subscripts, a, b)  # BLAS leaves out some products of zero and infinity
+    return result
+
+
+def of_parts(real: Array, imaginary: Array) -> Array:
+    """Return complex numbers with these parts; ``real + 1j * imaginary`` would make NaN of infinities."""
+    result = real.astype(np.complex128)
+    result.imag = imaginary
+    return result
 
 
 def conv1d(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None, **options: Any) -> Array:

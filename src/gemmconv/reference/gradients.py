@@ -1,7 +1,8 @@
 """The gradients of a convolution, and the transposed convolution.
 
 The gradients are the derivatives of the sum of ``grad_output * conv(x, weight, bias, ...)`` with respect to x, weight
-and bias. Keep this file short and slow, as convolution.py.
+and bias. Of complex arrays, they are the products with the conjugates of the weight or of x, so that the input gradient
+is the adjoint of the convolution: the convention of PyTorch. Keep this file short and slow, as convolution.py.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ from numpy.typing import ArrayLike
 
 from ..checks.geometry import resolve_padding
 from ..checks.options import Ints, Padding, PaddingMode, padding_content, per_axis
-from .convolution import Array, channel_product, channels_first, extend, like_x, tap_windows
+from .convolution import (
+    Array,
+    as_numbers,
+    channel_product,
+    channels_first,
+    extend,
+    like_x,
+    product,
+    tap_windows,
+)
 
 
 def conv_input_gradient(
@@ -28,7 +38,7 @@ def conv_input_gradient(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     channels_last: bool = False,
 ) -> Array:
@@ -59,7 +69,7 @@ def conv_input_gradient(
     >>> conv_input_gradient([[1, 10]], [[[5, 6, 7]]], (4,))
     array([[ 5., 56., 67., 70.]])
     """
-    weight = np.asarray(weight, np.float64)
+    weight = as_numbers(weight)
     grad_output = channels_first(grad_output, weight.ndim - 2, channels_last)
     batched = grad_output.ndim == weight.ndim
     G = grad_output if batched else grad_output[np.newaxis]
@@ -71,8 +81,9 @@ def conv_input_gradient(
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
 
     by_input = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
-    padded = np.zeros((len(G), len(by_input), *[n + sum(pair) for n, pair in zip(size, pads)]))
-    taps = by_input.reshape(*by_input.shape[:2], -1)
+    type_ = np.result_type(G, weight)
+    padded = np.zeros((len(G), len(by_input), *[n + sum(pair) for n, pair in zip(size, pads)]), type_)
+    taps = by_input.conj().reshape(*by_input.shape[:2], -1)
     for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], G, groups)
     modes, _ = padding_content(padding_mode, padding_value, rank)
@@ -87,7 +98,7 @@ def fold(padded: Array, size: Sequence[int], pads: Sequence[tuple[int, int]], mo
     """
     # The position of each element of the padded array before the padding, counted from 1; 0 is a zero of the padding.
     positions = extend(np.arange(1.0, 1 + prod(size)).reshape(1, 1, *size), pads, modes)[0, 0].astype(int)
-    sums = np.zeros((*padded.shape[:2], 1 + prod(size)))
+    sums = np.zeros((*padded.shape[:2], 1 + prod(size)), padded.dtype)
     for n, c in np.ndindex(padded.shape[:2]):
         np.add.at(sums[n, c], positions, padded[n, c])
     return sums[:, :, 1:].reshape(*padded.shape[:2], *size)
@@ -103,7 +114,7 @@ def conv_weight_gradient(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     channels_last: bool = False,
 ) -> Array:
@@ -141,12 +152,13 @@ def conv_weight_gradient(
     pads = resolve_padding(padding, x.shape[2:], kernel_size, stride=strides, dilation=dilations)
     content = padding_content(padding_mode, padding_value, rank)
     padded = extend(x, pads, *content)
-    is_read = extend(np.ones((1, 1, *x.shape[2:])), pads, *content)[0, 0] != 0  # and not a zero of the padding
+    is_constant = float(content.value != 0)
+    is_read = extend(np.ones((1, 1, *x.shape[2:])), pads, content.modes, is_constant)[0, 0] != 0  # not a zero
 
     taps = []
     for window, read in zip(*[tap_windows(of, kernel_size, strides, dilations) for of in (padded, is_read)]):
         by_group = [
-            np.einsum("noi,nci->oc", g[..., read], w[..., read])
+            product("noi,nci->oc", g[..., read], w[..., read].conj())
             for g, w in zip(np.split(grad_output, groups, axis=1), np.split(window, groups, axis=1))
         ]
         taps.append(np.concatenate(by_group))
@@ -233,7 +245,7 @@ def conv_transpose(
     >>> conv_transpose([[1, 10]], [[[5, 6, 7]]], stride=2, padding="same")
     array([[ 5.,  6., 57., 60.]])
     """
-    weight = np.asarray(weight, np.float64)
+    weight = as_numbers(weight)
     rank, kernel = weight.ndim - 2, weight.shape[2:]
     x = channels_first(x, rank, channels_last)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
@@ -251,12 +263,12 @@ def conv_transpose(
 
     by_output = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
     taps = by_output.reshape(*by_output.shape[:2], -1)
-    y = np.zeros((len(X), len(taps), *every))
+    y = np.zeros((len(X), len(taps), *every), np.result_type(X, weight))
     for t, window in enumerate(tap_windows(y, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], X, groups)
     y = fold(y, size, [(before, n - m - before) for n, m, (before, _) in zip(every, size, pads)], padding_mode)
     if bias is not None:
-        y += np.reshape(np.asarray(bias, np.float64), (-1,) + (1,) * rank)
+        y = y + np.reshape(as_numbers(bias), (-1,) + (1,) * rank)
     return like_x(y if x.ndim == rank + 2 else y[0], rank, channels_last)
 
 

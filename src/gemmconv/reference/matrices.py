@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .convolution import Array, conv
+from .convolution import Array, as_numbers, conv
 
 
 def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> Array:
@@ -25,11 +25,11 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     array([[1., 2., 0., 0.],
            [0., 0., 3., 4.]])
     """
-    weight = np.asarray(weight, np.float64)
+    weight = as_numbers(weight)
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
     rows, columns = len(weight), weight[0].size
-    K = np.zeros((rows, groups * columns))
+    K = np.zeros((rows, groups * columns), weight.dtype)
     for o in range(rows):
         group = o // (rows // groups)
         K[o, group * columns : (group + 1) * columns] = weight[o].ravel()

@@ -1,0 +1,107 @@
+"""What a plan does with numbers that C does not compute with, or with another type of results (numbers/)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .checks.arrays import Array
+from .checks.options import Sizes
+from .checks.types import DType, Types, real_part
+from .convolution import run_convolution
+from .engine.calls import Call, Options, prepare_input_gradient
+from .engine.weights import Weights
+from .gradients import run_input_gradient
+from .numbers.complex_numbers import form_of
+from .numbers.operation import Operation, Run
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+# The options that a plan hands on to that for the parts of its complex weight.
+KEPT_OPTIONS = ("stride", "padding", "dilation", "groups", "padding_mode", "algorithm", "channels_last")
+
+
+def check_no_activation(options: Options, name: str, dtype: DType) -> None:
+    """Raise if a plan has an activation, for an array of complex numbers."""
+    if options.activation is not None:
+        raise TypeError(
+            f"{name} has dtype {dtype}, but activation={options.activation!r} is defined for real numbers only"
+        )
+
+
+def real_plan(plan: Plan, weights: Weights, of_complex: bool, operation: str = "convolution") -> Plan:
+    """Return the plan for the parts of a complex weight: that for complex images, or that for real ones.
+
+    That of the operation "input_gradient" is a plan of which the input gradient is that for complex images.
+    """
+    from .plan import Plan
+
+    options = plan._options
+    form = form_of(plan._geometry, options.channels_last, real_part(weights.dtype), operation)
+    key = of_complex, form.with_real_images
+    real: Plan | None = weights.plans.get(key)
+    if real is None:
+        arrays = form.real_arrays("convolution", weights.weight, weights.bias, of_complex=of_complex)
+        kept = {name: getattr(options, name) for name in KEPT_OPTIONS}
+        real = weights.plans[key] = Plan(*arrays, input_size=plan._input_size, tune=plan._tune, **kept)
+    return real
+
+
+def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | None) -> Array:
+    """Convolve arrays of which the types are not computed by C alone."""
+    options, run, prepared = plan._options, partial(run_plan, plan, weights), None
+    call = plan._call_for(x.shape, types.computing)
+    if types.kind == "complex":
+        check_no_activation(options, "x", x.dtype)
+        if np.iscomplexobj(weights.weight) and options.padding_value == 0:
+            prepared = partial(real_plan, plan, weights)
+    elif types.kind == "integer":  # perhaps in parts, to which the activation does not apply
+        run = partial(run_convolution, options._replace(activation=None))
+    operation = Operation("convolution", run, call, options.channels_last, options.padding_value, prepared)
+    result = operation.compute(types, x, weights.weight, weights.bias, out)
+    if types.kind == "integer" and options.activation is not None:
+        np.maximum(result, 0, out=result)
+    return result
+
+
+def run_plan(plan: Plan, weights: Weights, x: Array, weight: Array, bias: Array | None = None, **others: Any) -> Array:
+    """Convolve a real array of a computing type by the laid-out weight of a plan, unless other options are given."""
+    if others or weights.dtype.kind == "c":
+        return run_convolution(plan._options, x, weight, bias, **others)
+    call = plan._call_for(x.shape, x.dtype)
+    laid_out = weights.for_convolution(x.dtype, call)
+    return call.into(None, x.dtype, x, laid_out.weight, None if bias is None else laid_out.bias)
+
+
+def input_gradient_call(plan: Plan, grad_shape: Sizes, weight_shape: Sizes, dtype: DType) -> Call:
+    """Return the prepared call for the gradient of the input in a computing type."""
+    options = plan._gradient_options
+    return prepare_input_gradient(grad_shape, weight_shape, plan._input_size, dtype.itemsize, options, prepared=True)
+
+
+def input_gradient(plan: Plan, types: Types, weights: Weights, grad_output: Array, out: Array | None) -> Array:
+    """Return the gradient of the input for arrays of which the types are not computed by C alone."""
+    call = input_gradient_call(plan, grad_output.shape, plan._weight_shape, types.computing)
+    prepared, run = None, partial(run_plan_gradient, plan, weights)
+    if np.iscomplexobj(weights.weight) and np.iscomplexobj(grad_output):
+        prepared = partial(real_input_gradient, plan, weights)
+    elif types.kind == "integer":
+        run = partial(run_input_gradient, plan._gradient_options._replace(algorithm="auto"), plan._input_size)
+    operation = Operation("input_gradient", run, call, plan._options.channels_last, prepared=prepared)
+    return operation.compute(types, grad_output, weights.weight, out=out)
+
+
+def real_input_gradient(plan: Plan, weights: Weights, of_complex: bool) -> Run:
+    """Return what computes the input gradient with the parts of a complex weight."""
+    return real_plan(plan, weights, of_complex, "input_gradient").input_gradient
+
+
+def run_plan_gradient(plan: Plan, weights: Weights, grad_output: Array, weight: Array, _bias: None = None) -> Array:
+    """Return the gradient of the input for real arrays, by the plan's weight as it is laid out, if that is real."""
+    dtype = grad_output.dtype
+    call = input_gradient_call(plan, grad_output.shape, weight.shape, dtype)
+    is_real = weights.dtype.kind != "c"
+    return call.into(None, dtype, grad_output, weights.for_input_gradient(dtype, call) if is_real else weight, None)
