@@ -105,15 +105,16 @@ def test_equals_torch_unfold_and_fold(stride, padding, dilation):
 )
 def test_any_layout_and_type(array):
     P = im2col(array, (3, 3), padding=1)
-    assert P.dtype == np.float32
+    assert P.dtype == array.dtype.newbyteorder("=")
     np.testing.assert_array_equal(P, reference.im2col(array, (3, 3), padding=1))
     np.testing.assert_array_equal(
         col2im(P[:, :, ::-1], (9, 8), (3, 3), padding=1), reference.col2im(P[:, :, ::-1], (9, 8), (3, 3), padding=1)
     )
 
 
-def test_lists_are_float64():
-    assert im2col([[1, 2, 3]], (2,)).dtype == np.float64
+def test_lists_have_the_type_that_numpy_gives_them():
+    assert im2col([[1, 2, 3]], (2,)).dtype == np.int64
+    assert im2col([[1.0, 2, 3]], (2,)).dtype == np.float64
     assert col2im([[1, 2], [3, 4]], (3,), (2,)).tolist() == [[1, 5, 4]]
 
 
@@ -160,7 +161,20 @@ P = np.ones((2, 27, 42))
         (im2col, (X, (3,)), {}, ValueError, r"x has shape \(2, 3, 9, 8\), but with kernel_size \(3,\) it must be"),
         (im2col, (X[0, 0], (3, 3)), {}, ValueError, r"for a single channel pass x\[None\]"),
         (im2col, (X, (3, 10)), {}, ValueError, "the kernel covers 10 positions of spatial axis 1, but"),
-        (im2col, (X * 1j, (3, 3)), {}, TypeError, "x has dtype complex128"),
+        (im2col, (X.astype(object), (3, 3)), {}, TypeError, "x has dtype object"),
+        (im2col, (X.astype("datetime64[s]"), (3, 3)), {}, TypeError, "x has dtype datetime64"),
+        (
+            im2col,
+            (X * 1j, (3, 3)),
+            {"dtype": float},
+            TypeError,
+            "x has dtype complex128, which cannot be cast to dtype fl",
+        ),
+        (im2col, (X, (3, 3)), {"dtype": int}, TypeError, "x has dtype float64, which cannot be cast to dtype int64"),
+        (im2col, (X, (3, 3)), {"dtype": "S1"}, TypeError, "dtype is |S1; gemmconv computes"),
+        (im2col, (X, (3, 3)), {"dtype": "floaty"}, TypeError, "dtype must be a type of NumPy, not 'floaty'"),
+        (col2im, (P, (9, 8), (3, 3)), {"dtype": int}, TypeError, "columns has dtype float64, which cannot be cast"),
+        (im2col, (X.astype("u1"), (3, 3)), {"out": np.ones((2, 27, 42), bool)}, TypeError, "out has dtype bool"),
         (im2col, (X, (3, 3)), {"stride": 0}, ValueError, "stride must be at least 1"),
         (im2col, (X, (3, 3)), {"padding_mode": "mirror"}, ValueError, "here that is 'reflect'"),
         (
@@ -177,11 +191,11 @@ P = np.ones((2, 27, 42))
             (P, (9, 8), (3, 2)),
             {},
             ValueError,
-            "columns has 27 rows, which is no positive multiple of the 6 taps",
+            "columns has 27 rows, which is no multiple of the 6 taps",
         ),
         (col2im, (P, (9, 9), (3, 3)), {}, ValueError, r"columns has shape .*, but what im2col would return has shape"),
         (col2im, (P, (9, 8, 7), (3, 3)), {}, ValueError, "input_size must be an int or one int per spatial axis"),
-        (col2im, (P, (9, 0), (3, 3)), {}, ValueError, "input_size must be at least 1, not 0"),
+        (col2im, (P, (9, -1), (3, 3)), {}, ValueError, "input_size must be at least 0, not -1"),
         (col2im, (P[0, 0], (9, 8), (3, 3)), {}, ValueError, r"columns has shape \(42,\), but it must be \(N, C \*"),
         (col2im, (P, (9, 8), (3, 3)), {"out": X.astype(int)}, TypeError, "out has dtype int64"),
         (col2im, (P, (9, 8), (3, 3)), {"out": np.ones((2, 3, 9))}, ValueError, "out has shape"),

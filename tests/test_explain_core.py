@@ -400,6 +400,8 @@ MISTAKES = {
 
 def refusal(one: Drawn) -> str | None:
     """Return what the library says of a problem, or None if it computes it."""
+    if one.x.size == 0:  # conv takes it, but there is nothing to draw
+        return "no axis may be empty"
     try:
         y = one.y()
         if one.grad is not None:

@@ -152,13 +152,14 @@ ERRORS = {
     "kernel_wide": ({"weight": np.ones((6, 4, 3, 9))}, ValueError, r"covers 9 positions of spatial axis 1.* has 8"),
     "kernel_dilated": ({"dilation": 5}, ValueError, r"covers 11 positions of spatial axis 0, .* has 9 .*rule: input"),
     "kernel_empty": ({"weight": np.ones((6, 4, 0, 3))}, ValueError, r"weight has shape \(6, 4, 0, 3\): no axis"),
-    "no_output_channels": ({"weight": np.ones((0, 4, 3, 3))}, ValueError, r"weight has shape .* no axis"),
-    "no_input_channels": (
-        {"x": np.ones((2, 0, 9, 8)), "weight": np.ones((6, 0, 3, 3))},
+    "channels_empty": ({"x": np.ones((2, 0, 9, 8))}, ValueError, r"weight has 4 input channels, but x has 0"),
+    "no_pixels": ({"x": np.ones((2, 4, 0, 8))}, ValueError, r"covers 3 positions of spatial axis 0, .* has 0 \(input"),
+    "few_padded": ({"x": np.ones((2, 4, 0, 8)), "padding": 1}, ValueError, r"axis 0, .* has 2 \(input 0, padding"),
+    "nothing_to_repeat": (
+        {"x": np.ones((2, 4, 9, 0)), "padding": 2, "padding_mode": "wrap"},
         ValueError,
-        r"x has shape \(2, 0, 9, 8\): only the batch axis may be empty",
+        r"spatial axis 1 of the input has length 0, so padding_mode='wrap' has nothing to repeat",
     ),
-    "no_pixels": ({"x": np.ones((2, 4, 0, 8)), "padding": 5}, ValueError, r"only the batch axis may be empty"),
     "x_rank": ({"x": np.ones((9, 8))}, ValueError, r"x has shape \(9, 8\), .* must be \(N, C, H, W\) or \(C, H, W\)"),
     "x_scalar": ({"x": 1.0}, ValueError, r"x has shape \(\)"),
     "weight_rank": (
@@ -219,8 +220,8 @@ def test_spatial_sizes(function):
         function(*padding, (5, 5, 5, 5), 3)
     with pytest.raises(ValueError, match=r"kernel_size .*, of which there are 2, not"):
         function(*padding, (5, 5), (3,))
-    with pytest.raises(ValueError, match="input_size must be at least 1, not 0"):
-        function(*padding, (5, 0), 3)
+    with pytest.raises(ValueError, match="input_size must be at least 0, not -1"):
+        function(*padding, (5, -1), 3)
 
 
 # --- sizes beyond what can be counted, without the memory ------------------------------------------------------------

@@ -317,10 +317,10 @@ W = np.ones((4, 3, 2, 2))
     ("function", "arguments", "options", "error", "message"),
     [
         (convolution_matrix, (W, (5, 5, 5)), {}, ValueError, "input_size must be an int or one int per spatial axis"),
-        (convolution_matrix, (W, (5, 0)), {}, ValueError, "input_size must be at least 1"),
+        (convolution_matrix, (W, (5, 0)), {}, ValueError, "covers 2 positions of spatial axis 1, .* has 0 "),
         (convolution_matrix, (W, (5, 1)), {}, ValueError, "the kernel covers 2 positions of spatial axis 1"),
         (convolution_matrix, (W[0, 0], (5, 5)), {}, ValueError, "weight has shape .* a convolution needs"),
-        (convolution_matrix, (W[:, :0], (5, 5)), {}, ValueError, "weight has shape .*no axis may be empty"),
+        (convolution_matrix, (W[:, :, :0], (5, 5)), {}, ValueError, "weight has shape .*no axis of the kernel may be"),
         (convolution_matrix, (W, (5, 5)), {"groups": 3}, ValueError, "groups=3 does not divide the 4 output channels"),
         (convolution_matrix, (W, (5, 5)), {"format": "dense"}, ValueError, "format must be one of 'bsr', 'coo'"),
         (convolution_matrix, (W, (5, 5)), {"format": ["csr"]}, ValueError, "format must be one of"),
@@ -335,7 +335,7 @@ W = np.ones((4, 3, 2, 2))
             "weight_shape must be a sequence of ints, not an array of shape",
         ),
         (convolution_matrix_size, (4, (5, 5)), {}, TypeError, "weight_shape must be a sequence of ints, not 4"),
-        (convolution_matrix_size, ((4, 3, 0, 2), (5, 5)), {}, ValueError, "no axis may be empty"),
+        (convolution_matrix_size, ((4, 3, 0, 2), (5, 5)), {}, ValueError, "no axis of the kernel may be empty"),
         (
             convolution_matrix_size,
             ((4, 3, 2, 2), (5, 5)),

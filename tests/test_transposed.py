@@ -265,7 +265,8 @@ def test_sizes(options, size):
         (((1, 1, 5), (1, 1, 3)), {"padding": 4}, ValueError, "the output would have -1 positions"),
         (((1, 1, 5), (1, 1, 3)), {"stride": 1.5}, TypeError, "stride must be"),
         (((1, 1, 5), (1, 1, 3)), {"algorithm": "fast"}, ValueError, "algorithm must be one of"),
-        (((1, 1, 5), (1, 0, 3)), {}, ValueError, "no axis may be empty"),
+        (((1, 1, 5), (1, 1, 0)), {}, ValueError, "no axis of the kernel may be empty"),
+        (((1, 1, 0), (1, 1, 1)), {}, ValueError, "the output would have 0 positions"),
     ],
 )
 def test_errors(arguments, options, error, message):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .checks.arrays import Array, as_array, check_channels_last
 from .checks.options import Ints, Padding, PaddingMode
-from .checks.types import computing_dtype
-from .engine.calls import Options, prepare_col2im, prepare_im2col
+from .engine.calls import Options
+from .numbers.columns import columns_of, images_of, type_of_columns
 
 __all__ = ["col2im", "im2col"]
 
@@ -28,6 +28,7 @@ def im2col(
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Return the patch matrix P: one column for each output position of a convolution (cross-correlation).
@@ -41,10 +42,12 @@ def im2col(
     kernel_size : sequence of int
         The spatial size of the kernel: ``(KL,)``, ``(KH, KW)`` or ``(KD, KH, KW)``.
     stride, padding, dilation, padding_mode, padding_value : optional
-        As in `gemmconv.conv`. P holds what the padding holds.
+        As in `gemmconv.conv`. P holds what the padding holds; `padding_value` must be a number of the type of P.
     channels_last : bool, optional
         Whether the channels are the last axis of `x`. The result is then the transpose of P, (N, L, prod(kernel_size) *
         C), whose columns ``(*tap, c)`` have the channels of a tap together.
+    dtype : dtype_like, optional
+        The type of the result, if not that of `x`: any to which `x` can be cast (``"same_kind"``).
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -53,8 +56,8 @@ def im2col(
     -------
     ndarray of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
         Row ``(c, *tap)`` and column ``position``, both counted in C order, hold the element of channel c that this tap
-        reads for the output at this position. The type is ``numpy.result_type(x, numpy.float32)``, which is float32 or
-        float64. If `out` was given, `out` is returned.
+        reads for the output at this position. The type is that of `x`: a boolean, integer, floating-point or complex
+        type. If `out` was given, `out` is returned.
 
     Raises
     ------
@@ -83,10 +86,10 @@ def im2col(
            [5., 6., 8., 9.]], dtype=float32)
     """
     x = as_array("x", x)
-    dtype = computing_dtype(x.dtype, x.dtype)
+    result = type_of_columns("x", x.dtype, dtype)
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
-    return prepare_im2col(x.shape, kernel_size, dtype.itemsize, options).into(out, dtype, x)
+    return columns_of(x, kernel_size, options, result, out)
 
 
 def col2im(
@@ -100,6 +103,7 @@ def col2im(
     padding_mode: PaddingMode = "zeros",
     padding_value: float = 0,
     channels_last: bool = False,
+    dtype: DTypeLike | None = None,
     out: Array | None = None,
 ) -> Array:
     r"""Add up columns into images: the transpose of `im2col`, the patch matrix of a convolution (cross-correlation).
@@ -121,6 +125,8 @@ def col2im(
         ``"zeros"`` they are added to the element that is repeated there. The result does not depend on `padding_value`.
     channels_last : bool, optional
         Whether `columns` is what `im2col` returns with this option. The channels are then the last axis of the result.
+    dtype : dtype_like, optional
+        The type of the result, if not that of `columns`: any to which `columns` can be cast (``"same_kind"``).
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -128,7 +134,9 @@ def col2im(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The sums, in float32 or float64. If `out` was given, `out` is returned.
+        The sums, in the type of `columns`. Integers are added as integers, whose sums wrap around as in NumPy; for
+        larger sums pass ``dtype=numpy.int64``. Booleans are added by "or", as in NumPy. Sums of float16 and bfloat16
+        are computed in float32 and rounded once. If `out` was given, `out` is returned.
 
     Raises
     ------
@@ -145,8 +153,7 @@ def col2im(
            [1., 2., 1.]])
     """
     columns = as_array("columns", columns)
-    dtype = computing_dtype(columns.dtype, columns.dtype)
+    result = type_of_columns("columns", columns.dtype, dtype)
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
-    call = prepare_col2im(columns.shape, input_size, kernel_size, dtype.itemsize, options)
-    return call.into(out, dtype, columns)
+    return images_of(columns, input_size, kernel_size, options, result, out)

@@ -22,6 +22,8 @@ from .checks.arrays import (
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.types import types_of
 from .engine.calls import Options, prepare_convolution
+from .engine.weights import Weights
+from .numbers.narrow import convolve_narrow, is_narrow
 from .numbers.operation import Operation
 
 __all__ = ["conv", "conv1d", "conv2d", "conv3d"]
@@ -44,6 +46,8 @@ def convolve(
         bias = as_bias(bias, types.kind)
         call.geometry.check_bias(bias.shape)
     weight = flipped(weight, flip)
+    if is_narrow(call, x, types):
+        return convolve_narrow(call, options, types, x, Weights(weight, bias), out)
     if types.kind == "real":
         return call.into(out, types.computing, x, weight, bias)
     operation = Operation(

@@ -188,7 +188,7 @@ class AdjointOperator(OperatorOnImages):
 
 def _images(vectors: Array, shape: Sizes) -> Array:
     """Return the columns of a matrix as a batch of images."""
-    return np.reshape(as_array("x", vectors).T, (-1, *shape))
+    return np.reshape(as_array("x", vectors).T, (vectors.shape[1], *shape))
 
 
 def _columns(images: Array) -> Array:

@@ -81,7 +81,7 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     rows, channels = weight.shape[0], weight.shape[1] * count
     check_channels((channels, *weight.shape[2:]), weight.shape, count)
     weight = contiguous(flipped(weight, flip), computing_dtype(weight.dtype, weight.dtype))
-    kernels = weight.reshape(rows, -1)
+    kernels = weight.reshape(rows, prod(weight.shape[1:]))
     if count == 1:
         return kernels
     length = kernels.shape[1]
@@ -303,5 +303,5 @@ def matrix_entries(values: Array, geometry: Geometry, modes: Modes) -> Entries:
     indices = np.empty((geometry.groups, geometry.out_channels // geometry.groups, length), index)
     for group in range(geometry.groups):
         np.add(columns, index(group * group_columns), out=indices[group])
-    data = np.take(values.reshape(geometry.out_channels, -1), sources, axis=1)
+    data = np.take(values.reshape(geometry.out_channels, geometry.reduction_length), sources, axis=1)
     return Entries(data.ravel(), indices.ravel(), all_indptr)

@@ -21,6 +21,7 @@ from .checks.options import (
     PaddingMode,
     Sizes,
     as_shape,
+    check_extendable,
     check_no_value,
     padding_modes,
 )
@@ -120,6 +121,7 @@ def matrix_geometry(
         x_shape, weight_shape, stride=stride, padding=padding, dilation=dilation, groups=groups
     )
     modes = padding_modes(padding_mode, geometry.rank)
+    check_extendable(modes, x_shape[1:], geometry.pads)
     read = [mode if any(pad) else "constant" for mode, pad in zip(modes, geometry.pads)]
     return geometry, ("constant",) * (3 - len(read)) + tuple(read)
 

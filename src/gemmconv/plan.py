@@ -21,6 +21,7 @@ from .engine.algorithms import pick
 from .engine.calls import Call, Options, geometry_of, hashable, prepare_convolution, prepare_weight_gradient
 from .engine.weights import Weights
 from .gradients import compute_weight_gradient, run_weight_gradient
+from .numbers.narrow import convolve_narrow, is_narrow
 from .numbers.operation import Operation
 from .plan_description import described_computation, described_gradients
 from .plan_tuning import fastest_algorithm
@@ -238,6 +239,9 @@ class Plan:
         x = as_array("x", x)
         weights = self._weights
         types = types_of(x.dtype, weights.weight.dtype, self._result)
+        if types.kind in ("real", "rounded") and is_narrow(self._call_for(x.shape, types.computing), x, types):
+            call = self._call_for(x.shape, types.computing)
+            return convolve_narrow(call, self._options, types, x, weights, out)
         if types.kind == "real":
             call = self._call_for(x.shape, types.computing)
             laid_out = weights.for_convolution(types.computing, call)

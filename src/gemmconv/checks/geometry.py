@@ -74,7 +74,7 @@ def spatial_sizes(input_size: Sequence[int], kernel_size: Ints) -> tuple[Sizes, 
     if not 1 <= len(frozen) <= 3:
         hint = "; of the shape of an array with batch and channels, take shape[2:]" if len(frozen) in (4, 5) else ""
         raise ValueError(f"input_size must have one to three spatial axes, not {len(frozen)}: {input_size!r}{hint}")
-    in_size = per_axis("input_size", frozen, len(frozen))
+    in_size = per_axis("input_size", frozen, len(frozen), minimum=0)
     return in_size, per_axis("kernel_size", kernel_size, len(in_size))
 
 
@@ -295,6 +295,11 @@ class Geometry:
         """Whether P is the image itself: there is one tap, stride 1 and no padding."""
         neutral = self.stride == (1, 1, 1) and not any(self.pad_before) and not any(self.pad_after)
         return prod(self.kernel) == 1 and neutral
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether x or the output of an image has no elements: then there is nothing to sum."""
+        return 0 in (self.in_channels, self.out_channels, *self.in_size, *self.out_size)
 
     @property
     def operations(self) -> int:

@@ -214,6 +214,16 @@ def padding_content(padding_mode: object, padding_value: object, rank: int) -> P
     return PaddingContent(modes, value)
 
 
+def check_extendable(modes: Sequence[str], in_size: Sizes, pads: Sequence[Pair]) -> None:
+    """Raise if the padding repeats elements along an axis that has none."""
+    for axis, (mode, size, pad) in enumerate(zip(modes, in_size, pads)):
+        if size == 0 and mode != "constant" and max(pad) > 0:
+            raise ValueError(
+                f"spatial axis {axis} of the input has length 0, so padding_mode={mode!r} has nothing to repeat; only "
+                "'zeros' can extend it"
+            )
+
+
 def check_value_fits(value: complex, itemsize: int) -> None:
     """Raise if a finite padding value is beyond the type that is computed in."""
     if itemsize == 4 and LARGEST_FLOAT32 < abs(value) < math.inf:

@@ -93,11 +93,11 @@ def telling_of_moved_channels(are_last: bool) -> Iterator[None]:
 
 
 def check_weight_shape(weight_shape: Sizes, shapes: dict[int, str] = WEIGHT_SHAPES) -> None:
-    """Raise unless weight has one to three spatial axes, and no axis is empty."""
+    """Raise unless weight has one to three spatial axes, and none of them is empty."""
     check_weight_rank(weight_shape, None, shapes)
-    if 0 in weight_shape:
+    if 0 in weight_shape[2:]:
         expected = shapes[len(weight_shape) - 2]
-        raise ValueError(f"weight has shape {weight_shape}: no axis may be empty, expected {expected}")
+        raise ValueError(f"weight has shape {weight_shape}: no axis of the kernel may be empty, expected {expected}")
 
 
 def check_weight_rank(weight_shape: Sizes, rank: int | None, shapes: dict[int, str]) -> None:
@@ -117,8 +117,6 @@ def check_x_shape(x_shape: Sizes, rank: int, given: str) -> None:
     if len(x_shape) not in (rank + 1, rank + 2):
         hint = "; for a single channel pass x[None]" if len(x_shape) == rank else ""
         raise ValueError(f"x has shape {x_shape}, but with {given} it must be {X_SHAPES[rank]}{hint}")
-    if 0 in x_shape[-rank - 1 :]:
-        raise ValueError(f"x has shape {x_shape}: only the batch axis may be empty, expected {X_SHAPES[rank]}")
 
 
 def hint_sequence(number: object, square: str) -> str:
@@ -143,7 +141,7 @@ def x_shape_of(weight_shape: Sizes, input_size: object, groups: object) -> Sizes
     """Return the shape of the input, without a batch axis, for a weight of this shape and an input size."""
     check_weight_shape(weight_shape)
     rank = len(weight_shape) - 2
-    size = per_axis("input_size", freeze("input_size", input_size), rank)
+    size = per_axis("input_size", freeze("input_size", input_size), rank, minimum=0)
     return (weight_shape[1] * check_group_count(groups), *size)
 
 
@@ -154,16 +152,16 @@ def x_shape_of_columns(columns_shape: Sizes, input_size: object, kernel_size: ob
     the transpose, and so is the shape of the input.
     """
     kernel = check_kernel_size(kernel_size)
-    size = per_axis("input_size", freeze("input_size", input_size), len(kernel))
+    size = per_axis("input_size", freeze("input_size", input_size), len(kernel), minimum=0)
     expected = "(N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)"
     if are_last:
         expected = "(N, L, prod(kernel_size) * C) or (L, prod(kernel_size) * C)"
     if len(columns_shape) not in (2, 3):
         raise ValueError(f"columns has shape {columns_shape}, but it must be {expected}")
     rows = columns_shape[-1 if are_last else -2]
-    if rows == 0 or rows % prod(kernel):
+    if rows % prod(kernel):
         raise ValueError(
-            f"columns has {rows} {'columns' if are_last else 'rows'}, which is no positive multiple of the "
+            f"columns has {rows} {'columns' if are_last else 'rows'}, which is no multiple of the "
             f"{prod(kernel)} taps of kernel_size {kernel}; expected shape {expected}"
         )
     channels = (*columns_shape[:-2], rows // prod(kernel), *size)
@@ -224,7 +222,7 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
         return hint
     if weight_shape[1] == in_channels:
         return "; with groups=1 they fit" + hint_depthwise(weight_shape, groups)
-    if taken == 1 and weight_shape[0] % in_channels == 0:
+    if taken == 1 and in_channels and weight_shape[0] % in_channels == 0:
         hint = f"; for a depthwise convolution pass groups={in_channels}"
     if taken == 1 and len(x_shape) == rank + 1:
         hint += f"; for {in_channels} inputs of one channel pass x[:, None]"
@@ -234,7 +232,7 @@ def hint_channels(x_shape: Sizes, weight_shape: Sizes, groups: int) -> str:
 def begins_with_kernel(weight_shape: Sizes) -> bool:
     """Whether weight may have the kernel first, as in TensorFlow; no kernel of one axis can be told from channels."""
     rank = len(weight_shape) - 2
-    return rank > 1 and len({*weight_shape[:rank]}) == 1 and weight_shape[0] <= LARGEST_USUAL_KERNEL
+    return rank > 1 and len({*weight_shape[:rank]}) == 1 and 1 <= weight_shape[0] <= LARGEST_USUAL_KERNEL
 
 
 def hint_kernel_first(weight_shape: Sizes) -> str:
@@ -310,8 +308,6 @@ def check_gradient_rank(grad_shape: Sizes, rank: int, given: str) -> None:
     if len(grad_shape) not in (rank + 1, rank + 2):
         expected = X_SHAPES[rank].replace("C", "O")
         raise ValueError(f"grad_output has shape {grad_shape}, but with {given} it must be {expected}")
-    if 0 in grad_shape[-rank - 1 :]:
-        raise ValueError(f"grad_output has shape {grad_shape}: only the batch axis may be empty")
 
 
 def check_transposed_shapes(x_shape: Sizes, weight_shape: Sizes, rank: int | None, groups: int) -> int:

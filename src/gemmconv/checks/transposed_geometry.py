@@ -122,7 +122,7 @@ def resolve_same_size(
         check_no_output_padding(why, output_padding, rank, "for another size pass output_size")
         return tuple([n * stride for n, stride in zip(sizes, strides)])
     check_no_output_padding(SIZE_IS_GIVEN, output_padding, rank, "leave it out")
-    wanted = per_axis("output_size", output_size, rank)
+    wanted = per_axis("output_size", output_size, rank, minimum=0)
     for axis, (size, n, stride) in enumerate(zip(wanted, sizes, strides)):
         least, largest = (n - 1) * stride + 1, n * stride
         if not least <= size <= largest:

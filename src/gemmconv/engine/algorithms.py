@@ -24,6 +24,7 @@ from . import costs, fft_costs
 from .blas import may_start_threads
 from .channels_last import MovedDefinition, moves_of_x, moves_of_y
 from .counts import Counts
+from .empty import Empty
 from .fft_cut import fft_cut, roundings
 from .kernels import CHANNELS_LAST, CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
 from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
@@ -93,6 +94,15 @@ def ways_of_convolution(geometry: Geometry, kernels: tuple[Kernel, ...] = CONVOL
     """Return all ways to compute a convolution, or those by some of the kernels."""
     counts = Counts(geometry)
     return [way_of(kernel, counts, partial(build_convolution, kernel)) for kernel in that_fit(kernels, geometry)]
+
+
+def way_of_empty(operation: str, algorithm: str, channels_last: bool) -> Way:
+    """Return the way for arrays without elements, by the name of an algorithm."""
+
+    def build(geometry: Geometry, _itemsize: int, _threads: int = 1, relu: bool = False) -> Built:
+        return Built(Empty(geometry, channels_last, relu, operation == "input_gradient"), None, limits_blas=False)
+
+    return Way(algorithm, "empty", "there is nothing to sum", 0.0, build, (), tuple)
 
 
 def with_channels_last(
@@ -223,6 +233,8 @@ def candidates(
     of one long sum. Kernels with few taps are left out without a search for blocks, because there transforms are slow.
     With `promising`, a way whose blocks take long to find is left out where it cannot be the fastest.
     """
+    if geometry.is_empty:
+        return [way_of_empty(operation, "direct", channels_last)]
     ways, taps = WAYS[operation](geometry), prod(geometry.kernel)
     if channels_last:
         ways = with_channels_last(operation, geometry, ways)
@@ -252,6 +264,8 @@ def pick(
     `prepared` says that weights are laid out once for many calls, so that the layout costs nothing. `wish` says that
     `algorithm` may be replaced by the fastest if it is not defined; otherwise that raises.
     """
+    if geometry.is_empty:
+        return way_of_empty(operation, "direct" if algorithm == "auto" else algorithm, channels_last)
     if algorithm == "fft":
         by_fft = fft_ways(operation, geometry)
         return way_of_each_algorithm(with_channels_last(operation, geometry, by_fft, ()) if channels_last else by_fft)[

@@ -24,6 +24,7 @@ from ..checks.options import (
     PaddingContent,
     Sizes,
     check_algorithm,
+    check_extendable,
     check_group_count,
     freeze,
     freeze_padding_mode,
@@ -48,6 +49,7 @@ from ..threads import get_num_threads, threads_worth
 from .algorithms import Built, pick
 from .blas import single_threaded_blas
 from .channels_last import by_copies, moves_of_columns, moves_of_x, moves_of_y
+from .empty import Empty
 from .extension import Extension
 from .normal_form import normal_form
 from .tiling import Tiling
@@ -184,9 +186,11 @@ def computed_of(
     gradient of x. That does not depend on a constant in the padding. `are_last` says that the channels of x are last.
     """
     value = 0.0 if x is None else content.value
+    sizes = geometry.in_size[3 - geometry.rank :]
+    check_extendable(content.modes, sizes, geometry.pads)
     modes = [
-        mode if max(pad) > 0 and (mode != "constant" or value != 0) else ""
-        for mode, pad in zip(content.modes, geometry.pads)
+        mode if max(pad) > 0 and (mode != "constant" or value != 0 or (size == 0 and x == 0)) else ""
+        for mode, size, pad in zip(content.modes, sizes, geometry.pads)
     ]
     if not any(modes):
         return normal_form(geometry), None
@@ -198,7 +202,7 @@ def computed_of(
 
 def with_extension(call: Call, extension: Extension | None, itemsize: int) -> Call:
     """Return the call that extends x before it computes, or folds the gradient of x afterwards."""
-    if extension is None:
+    if extension is None or isinstance(call.problem, Empty):
         return call
     run, run_plain = extension.around(call.run, call.run_plain, itemsize)
     return call._replace(run=run, run_plain=run_plain)
@@ -254,13 +258,13 @@ def _prepare_columns(
     columns = (geometry.batch, geometry.reduction_length, geometry.out_pixels)
     elements = geometry.batch * geometry.reduction_length * geometry.out_pixels
     threads = min(threads, threads_worth(NANOSECONDS_PER_MOVE * elements))
-    problem = Problem(computed, itemsize)
+    problem = Empty(computed, options.channels_last) if computed.is_empty else Problem(computed, itemsize)
     built = Built(problem, None, limits_blas=False)
     matrix = arranged(columns[geometry.rank + 2 - len(x_shape) :], 1, options.channels_last)
     out_shape = arranged(x_shape, geometry.rank, options.channels_last) if transposed else matrix
     call = _call(geometry, computed, out_shape, built, threads)
     call = call._replace(run=problem.col2im if transposed else problem.im2col)
-    if options.channels_last:
+    if options.channels_last and not computed.is_empty:
         x, patches = moves_of_x(computed), moves_of_columns(computed)
         call = by_copies(call, {0: patches if transposed else x}, x if transposed else patches)
     return with_extension(call, extension, itemsize)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +59,12 @@ class Extension(NamedTuple):
         check_value_fits(self.value, itemsize)
         if isinstance(self.value, complex):
             return partial(refuse_value, self.value), None
-        extender = extender_of(self.axes(), itemsize, self.value)
         if self.x is None:
-            return partial(run_and_fold, run, extender, self.shape), None
+            return partial(run_and_fold, run, extender_of(self.axes(), itemsize, self.value), self.shape), None
+        if 0 in self.geometry.in_size:
+            extender: Extender | Constant = Constant(self.value)
+        else:
+            extender = extender_of(self.axes(), itemsize, self.value)
         plain = partial(extend_and_run_plain, run_plain, extender, self.shape) if run_plain else None
         return partial(extend_and_run, run, extender, self.shape, self.x), plain
 
@@ -81,6 +84,18 @@ class Extension(NamedTuple):
         if self.channels_last:
             axes[-1] = axis_of_channels(axes[-1], geometry.in_channels)
         return [whole_axis(1)] * (3 - len(axes)) + axes
+
+
+class Constant:
+    """Extends images along an axis that has no elements: the extended images hold the constant alone."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def extend(self, _images: Array, extended: Array, _threads: int) -> bool:
+        """Write the extended images, and return True."""
+        extended.fill(self._value)
+        return True
 
 
 def extender_of(axes: list[Axis], itemsize: int, value: float) -> Extender:
@@ -132,12 +147,12 @@ def extended_from(positions: Positions, size: int, mode: str) -> Positions:
     return np.minimum(within, period - (1 if mode == "symmetric" else 0) - within)
 
 
-def refuse_value(value: complex, *_arguments: Any) -> None:
+def refuse_value(value: complex, *_arguments: Any) -> NoReturn:
     """Raise for a complex constant, which only complex images can have around them."""
     raise TypeError(f"padding_value={value!r} is complex, but x is real; pass x as complex64 or complex128")
 
 
-def extend_and_run(run: Run, extender: Extender, shape: Sizes, x: int, *arguments: Any) -> None:
+def extend_and_run(run: Run, extender: Extender | Constant, shape: Sizes, x: int, *arguments: Any) -> None:
     """Run with the extended x in place of x; the last argument is the number of threads."""
     image: Array = arguments[x]
     extended = np.empty(shape, image.dtype)
@@ -145,7 +160,7 @@ def extend_and_run(run: Run, extender: Extender, shape: Sizes, x: int, *argument
     run(*arguments[:x], extended, *arguments[x + 1 :])
 
 
-def extend_and_run_plain(run: Run, extender: Extender, shape: Sizes, image: Array, *arguments: Any) -> bool:
+def extend_and_run_plain(run: Run, extender: Extender | Constant, shape: Sizes, image: Array, *arguments: Any) -> bool:
     """Do as `extend_and_run` does for a convolution, and return True; or return False if C cannot take the arrays."""
     extended = np.empty(shape, image.dtype)
     return extender.extend(image, extended, arguments[-1]) and run(extended, *arguments)

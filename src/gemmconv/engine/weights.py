@@ -34,7 +34,7 @@ class Weights:
     set equal values.
     """
 
-    __slots__ = ("_backward", "_forward", "bias", "dtype", "plans", "weight")
+    __slots__ = ("_backward", "_bands", "_forward", "bias", "dtype", "plans", "weight")
 
     def __init__(self, weight: Array, bias: Array | None) -> None:
         self.weight, self.bias = weight, bias
@@ -43,16 +43,23 @@ class Weights:
         self.plans: dict[tuple[bool, bool], Any] = {}
         self._forward: dict[np.dtype[Any], LaidOut] = {}
         self._backward: dict[np.dtype[Any], Memory | Layout | TransformedWeight] = {}
+        self._bands: Weights | None = None
 
     def for_convolution(self, dtype: np.dtype[Any], call: Call) -> LaidOut:
         """Return the weight and the bias laid out for the convolution."""
         laid_out = self._forward.get(dtype)
         if laid_out is None:
             bias: Any = None if self.bias is None else contiguous(self.bias, dtype)
-            if bias is not None and call.problem.kernel != "scipy_fft":
+            if bias is not None and call.problem.kernel not in ("scipy_fft", "empty"):
                 bias = Memory(bias)
             laid_out = self._forward[dtype] = LaidOut(self._lay_out(dtype, call), bias)
         return laid_out
+
+    def of_bands(self) -> Weights:
+        """Return the same weight and bias, with layouts for the bands of an image (numbers/narrow.py)."""
+        if self._bands is None:
+            self._bands = Weights(self.weight, self.bias)
+        return self._bands
 
     def for_input_gradient(self, dtype: np.dtype[Any], call: Call) -> Memory | Layout | TransformedWeight:
         """Return the weight laid out for the input gradient."""

@@ -214,6 +214,9 @@ def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[
         if np.any(options.output_padding) or options.output_size is not None:
             raise ValueError("output_padding and output_size are for transposed convolutions")
         geometry = Geometry.from_shapes(x_shape, weight_shape, **keywords)
+    for name, shape in (("x", x_shape[-geometry.rank - 1 :]), ("weight", weight_shape)):
+        if 0 in shape:
+            raise ValueError(f"{name} has shape {shape}: no axis may be empty")
     content = padding_content(options.padding_mode, value, geometry.rank)
     # along an axis without padding all modes are the same
     modes = [mode if any(pad) else "constant" for mode, pad in zip(content.modes, geometry.pads)]

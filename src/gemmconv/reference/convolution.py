@@ -54,8 +54,9 @@ def tap_windows(x: Array, kernel: Sequence[int], stride: Sequence[int], dilation
     """Yield, for each tap of the kernel in order, the elements of a padded x that it reads for all outputs."""
     size = x.shape[x.ndim - len(kernel) :]
     starts = [range(0, n - (k - 1) * d, s) for n, k, s, d in zip(size, kernel, stride, dilation)]
+    lengths = [r[-1] + 1 if r else 0 for r in starts]
     for tap in np.ndindex(*kernel):
-        window: Any = (..., *[slice(t * d, t * d + r[-1] + 1, r.step) for t, d, r in zip(tap, dilation, starts)])
+        window: Any = (..., *[slice(t * d, t * d + n, s) for t, d, n, s in zip(tap, dilation, lengths, stride)])
         yield x[window]
 
 
@@ -212,7 +213,7 @@ def conv(
     if bias is not None:
         geometry.check_bias(np.shape(bias))
         y = np.reshape(as_numbers(bias), (-1,) + (1,) * rank)
-    taps = weight.reshape(*weight.shape[:2], -1)
+    taps = weight.reshape(*weight.shape[:2], prod(weight.shape[2:]))
     for t, window in enumerate(tap_windows(padded, weight.shape[2:], strides, dilations)):
         y = y + channel_product(taps[:, :, t], window, groups)
     return like_x(y if x.ndim == rank + 2 else y[0], rank, channels_last)

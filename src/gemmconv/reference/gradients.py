@@ -74,7 +74,7 @@ def conv_input_gradient(
     batched = grad_output.ndim == weight.ndim
     G = grad_output if batched else grad_output[np.newaxis]
     rank, kernel = weight.ndim - 2, weight.shape[2:]
-    size = per_axis("input_size", input_size, rank)
+    size = per_axis("input_size", input_size, rank, minimum=0)
     strides, dilations = per_axis("stride", stride, rank), per_axis("dilation", dilation, rank)
     pads = resolve_padding(padding, size, kernel, stride=strides, dilation=dilations)
     if flip:
@@ -83,7 +83,7 @@ def conv_input_gradient(
     by_input = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
     type_ = np.result_type(G, weight)
     padded = np.zeros((len(G), len(by_input), *[n + sum(pair) for n, pair in zip(size, pads)]), type_)
-    taps = by_input.conj().reshape(*by_input.shape[:2], -1)
+    taps = by_input.conj().reshape(*by_input.shape[:2], prod(kernel))
     for t, window in enumerate(tap_windows(padded, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], G, groups)
     modes, _ = padding_content(padding_mode, padding_value, rank)
@@ -262,7 +262,7 @@ def conv_transpose(
         size = [n - before - after + int(m) for n, (before, after), m in zip(every, pads, more)]
 
     by_output = np.concatenate([block.swapaxes(0, 1) for block in np.split(weight, groups)])
-    taps = by_output.reshape(*by_output.shape[:2], -1)
+    taps = by_output.reshape(*by_output.shape[:2], prod(kernel))
     y = np.zeros((len(X), len(taps), *every), np.result_type(X, weight))
     for t, window in enumerate(tap_windows(y, kernel, strides, dilations)):
         window += channel_product(taps[:, :, t], X, groups)

@@ -28,7 +28,7 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     weight = as_numbers(weight)
     if flip:
         weight = np.flip(weight, tuple(range(2, weight.ndim)))
-    rows, columns = len(weight), weight[0].size
+    rows, columns = len(weight), prod(weight.shape[1:])
     K = np.zeros((rows, groups * columns), weight.dtype)
     for o in range(rows):
         group = o // (rows // groups)
@@ -48,8 +48,9 @@ def convolution_matrix(weight: ArrayLike, input_size: Sequence[int], *, groups: 
            [0., 0., 5., 7.]])
     """
     channels = np.shape(weight)[1] * groups
-    ones = np.eye(channels * prod(input_size)).reshape(-1, channels, *input_size)
-    return conv(ones, weight, groups=groups, **options).reshape(len(ones), -1).T
+    ones = np.eye(channels * prod(input_size))
+    y = conv(ones.reshape(len(ones), channels, *input_size), weight, groups=groups, **options)
+    return y.reshape(len(ones), prod(y.shape[1:])).T
 
 
 def tied_weights(weight_shape: Sequence[int], input_size: Sequence[int], **options: Any) -> Array:
