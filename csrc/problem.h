@@ -79,6 +79,8 @@ struct conv_problem {
     const struct phases *phases;       /* phases: how the way back is cut */
     ptrdiff_t itemsize;                /* the bytes of an element of the arrays */
     int channels_last;                 /* whether the channels are the last axis of x and y */
+    ptrdiff_t out_steps[AXES];         /* phases with channels last: y is every so many positions of a larger array.
+                                          The elements from one to the next along each axis; otherwise 0 */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)
@@ -176,7 +178,18 @@ static inline ptrdiff_t in_channel_step(const struct conv_problem *problem)
 
 static inline ptrdiff_t out_position_step(const struct conv_problem *problem)
 {
+    if (problem->out_steps[2])
+        return problem->out_steps[2];
     return problem->channels_last ? problem->out_channels : 1;
+}
+
+/* Where an output position begins in a channel of y, or with channels last in an image of y. */
+static inline ptrdiff_t out_offset(const struct conv_problem *problem, ptrdiff_t d, ptrdiff_t h, ptrdiff_t w)
+{
+    const ptrdiff_t *steps = problem->out_steps, *size = problem->out_size;
+    if (steps[2])
+        return d * steps[0] + h * steps[1] + w * steps[2];
+    return ((d * size[1] + h) * size[2] + w) * out_position_step(problem);
 }
 
 static inline ptrdiff_t out_channel_step(const struct conv_problem *problem)

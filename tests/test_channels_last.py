@@ -387,3 +387,70 @@ def test_messages():
         gemmconv.col2im(np.ones((4, 7)), (3, 3), (2, 2), channels_last=True)
     with pytest.raises(ValueError, match=r"this plan is for \(N, 9, 8, 3\) or \(9, 8, 3\)"):
         Plan(WEIGHT, input_size=(9, 8), channels_last=True)(first(PIXELS, 2))
+
+
+# --- gradients -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels"),
+    [
+        ("several_tiles_in_place", {"phases", "panels"}),
+        ("several_tiles", {"phases", "winograd"}),
+        ("one_tap_stride", {"phases", "panels"}),
+        ("depthwise", {"phases", "winograd"}),
+        ("groups", {"phases", "winograd"}),
+    ],
+)
+def test_input_gradients_that_take_channels_last(name, kernels):
+    assert {way.kernel for way in native_ways("input_gradient", geometry_of(CASES[name]))} == kernels
+
+
+@pytest.mark.parametrize("name", STRIDED_CASES)
+def test_strided_input_gradients_between_forbidden_pages(name, isa):
+    geometry = geometry_of(STRIDED_CASES[name])
+    g, weight, bias = arrays_for("input_gradient", geometry, "float32")
+    expected = last(expected_of_case("input_gradient", f"strided_{name}"), geometry.rank)
+    for at, threads in ("end", 1), ("start", 3):
+        arrays = guarded(last(g, geometry.rank), at), guarded(weight, at), guarded(bias, at)
+        for way in native_ways("input_gradient", geometry):
+            problem = way.build(geometry, 4, threads).problem
+            out = guarded(np.full(expected.shape, np.nan, np.float32), at)
+            problem.run(*arrays, out, threads)
+            same(out, expected)
+            out[...] = np.nan
+            problem.run(arrays[0], problem.lay_out(weight), arrays[2], out, threads)
+            same(out, expected)
+            assert problem.scratch_bytes <= LARGEST_SCRATCH
+
+
+def test_products_of_parts_of_a_batch():
+    """The bits of an image depend neither on the batch nor on the threads; an empty batch has gradients too."""
+    rng = np.random.default_rng(5)
+    g = rng.standard_normal((70, 5, 4, 72)).astype(np.float32)
+    weight = rng.standard_normal((72, 40, 1, 1)).astype(np.float32)
+    options = {"stride": 2, "algorithm": "gemm", "channels_last": True}
+    whole = gemmconv.conv_input_gradient(g, weight, (9, 8), **options)
+    for threads in 2, 3:
+        with num_threads(threads):
+            same(gemmconv.conv_input_gradient(g, weight, (9, 8), **options), whole)
+    for image in 0, 69:
+        same(gemmconv.conv_input_gradient(g[image], weight, (9, 8), **options), whole[image])
+    assert gemmconv.conv_input_gradient(g[:0], weight, (9, 8), **options).shape == (0, 9, 8, 40)
+    of_weight = gemmconv.conv_weight_gradient(g[:0], whole[:0], (1, 1), **options)
+    same(of_weight, np.zeros((72, 40, 1, 1), np.float32))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_of_strided_depthwise(channels_last, dtype, isa):
+    """Channels in the lanes: with channels first the arrays are copied."""
+    g, weight = integers((2, 70, 9, 9), dtype, 1), integers((70, 1, 3, 3), dtype, 2)
+    expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
+    arrange = (lambda array: last(array, 2)) if channels_last else (lambda array: array)
+    out = np.full(arrange(expected).shape, np.nan, dtype)
+    options = {"stride": 2, "padding": 1, "groups": 70, "channels_last": channels_last}
+    gemmconv.conv_input_gradient(arrange(g), weight, (17, 18), **options, out=out)
+    same(out, arrange(expected))
+    weight[3, 0, 1, 1] = np.inf  # in the definition, the padding is not multiplied
+    expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
+    same(gemmconv.conv_input_gradient(arrange(g), weight, (17, 18), **options), arrange(expected))

@@ -11,6 +11,8 @@ static int reads_direct_channels(enum kernel kernel)
 
 static enum phase_layout layout_of(const struct phase_class *class, const struct conv_problem *problem)
 {
+    if (class->kernel == KERNEL_depthwise_channels)
+        return GROUPS_OF_PHASE;
     if (!reads_direct_channels(class->kernel))
         return STACKED;
     if (phases_channels(class) % PHASES_CHANNELS == 0 && volume(problem->kernel) <= PHASES_TABLE)
@@ -121,12 +123,48 @@ static void find_shared(const struct phases *phases, struct phase_block *block)
     }
 }
 
+/* With channels last: tell a class where its elements of x are. */
+static void place_elements(struct phases *phases, const struct conv_problem *gradient, struct phase_class *class)
+{
+    ptrdiff_t step = gradient->in_channels;
+
+    class->problem.channels_last = 1;
+    class->begin = 0;
+    for (int axis = AXES - 1; axis >= 0; axis--) {
+        const ptrdiff_t stride = gradient->stride[axis];
+        const ptrdiff_t residue = phase_residue(gradient, axis, class->first_phase[axis]);
+        class->begin += (residue + class->inside[axis].first * stride - gradient->pad_before[axis]) * step;
+        class->problem.out_steps[axis] = stride * step;
+        step *= gradient->in_size[axis];
+    }
+    class->first_task = phases->tasks;
+    phases->tasks += cuts[class->kernel].task_count(&class->problem);
+    phases->scratch = max_size(phases->scratch, cuts[class->kernel].scratch_size(&class->problem));
+}
+
+/* Whether some elements of x belong to no phase. */
+static int leaves_gaps(const struct conv_problem *problem)
+{
+    int gaps = 0;
+    for (int axis = 0; axis < AXES; axis++)
+        for (ptrdiff_t i = 0; i < min_size(problem->in_size[axis], problem->stride[axis]); i++)
+            gaps |= !phases_meet(problem, axis, i);
+    return gaps;
+}
+
 void phases_prepare(const struct conv_problem *problem, struct phases *phases, struct phase_class *classes)
 {
     struct interval band[AXES];
 
     for (ptrdiff_t i = 0; i < phases->class_count; i++)
         place_weights(phases, problem, classes, i);
+    if (problem->channels_last) {
+        for (ptrdiff_t i = 0; i < phases->class_count; i++)
+            place_elements(phases, problem, classes + i);
+        phases->fill_task = phases->tasks;
+        phases->tasks += leaves_gaps(problem) ? problem->in_size[0] * problem->in_size[1] : 0;
+        return;
+    }
     for (ptrdiff_t i = 0; i < phases->block_count; i++) {
         phases->residues = max_size(phases->residues, interval_length(&phases->blocks[i].residues));
         find_shared(phases, phases->blocks + i);

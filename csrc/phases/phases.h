@@ -24,12 +24,20 @@
  *     scratch     phase 1   a b c d          phase 0   A B C D
  *     row of dx   a A b B c C d D
  *
+ * With channels last nothing is woven. Each phase is a class of its own, with all channels of an image. Its kernel
+ * writes the C channels of a position of dx where they belong:
+ *
+ *     row of dx   aaa AAA bbb BBB ccc CCC            here C is 3
+ *
+ * A task is then one task of a class, or it fills those positions of a row of dx that no phase belongs to.
+ *
  * How the work is cut depends on the geometry of one image alone.
  */
 #ifndef GEMMCONV_PHASES_H
 #define GEMMCONV_PHASES_H
 
 #include "channels/direct_channels.h"
+#include "depthwise/depthwise_channels.h"
 #include "kernels.h"
 #include "pixels/direct_pixels.h"
 
@@ -44,8 +52,9 @@ enum phase_layout {
     STACKED,           /* they are stacked first, then laid out by the kernel of the class */
     CHANNELS_OF_BLOCK, /* written at once into the layout of direct_channels, with those of all classes of the block:
                           for whole vectors of channels and kernels that are not too large */
-    PHASES_OF_ROW      /* written at once into the layout of direct_channels: the lanes are phases of the width, which
+    PHASES_OF_ROW,     /* written at once into the layout of direct_channels: the lanes are phases of the width, which
                           follow each other in the weights */
+    GROUPS_OF_PHASE    /* written at once into the layout of depthwise_channels: the lanes are groups */
 };
 
 /* A class of a block: `problem` is its convolution for one image. Each band has its own out_size and pad_before. */
@@ -60,6 +69,8 @@ struct phase_class {
     struct interval inside[AXES];              /* the positions that belong to an element of x for any of its phases */
     ptrdiff_t stacked, layout;                 /* where its weights begin */
     ptrdiff_t stack_task, layout_task;         /* the first task that stacks them, and that lays them out */
+    ptrdiff_t begin, first_task;               /* with channels last: where its first element is in an image of dx, and
+                                                  the first task of an image that computes it */
 };
 
 struct phase_block {
@@ -82,6 +93,7 @@ struct phases {
     ptrdiff_t stacked, layout;  /* elements of all weights */
     int stacks;                 /* whether the weights of any class are stacked */
     ptrdiff_t stack_tasks, layout_tasks;
+    ptrdiff_t tasks, fill_task; /* with channels last: the tasks of an image; those from fill_task on fill a row each */
 };
 
 struct phases_task {
@@ -117,6 +129,8 @@ static inline ptrdiff_t phases_bands(const struct phases *phases, int axis)
 static inline ptrdiff_t phases_task_count(const struct conv_problem *problem)
 {
     const struct phases *phases = problem->phases;
+    if (problem->channels_last)
+        return problem->batch * phases->tasks;
     return problem->batch * phases->block_count * phases_bands(phases, 0) * phases_bands(phases, 1) *
            phases_bands(phases, 2);
 }
@@ -230,6 +244,17 @@ static inline ptrdiff_t phase_residue(const struct conv_problem *problem, int ax
     return phase * problem->dilation[axis] % problem->stride[axis];
 }
 
+/* Whether any phase has the residue of a position of x along an axis. */
+static inline int phases_meet(const struct conv_problem *problem, int axis, ptrdiff_t position)
+{
+    const ptrdiff_t distance = position + problem->pad_before[axis];
+    int meet = 0;
+
+    for (ptrdiff_t phase = 0; phase < min_size(problem->kernel[axis], tap_period(problem, axis)); phase++)
+        meet |= (distance - phase_residue(problem, axis, phase)) % problem->stride[axis] == 0;
+    return meet;
+}
+
 /* Which of the phases of a class along an axis has a residue, or -1. */
 static inline ptrdiff_t phases_place(const struct conv_problem *problem, const struct phase_class *class, int axis,
                                      ptrdiff_t residue)
@@ -320,7 +345,7 @@ static inline ptrdiff_t phases_stack_scratch_size(const struct conv_problem *pro
 
 static inline ptrdiff_t phases_scratch_size(const struct conv_problem *problem)
 {
-    return phases_places(problem).size;
+    return problem->channels_last ? problem->phases->scratch : phases_places(problem).size;
 }
 
 static inline ptrdiff_t phases_layout_size(const struct conv_problem *problem)

@@ -89,7 +89,12 @@ class Problem(Computation):
     @property
     def column_task_counts(self) -> tuple[int, int]: ...
     def run(
-        self, x: Array, weight: Array | Memory | Layout, bias: Array | Memory | None, out: Array, threads: int = 1
+        self,
+        x: Array | Memory,
+        weight: Array | Memory | Layout,
+        bias: Array | Memory | None,
+        out: Array,
+        threads: int = 1,
     ) -> None: ...
     def run_plain(
         self, x: Array, weight: Memory | Layout, bias: Memory | None, out: Array, threads: int = 1

@@ -12,6 +12,7 @@ cdef class Phases(Computation):
     def __cinit__(self, geometry, Py_ssize_t itemsize, cut):
         self.prepare(geometry, None, itemsize, "phases", INPUT_GRADIENT)
         self.problem.phases = &self.phases
+        self.problem.channels_last = cut.channels_last
         self.phases.block_count = len(cut.blocks)
         self.phases.class_count = sum([len(block.classes) for block in cut.blocks])
         self.blocks = <phase_block *>calloc(self.phases.block_count, sizeof(phase_block))

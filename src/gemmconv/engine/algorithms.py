@@ -22,13 +22,21 @@ from ..checks.geometry import Geometry
 from ..checks.options import raise_undefined
 from . import costs, fft_costs
 from .blas import may_start_threads
-from .channels_last import MovedDefinition, moves_of_x, moves_of_y
+from .channels_last import (
+    MovedDefinition,
+    Product,
+    WithChannelsFirst,
+    is_product,
+    moves_of_x,
+    moves_of_y,
+    product_geometry,
+)
 from .counts import Counts
 from .empty import Empty
 from .fft_cut import fft_cut, roundings
 from .kernels import CHANNELS_LAST, CONVOLUTION, FFT, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
 from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
-from .phases import Cut, cut_into_phases, phases_layout_work, phases_work
+from .phases import Cut, cut_into_phases, cut_with_channels_last, phases_layout_work, phases_work
 from .scipy_fft_blocks import Blocks, Correlation, choose_blocks, correlation_of, least_nanoseconds
 from .tiling import Tiling, largest_gemm
 
@@ -115,22 +123,36 @@ def with_channels_last(
     native: list[Way] = []
     if operation == "convolution":
         native = ways_of_kernels(kernels, one)
-    elif operation == "input_gradient" and one.stride == (1, 1, 1):
-        turned = one.turned()
-        native = [turned_way(way, turned) for way in ways_of_kernels(kernels, turned)]
+    elif operation == "input_gradient" and kernels:
+        native = ways_by_phases(one, cut_with_channels_last(one))
+        if one.stride == (1, 1, 1):
+            turned = one.turned()
+            native += [turned_way(way, turned) for way in ways_of_kernels(kernels, turned) if way.algorithm != "direct"]
     elif operation == "weight_gradient" and kernels:
         native = [
             way_of(kernel, Counts(geometry), partial(build_weight_gradient, kernel, channels_last=True))
             for kernel in WEIGHT_GRADIENT
             if kernel.name == "weight_gradient_channels"
         ]
-    names = {way.name for way in native}
+    if operation != "convolution" and kernels and is_product(geometry):
+        native.append(way_of_product(operation, geometry))
+    names = {way.name for way in native if way.kernel != "phases"}  # by copies, phases have other classes
     copied = [
         way._replace(nanoseconds=way.nanoseconds + costs.nanoseconds(moved), work=(*way.work, *moved), by_copies=True)
         for way in ways
         if way.name not in names
     ]
     return [*native, *copied]
+
+
+def way_of_product(operation: str, geometry: Geometry) -> Way:
+    """Return the way to compute a gradient of arrays with channels last that is a product of matrices."""
+    one = replace(geometry, batch=1)
+    work: costs.Work = (("panels", costs.panels(Counts(product_geometry(operation, one)))),)
+    if one.stride != (1, 1, 1):
+        work = (*work, ("moving", costs.moving(prod(one.x_shape))))
+    names = "gemm", "panels", "the product of two of the arrays, in registers"
+    return Way(*names, costs.nanoseconds(work), partial(build_product, operation), work, lambda: ())
 
 
 def ways_of_kernels(kernels: tuple[Kernel, ...], geometry: Geometry) -> list[Way]:
@@ -156,11 +178,30 @@ def ways_of_input_gradient(geometry: Geometry) -> list[Way]:
             reads_transpose = way.kernel == "panels" and prod(one.kernel) == 1
             of_turned = turned_way(way, turned)
             ways.append(of_turned._replace(layout_work=way.layout_work) if reads_transpose else of_turned)
-    elif cut := cut_into_phases(one):
-        names = "direct", "phases", "a convolution for each remainder of the stride, in registers"
-        work, layout_work = phases_work(one, cut), partial(phases_layout_work, one, cut)
-        ways.append(Way(*names, costs.nanoseconds(work), partial(build_phases, cut), work, layout_work))
+    else:
+        ways += ways_by_phases(one, cut_into_phases(one))
+        if one.groups == one.in_channels == one.out_channels > 1:  # channels in the lanes pay for two copies
+            copied = (*moves_of_x(one), *moves_of_y(one))
+            moved: costs.Work = (("moving", costs.moving(sum([prod(step) for step in copied]))),)
+            ways += [
+                way._replace(
+                    kernel="phases_by_copies",
+                    nanoseconds=way.nanoseconds + costs.nanoseconds(moved),
+                    work=(*way.work, *moved),
+                    build=partial(build_by_copies, way.build),
+                )
+                for way in ways_by_phases(one, cut_with_channels_last(one))
+            ]
     return ways
+
+
+def ways_by_phases(one: Geometry, cut: Cut | None) -> list[Way]:
+    """Return the way to compute an input gradient by phases, if there is a cut."""
+    if cut is None:
+        return []
+    names = "direct", "phases", "a convolution for each remainder of the stride, in registers"
+    work, layout_work = phases_work(one, cut), partial(phases_layout_work, one, cut)
+    return [Way(*names, costs.nanoseconds(work), partial(build_phases, cut), work, layout_work)]
 
 
 def turned_way(way: Way, turned: Geometry) -> Way:
@@ -334,7 +375,8 @@ def build_convolution(
         definition = Definition(build_with_padding, geometry, itemsize, threads, relu)
     if definition:
         watched = watched_outputs(geometry)
-        problem.watch(MovedDefinition(definition, geometry, itemsize) if channels_last else definition, watched)
+        shapes = geometry.x_shape, geometry.out_shape
+        problem.watch(MovedDefinition(definition, *shapes, itemsize) if channels_last else definition, watched)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling)))
 
 
@@ -358,8 +400,17 @@ def build_input_gradient(geometry: Geometry, itemsize: int, threads: int = 1) ->
 def build_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
     """Return the object that runs an input gradient by phases."""
     problem = Phases(geometry, itemsize, cut)
-    problem.watch(Definition(build_input_gradient, geometry, itemsize, threads), watched_inputs(geometry))
+    definition = Definition(build_input_gradient, geometry, itemsize, threads)
+    shapes = geometry.out_shape, geometry.x_shape
+    problem.watch(
+        MovedDefinition(definition, *shapes, itemsize) if cut.channels_last else definition, watched_inputs(geometry)
+    )
     return Built(problem, None, limits_blas=False)
+
+
+def build_by_copies(build: Callable[..., Built], geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
+    """Return the object that runs an input gradient by what `build` builds for arrays with channels last."""
+    return Built(WithChannelsFirst(build(geometry, itemsize, threads).problem, geometry), None, limits_blas=False)
 
 
 def build_weight_gradient(
@@ -375,6 +426,12 @@ def build_weight_gradient(
         exact = build_weight_gradient(channels, geometry, itemsize).problem
     problem = WeightGradient(geometry, itemsize, tiling, kernel.name, exact, channels_last)
     return Built(problem, tiling, may_start_threads(largest_gemm(tiling), transposed=True))
+
+
+def build_product(operation: str, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
+    """Return the object that computes a gradient as a product of matrices."""
+    product = Product(operation, geometry, itemsize, threads)
+    return Built(product, product.tiling, limits_blas=False)
 
 
 def build_scipy_fft(operation: str, geometry: Geometry, itemsize: int, _threads: int = 1, relu: bool = False) -> Built:

@@ -1,7 +1,9 @@
 """Channels last: calls for arrays of shape (N, *spatial, C), by kernels that take (N, C, *spatial).
 
 The arrays are copied with their channels first, and the result is copied back. So every way serves both layouts. Ways
-that read channels last themselves need nothing of this file.
+that read channels last themselves need nothing of that.
+
+A gradient of a convolution with one tap needs no copies at all: with channels last it is a product of matrices.
 """
 
 from __future__ import annotations
@@ -13,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._gemmconv import transpose
+from .._gemmconv import Layout, Memory, Phases, Problem, transpose
 from ..checks.arrays import Array
 from ..checks.geometry import Geometry
+from ..checks.options import Sizes
+from .normal_form import normal_form
+from .tiling import Tiling, choose_panels_tiling, equal_piece
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -24,6 +29,10 @@ if TYPE_CHECKING:
 Steps = tuple[tuple[int, int], ...]
 # The steps of the arrays of a call, by their numbers.
 Moves = dict[int, Steps]
+# The elements of the first matrix of a product that a task reads, at most.
+PRODUCT_ELEMENTS = 1 << 17
+# The rows of the first matrix of a product that a task reads, if it has as many. Each task packs the second again.
+PRODUCT_ROWS = 96
 
 
 def steps_of(positions: int, channels: int) -> Steps:
@@ -72,20 +81,129 @@ def run_by_copies(run: Callable[..., None], moves: Moves, result: Steps, *argume
     transpose_into(out, first, result[-1], threads)
 
 
+class WithChannelsFirst:
+    """An input gradient of arrays with channels first, by one for arrays with channels last: it copies the arrays."""
+
+    def __init__(self, problem: Phases, geometry: Geometry) -> None:
+        self._problem, self._y, self._x = problem, back(moves_of_y(geometry)), moves_of_x(geometry)
+        self.lay_out, self.kernel, self.layout_bytes = problem.lay_out, problem.kernel, problem.layout_bytes
+        self.task_count, self.scratch_bytes = problem.task_count, problem.scratch_bytes
+
+    def run(
+        self, grad_output: Array, weight: Array | Memory | Layout, bias: Array | None, out: Array, threads: int = 1
+    ) -> None:
+        """Write the gradient of x, plus a bias per channel or None, to `out`."""
+        run_by_copies(self._problem.run, {0: self._y}, self._x, grad_output, weight, bias, out, threads)
+
+
 class MovedDefinition:
     """A definition (not_finite.py) for arrays with channels last, as the compiled module holds them."""
 
-    def __init__(self, definition: Callable[..., None], geometry: Geometry, itemsize: int) -> None:
-        self._definition, self._geometry = definition, geometry
+    def __init__(self, definition: Callable[..., None], x_shape: Sizes, out_shape: Sizes, itemsize: int) -> None:
+        """Take the shapes of the arrays with channels first."""
+        self._definition, self._x_shape, self._out_shape = definition, x_shape, out_shape
         self._dtype = np.dtype(f"f{itemsize}")
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any, threads: int) -> None:
         """Do as the definition does, on copies."""
-        first = np.empty(prod(self._geometry.x_shape), self._dtype)
-        result = np.empty(prod(self._geometry.out_shape), self._dtype)
-        transpose(x, first, self._geometry.in_channels, self._geometry.batch, first.itemsize, threads)
+        first = np.empty(prod(self._x_shape), self._dtype)
+        result = np.empty(prod(self._out_shape), self._dtype)
+        batch, channels, *_ = self._x_shape
+        transpose(x, first, channels, batch, first.itemsize, threads)
         self._definition(first, weight, bias, result, threads)
-        transpose(result, out, self._geometry.out_pixels, self._geometry.batch, first.itemsize, threads)
+        transpose(result, out, prod(self._out_shape[2:]), batch, first.itemsize, threads)
+
+
+def is_product(geometry: Geometry) -> bool:
+    """Return whether the gradients of a convolution of arrays with channels last are products of matrices.
+
+    It has one tap, one group and no padding. With strides, every position of x that can be read is read.
+    """
+    sizes = zip(geometry.in_size, geometry.stride, geometry.out_size)
+    return (
+        geometry.groups == prod(geometry.kernel) == 1
+        and not any(geometry.pad_before)
+        and all(-(-size // stride) == out for size, stride, out in sizes)
+    )
+
+
+def product_geometry(operation: str, geometry: Geometry) -> Geometry:
+    """Return the product as a convolution with one tap: the first matrix is its weight, the second one its image.
+
+    The product for an empty batch is that for one image.
+    """
+    positions, channels = max(geometry.batch, 1) * geometry.out_pixels, geometry.in_channels
+    rows, terms = positions, geometry.out_channels
+    if operation == "weight_gradient":
+        rows, terms = terms, rows
+    return normal_form(Geometry.from_shapes((1, terms, channels), (rows, terms, 1)))
+
+
+class Product:
+    """The gradient of the input or of the weight of a convolution with one tap, by the C kernel `panels`.
+
+    Arrays with channels last are matrices with one row for each position, and so is the weight, one row for each
+    output channel::
+
+        gradient of x       (positions, C)     gradient of y @ weight
+        gradient of weight  (O, C)             gradient of y, transposed @ x
+
+    With strides, x has other positions between those of y. Their gradient is zero.
+    """
+
+    kernel, layout_bytes = "panels", 0
+
+    def __init__(self, operation: str, geometry: Geometry, itemsize: int, threads: int) -> None:
+        product = product_geometry(operation, geometry)
+        of_weight = operation == "weight_gradient"
+        self.tiling = product_tiling(product, itemsize, threads)
+        self._problem = Problem(product, itemsize, self.tiling, kernel="panels", turned=of_weight)
+        self._geometry, self._dtype = geometry, np.dtype(f"f{itemsize}")
+        self._last = (geometry.batch, *geometry.in_size, geometry.in_channels)
+        self._strided = geometry.stride != (1, 1, 1)
+        self.task_count, self.scratch_bytes = self._problem.task_count, self._problem.scratch_bytes
+        self.run = self._run_weight_gradient if of_weight else self._run_input_gradient
+
+    def lay_out(self, weight: Array, _threads: int = 1) -> Memory:
+        """Return the weight as `run` reads it."""
+        return Memory(weight)
+
+    def _read(self, x: Array) -> Array:
+        """Return the positions of x that are read, as a view of the array."""
+        steps = [slice(None, None, stride) for stride in self._geometry.stride]
+        return x.reshape(self._last)[(slice(None), *steps)]
+
+    def _run_input_gradient(
+        self, grad_output: Array, weight: Array | Memory, bias: Array | None, out: Array, threads: int = 1
+    ) -> None:
+        """Write the gradient of x, plus a bias per channel or None, to `out`."""
+        if out.size == 0:
+            return
+        product = out
+        if self._strided:
+            product = np.empty((grad_output.size // self._geometry.out_channels, self._last[-1]), self._dtype)
+        self._problem.run(weight, grad_output, None, product, threads)
+        pixels = out.reshape(self._last)
+        if self._strided:
+            pixels[...] = 0
+            read = self._read(out)
+            read[...] = product.reshape(read.shape)
+        if bias is not None:
+            pixels += np.asarray(bias)
+
+    def _run_weight_gradient(self, grad_output: Array, x: Array, out: Array, threads: int = 1) -> None:
+        """Write the gradient of the weight to `out`."""
+        if x.size == 0:
+            out[...] = 0
+            return
+        self._problem.run(np.ascontiguousarray(self._read(x)) if self._strided else x, grad_output, None, out, threads)
+
+
+def product_tiling(product: Geometry, itemsize: int, threads: int) -> Tiling:
+    """Return the tiling of a product: the rows of the first matrix that a task reads stay in the cache."""
+    tiling = choose_panels_tiling(product, itemsize, threads)
+    rows = max(PRODUCT_ELEMENTS // product.in_channels, PRODUCT_ROWS)
+    return tiling._replace(block=min(tiling.block, equal_piece(product.out_channels, rows)))
 
 
 def moved(array: Array, steps: Steps, threads: int) -> Array:

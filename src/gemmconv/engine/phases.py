@@ -12,6 +12,7 @@ All of that must depend on the geometry of one image alone, so that an image giv
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 from math import gcd, prod
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from ..checks.options import Sizes
 from . import costs
 from .costs import PhaseCounts
 from .counts import Counts
-from .kernels import CONVOLUTION, Kernel, that_fit
+from .kernels import CHANNELS_LAST, CONVOLUTION, Kernel, that_fit
 from .tiling import Tiling, equal_piece
 
 # The most results of a band, of all its classes together: 1 MiB of float64.
@@ -66,6 +67,8 @@ MOST_STRIDE = 1 << 20
 LARGEST_ITEMSIZE = 8
 # The C kernels that may compute a class.
 KERNELS_OF_CLASSES = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
+# Those for arrays with channels last.
+KERNELS_OF_POSITIONS = tuple(kernel for kernel in CHANNELS_LAST if kernel.algorithm == "direct")
 
 
 class Interval(NamedTuple):
@@ -123,6 +126,8 @@ class Cut(NamedTuple):
     """All positions along each axis."""
     band: Sizes
     """The positions of a task along each axis."""
+    channels_last: bool = False
+    """Whether the arrays have channels last. Then there is one block, whose classes are the phases."""
 
 
 class _Sizes(NamedTuple):
@@ -236,8 +241,11 @@ def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels:
     """Return a class with its C kernel, or None if no kernel fits."""
     convolution = class_geometry(geometry, runs, groups, channels)
     kernel = choose_kernel(convolution, prod(geometry.kernel))
-    if kernel is None:
-        return None
+    return None if kernel is None else class_of(convolution, kernel, runs)
+
+
+def class_of(convolution: Geometry, kernel: Kernel, runs: tuple[Run, ...]) -> Class:
+    """Return the class of some runs, whose convolution is computed by a kernel."""
     return Class(
         convolution,
         kernel,
@@ -351,6 +359,28 @@ def cut_into_phases(geometry: Geometry) -> Cut | None:
     return None
 
 
+@lru_cache(maxsize=512)
+def cut_with_channels_last(geometry: Geometry) -> Cut | None:
+    """Return how an input gradient of arrays with channels last is cut, or None if phases are not used."""
+    counts, groups, channels = phase_counts(geometry), geometry.groups, geometry.in_channels // geometry.groups
+    if prod(counts) > MOST_CLASSES:
+        return None
+    along = [
+        [run for p in range(counts[axis]) for run in runs_of(geometry, axis, range(p, p + 1))] for axis in range(3)
+    ]
+    classes = []
+    for runs in product(*along):
+        convolution = class_geometry(geometry, runs, groups, channels)
+        kernel = min(
+            that_fit(KERNELS_OF_POSITIONS, convolution, channels_last=True),
+            key=lambda kernel: costs.nanoseconds(kernel.work(Counts(convolution))),
+        )
+        classes.append(class_of(convolution, kernel, runs))
+    residues = Interval(0, geometry.stride[2])
+    whole = tuple([Interval(0, size) for size in geometry.in_size])
+    return Cut((Block(0, groups, 0, channels, residues, tuple(classes)),), whole, (1, 1, 1), channels_last=True)
+
+
 def shared_elements(block: Block) -> int:
     """Return the elements of planes that a block copies once, although several of its classes read them."""
     if {made.kernel.name for made in block.classes} != {"direct_pixels"}:
@@ -362,6 +392,10 @@ def shared_elements(block: Block) -> int:
 def phases_work(geometry: Geometry, cut: Cut) -> costs.Work:
     """Return the work for one image, with weights that are laid out."""
     classes = [made for block in cut.blocks for made in block.classes]
+    if cut.channels_last:
+        written = sum(prod(made.geometry.out_shape) for made in classes)
+        filled: costs.Work = (("moving", costs.moving(prod(geometry.x_shape) - written)),)
+        return sum([made.kernel.work(Counts(made.geometry)) for made in classes], filled)
     pieces = -(-(cut.positions[2].end - cut.positions[2].first) // cut.band[2])  # of a row
     counts = PhaseCounts(
         products=sum(costs.nanoseconds(made.kernel.work(Counts(made.geometry))) for made in classes),
@@ -376,5 +410,8 @@ def phases_work(geometry: Geometry, cut: Cut) -> costs.Work:
 def phases_layout_work(geometry: Geometry, cut: Cut) -> costs.Work:
     """Return the work to lay the weights of all phases out."""
     classes = [made for block in cut.blocks for made in block.classes]
+    if cut.channels_last:
+        turning: costs.Work = (("turning", costs.turning(Counts(geometry))),)
+        return sum([made.kernel.layout_work(Counts(made.geometry)) for made in classes], turning)
     layouts = sum(costs.nanoseconds(made.kernel.layout_work(Counts(made.geometry))) for made in classes)
     return (("phases_layout", costs.phases_layout(layouts, prod(geometry.weight_shape))),)
