@@ -261,5 +261,5 @@ def test_signatures_agree():
     parameters = inspect.signature(gemmconv.conv).parameters
     for function in FUNCTIONS.values():
         assert inspect.signature(function).parameters == parameters
-    expected = [name for name in parameters if name not in ("algorithm", "out")]
+    expected = [name for name in parameters if name not in ("algorithm", "dtype", "out")]
     assert list(inspect.signature(reference.conv).parameters) == expected

@@ -112,7 +112,7 @@ def test_onnx(theirs, ours, kernel):
 
 def test_the_table_was_read():
     assert len(rows("ONNX")) == 8
-    assert len(rows("SciPy, NumPy")) == 12
+    assert len(rows("SciPy, NumPy")) == 13
     assert len(rows("OpenCV")) == 2
     assert len(rows("MATLAB")) == 3
     assert len(rows("PyTorch")) == 10

@@ -172,7 +172,16 @@ MISTAKES = {
     "nullable": (lambda: conv2d(X, Nullable()), "; pass weight.to_numpy(dtype=float, na_value=numpy.nan)"),
     "objects": (lambda: conv2d(X, W.astype(object)), "; if it holds numbers, pass numpy.asarray(weight, dtype=float)"),
     "long_double": (lambda: conv2d(X.astype(np.longdouble), W), "; pass numpy.asarray(x, numpy.float64)"),
-    "complex": (lambda: conv2d(X * 1j, W, dtype=float), "; pass a complex dtype, or convolve parts"),
+    "complex": (lambda: conv2d(X * 1j, W, dtype=np.float32), "; pass a complex dtype, or convolve the parts apart"),
+    "complex_bias": (lambda: conv2d(X, W, np.ones(16) * 1j), "; make one of them complex too: x.astype(complex128)"),
+    "integers_of_floats": (
+        lambda: conv2d(X, W, dtype=np.int32),
+        "; round the result instead: numpy.rint(result).astype(...)",
+    ),
+    "too_large_integers": (
+        lambda: conv2d(X.astype(int) << 30, W.astype(int), dtype=np.int32),
+        "; pass dtype=numpy.int64",
+    ),
     "padding_of_numpy": (
         lambda: conv2d(X, W, padding=((0, 0), (0, 0), (1, 2), (3, 4))),
         "; of numpy.pad's pairs, take those of the spatial axes: padding=((1, 2), (3, 4))",

@@ -8,19 +8,17 @@ engine/.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from numpy.typing import ArrayLike, DTypeLike
 
 from .checks.arrays import (
     Array,
     as_array,
-    as_bias,
     check_channels_last,
     flipped,
 )
 from .checks.options import Ints, Padding, PaddingMode
-from .checks.types import types_of
+from .checks.types import DType, check_bias_type, types_of
 from .engine.calls import Options, prepare_convolution
 from .engine.weights import Weights
 from .numbers.narrow import convolve_narrow, is_narrow
@@ -43,26 +41,31 @@ def convolve(
     types = types_of(x.dtype, weight.dtype, dtype)
     call = prepare_convolution(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
-        bias = as_bias(bias, types.kind)
+        bias = as_array("bias", bias)
         call.geometry.check_bias(bias.shape)
+        check_bias_type(bias.dtype, types)
     weight = flipped(weight, flip)
     if is_narrow(call, x, types):
         return convolve_narrow(call, options, types, x, Weights(weight, bias), out)
     if types.kind == "real":
         return call.into(out, types.computing, x, weight, bias)
-    operation = Operation(
-        "convolution", partial(run_convolution, options), call, options.channels_last, options.padding_value
-    )
+    operation = Operation("convolution", partial(run_convolution, options), call, options)
     return operation.compute(types, x, weight, bias, out)
 
 
 def run_convolution(
-    options: Options, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None, **others: Any
+    options: Options,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    computing: DType | None = None,
+    **changes: object,
 ) -> Array:
-    """Convolve real arrays of one computing type, by another algorithm and with other options if they are given."""
-    options = options._replace(algorithm=algorithm or options.algorithm, **others)
-    call = prepare_convolution(x.shape, weight.shape, x.dtype.itemsize, options)
-    return call.into(None, x.dtype, x, weight, bias)
+    """Convolve real arrays in the type `computing`, with changes of the options."""
+    dtype = computing or x.dtype
+    call = prepare_convolution(x.shape, weight.shape, dtype.itemsize, options._replace(**changes))  # type: ignore[arg-type]
+    return call.into(None, dtype, x, weight, bias)
 
 
 def conv(
@@ -136,8 +139,9 @@ def conv(
         pictures and in TensorFlow. `weight` and `bias` are as without it.
     dtype : dtype_like, optional
         The type of the result, if not ``numpy.result_type(x, weight, numpy.float32)``. The sums are computed in float32
-        or float64, whichever holds the types of `x`, `weight` and the result, and rounded once. A type of integers
-        gives the exact integers; it needs an `x` and a `weight` of integers.
+        or float64, whichever holds the types of `x`, `weight` and the result, and rounded once. So
+        ``dtype=numpy.float32`` with float64 arrays computes in float64. A type of integers gives the exact integers. It
+        needs arrays of integers or booleans, and a result that cannot be too large for it.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the inputs.
@@ -145,15 +149,16 @@ def conv(
     Returns
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
-        The result, of type ``numpy.result_type(x, weight, numpy.float32)``, which is float32 or float64.
+        The result, of the type `dtype`, or else ``numpy.result_type(x, weight, numpy.float32)``: float32 or float64.
         `gemmconv.output_size` gives its spatial size. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind, for example complex, or a stride that is not an integer.
+        If an argument is of the wrong kind, for example an array of strings, or a stride that is not an integer.
     ValueError
-        If a shape or value does not fit. The message names it and the rule. Nothing has been written to `out` then.
+        If a shape or value does not fit, or integers might be too large for `dtype`. The message names it and the rule.
+        Nothing has been written to `out` then.
     MemoryError
         If there is no memory for the result.
 
@@ -195,6 +200,13 @@ def conv(
     array([[[ 44.,  54.,  64.],
             [ 84.,  94., 104.],
             [124., 134., 144.]]], dtype=float32)
+
+    The exact integers, and a result in half precision, whose sums are computed in float32:
+
+    >>> conv(np.full((1, 4), 200, np.uint8), np.array([[[1, 2, 1]]], np.uint8), dtype=np.int32)
+    array([[800, 800]], dtype=int32)
+    >>> conv(np.full((1, 4), 0.5, np.float16), np.array([[[1, 2, 1]]], np.float16), dtype=np.float16)
+    array([[2., 2.]], dtype=float16)
 
     A picture with its channels last:
 
@@ -242,7 +254,7 @@ def conv1d(
     Returns
     -------
     ndarray of shape (N, O, OL) or (O, OL)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------
@@ -299,7 +311,7 @@ def conv2d(
     Returns
     -------
     ndarray of shape (N, O, OH, OW) or (O, OH, OW)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------
@@ -355,7 +367,7 @@ def conv3d(
     Returns
     -------
     ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from math import prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,14 +18,14 @@ from .checks.arrays import (
     check_channels_last,
     check_flip,
     check_out,
-    contiguous,
     deliver,
     flipped,
 )
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_batched_gradient
-from .checks.types import Types, computing_dtype, types_of
+from .checks.types import DType, Types, types_of
 from .engine.calls import Options, prepare_input_gradient, prepare_weight_gradient
+from .numbers.bias_gradient import sum_over_positions
 from .numbers.operation import Operation
 
 __all__ = ["conv_bias_gradient", "conv_input_gradient", "conv_weight_gradient"]
@@ -38,13 +36,15 @@ def run_input_gradient(
     input_size: object,
     grad_output: Array,
     weight: Array,
-    bias: None = None,
-    algorithm: str | None = None,
+    _bias: None = None,
+    *,
+    computing: DType | None = None,
+    **changes: object,
 ) -> Array:
-    """Return the input gradient for real arrays of one computing type, by another algorithm if one is given."""
-    options = options._replace(algorithm=algorithm or options.algorithm)
-    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, weight.dtype.itemsize, options)
-    return call.into(None, weight.dtype, grad_output, weight, bias)
+    """Return the input gradient for real arrays, in the type `computing`, with changes of the options."""
+    dtype, options = computing or grad_output.dtype, options._replace(**changes)  # type: ignore[arg-type]
+    call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, dtype.itemsize, options)
+    return call.into(None, dtype, grad_output, weight, None)
 
 
 def run_weight_gradient(
@@ -53,14 +53,18 @@ def run_weight_gradient(
     grad_output: Array,
     x: Array,
     _bias: None = None,
-    algorithm: str | None = None,
+    *,
+    computing: DType | None = None,
     wish: bool = False,
-    **others: Any,
+    **changes: object,
 ) -> Array:
-    """Return the weight gradient for real arrays of one computing type, by other options if they are given."""
-    options = options._replace(algorithm=algorithm or options.algorithm, **others)
-    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, x.dtype.itemsize, options, wish=wish)
-    return call.into(None, x.dtype, grad_output, x)
+    """Return the weight gradient for real arrays, in the type `computing`, with changes of the options.
+
+    `wish` says that the algorithm is a wish, as for a plan.
+    """
+    dtype, options = computing or grad_output.dtype, options._replace(**changes)  # type: ignore[arg-type]
+    call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, dtype.itemsize, options, wish=wish)
+    return call.into(None, dtype, grad_output, x)
 
 
 def compute_weight_gradient(
@@ -129,8 +133,8 @@ def conv_input_gradient(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The gradient, of type ``numpy.result_type(grad_output, weight, numpy.float32)``. If `out` was given, `out` is
-        returned.
+        The gradient, of the type `dtype`, or else ``numpy.result_type(grad_output, weight, numpy.float32)``. If `out`
+        was given, `out` is returned.
 
     Raises
     ------
@@ -177,7 +181,7 @@ def conv_input_gradient(
     weight = flipped(weight, flip)
     if types.kind == "real":
         return call.into(out, types.computing, grad_output, weight, None)
-    operation = Operation("input_gradient", partial(run_input_gradient, options, input_size), call, last)
+    operation = Operation("input_gradient", partial(run_input_gradient, options, input_size), call, options)
     return operation.compute(types, grad_output, weight, out=out)
 
 
@@ -225,8 +229,8 @@ def conv_weight_gradient(
     Returns
     -------
     ndarray of shape (O, C/groups, \*kernel_size)
-        The gradient, of type ``numpy.result_type(grad_output, x, numpy.float32)``. For an empty batch it is zero. If
-        `out` was given, `out` is returned.
+        The gradient, of the type `dtype`, or else ``numpy.result_type(grad_output, x, numpy.float32)``. For an empty
+        batch it is zero. If `out` was given, `out` is returned.
 
     Raises
     ------
@@ -264,12 +268,13 @@ def conv_weight_gradient(
     last = check_channels_last(channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, types.computing.itemsize, options)
-    run = partial(run_weight_gradient, options, kernel_size)
-    operation = Operation("weight_gradient", run, call, last, padding_value)
+    if types.kind == "real" and flip is False:
+        return call.into(out, types.computing, grad_output, x)
+    operation = Operation("weight_gradient", partial(run_weight_gradient, options, kernel_size), call, options)
     return compute_weight_gradient(operation, types, grad_output, x, flip, out)
 
 
-def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -> Array:
+def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False, dtype: DTypeLike | None = None) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its bias.
 
     It is the sum over images and positions. The batch axis is required, because (O, H, W) could also be (N, O, L).
@@ -281,16 +286,19 @@ def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -
         ``grad_output[None]``.
     channels_last : bool, optional
         Whether the channels are the last axis of `grad_output`; see `gemmconv.conv`.
+    dtype : dtype_like, optional
+        The type of the result, as in `gemmconv.conv`.
 
     Returns
     -------
     ndarray of shape (O,)
-        The sums, of type ``numpy.result_type(grad_output, numpy.float32)``.
+        The sums, of the type `dtype`, or else ``numpy.result_type(grad_output, numpy.float32)``. Sums of integers are
+        exact with a type of integers.
 
     Raises
     ------
     TypeError, ValueError
-        If `grad_output` is not an array of real numbers with three to five axes.
+        If `grad_output` is not an array of numbers with three to five axes.
 
     Examples
     --------
@@ -301,11 +309,7 @@ def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False) -
     """
     grad_output = as_array("grad_output", grad_output)
     check_batched_gradient(grad_output.shape)
-    dtype = computing_dtype(grad_output.dtype, grad_output.dtype)
+    types = types_of(grad_output.dtype, grad_output.dtype, dtype)
     if check_channels_last(channels_last):
         grad_output = np.moveaxis(grad_output, -1, 1)
-    shape = grad_output.shape
-    by_channel = contiguous(grad_output, dtype).reshape(*shape[:2], prod(shape[2:]))
-    # NumPy sums a contiguous axis pairwise, so the error grows only with the logarithm of its length
-    by_image = np.ascontiguousarray(by_channel.sum(axis=2).T)
-    return np.asarray(by_image.sum(axis=1))
+    return sum_over_positions(grad_output, types)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import plan_numbers
-from .checks.arrays import Array, as_array, as_bias, check_channels_last, flipped
+from .checks.arrays import Array, as_array, check_channels_last, flipped
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
-from .checks.types import computing_dtype, types_of
+from .checks.types import check_bias_type, computing_dtype, types_of
 from .engine.algorithms import pick
 from .engine.calls import Call, Options, geometry_of, hashable, prepare_convolution, prepare_weight_gradient
 from .engine.weights import Weights
@@ -181,14 +181,15 @@ class Plan:
         """
         array = flipped(as_array("weight", weight), self._flip)
         check_array_shape("weight", array.shape, self._weight_shape, "that of the plan")
-        kind, dtype = types_of(array.dtype, array.dtype, self._result).kind, computing_dtype(array.dtype, array.dtype)
+        types, dtype = types_of(array.dtype, array.dtype, self._result), computing_dtype(array.dtype, array.dtype)
         if bias is not None:
-            bias = np.array(as_bias(bias, kind))
+            bias = np.array(as_array("bias", bias))
             self._geometry.check_bias(bias.shape)
+            check_bias_type(bias.dtype, types)
         # of integers, the sums shall be exact
-        array = np.array(array, dtype=array.dtype if kind == "integer" else dtype, order="C", subok=False)
+        array = np.array(array, dtype=array.dtype if types.kind == "integer" else dtype, order="C", subok=False)
         weights = Weights(array, bias)
-        if kind == "complex":
+        if types.kind == "complex":
             plan_numbers.check_no_activation(self._options, "weight", dtype)
             plan_numbers.real_plan(self, weights, of_complex=True)
             self._calls.clear()  # those for a real weight before it
@@ -325,7 +326,7 @@ class Plan:
         shapes = grad_output.shape, x.shape, self._weight_shape[2:]
         call = prepare_weight_gradient(*shapes, types.computing.itemsize, options, wish=True)
         run = partial(run_weight_gradient, options, shapes[2], wish=True)
-        operation = Operation("weight_gradient", run, call, options.channels_last, options.padding_value)
+        operation = Operation("weight_gradient", run, call, options)
         return compute_weight_gradient(operation, types, grad_output, x, self._flip, out)
 
     def describe(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,20 +60,30 @@ def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | 
             prepared = partial(real_plan, plan, weights)
     elif types.kind == "integer":  # perhaps in parts, to which the activation does not apply
         run = partial(run_convolution, options._replace(activation=None))
-    operation = Operation("convolution", run, call, options.channels_last, options.padding_value, prepared)
+    operation = Operation("convolution", run, call, options, prepared)
     result = operation.compute(types, x, weights.weight, weights.bias, out)
     if types.kind == "integer" and options.activation is not None:
         np.maximum(result, 0, out=result)
     return result
 
 
-def run_plan(plan: Plan, weights: Weights, x: Array, weight: Array, bias: Array | None = None, **others: Any) -> Array:
-    """Convolve a real array of a computing type by the laid-out weight of a plan, unless other options are given."""
-    if others or weights.dtype.kind == "c":
-        return run_convolution(plan._options, x, weight, bias, **others)
-    call = plan._call_for(x.shape, x.dtype)
-    laid_out = weights.for_convolution(x.dtype, call)
-    return call.into(None, x.dtype, x, laid_out.weight, None if bias is None else laid_out.bias)
+def run_plan(
+    plan: Plan,
+    weights: Weights,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    computing: DType | None = None,
+    **changes: object,
+) -> Array:
+    """Convolve a real array by the laid-out weight of a plan, unless options are changed."""
+    if changes or weights.dtype.kind == "c":
+        return run_convolution(plan._options, x, weight, bias, computing=computing, **changes)
+    dtype = computing or x.dtype
+    call = plan._call_for(x.shape, dtype)
+    laid_out = weights.for_convolution(dtype, call)
+    return call.into(None, dtype, x, laid_out.weight, None if bias is None else laid_out.bias)
 
 
 def input_gradient_call(plan: Plan, grad_shape: Sizes, weight_shape: Sizes, dtype: DType) -> Call:
@@ -90,7 +100,7 @@ def input_gradient(plan: Plan, types: Types, weights: Weights, grad_output: Arra
         prepared = partial(real_input_gradient, plan, weights)
     elif types.kind == "integer":
         run = partial(run_input_gradient, plan._gradient_options._replace(algorithm="auto"), plan._input_size)
-    operation = Operation("input_gradient", run, call, plan._options.channels_last, prepared=prepared)
+    operation = Operation("input_gradient", run, call, plan._gradient_options, prepared)
     return operation.compute(types, grad_output, weights.weight, out=out)
 
 
@@ -99,9 +109,17 @@ def real_input_gradient(plan: Plan, weights: Weights, of_complex: bool) -> Run:
     return real_plan(plan, weights, of_complex, "input_gradient").input_gradient
 
 
-def run_plan_gradient(plan: Plan, weights: Weights, grad_output: Array, weight: Array, _bias: None = None) -> Array:
+def run_plan_gradient(
+    plan: Plan,
+    weights: Weights,
+    grad_output: Array,
+    weight: Array,
+    _bias: None = None,
+    *,
+    computing: DType | None = None,
+) -> Array:
     """Return the gradient of the input for real arrays, by the plan's weight as it is laid out, if that is real."""
-    dtype = grad_output.dtype
+    dtype = computing or grad_output.dtype
     call = input_gradient_call(plan, grad_output.shape, weight.shape, dtype)
     is_real = weights.dtype.kind != "c"
     return call.into(None, dtype, grad_output, weights.for_input_gradient(dtype, call) if is_real else weight, None)

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import Array, as_array, as_bias, check_channels_last, contiguous
+from .checks.arrays import Array, as_array, check_channels_last, contiguous
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
-from .checks.types import types_of
+from .checks.types import DType, check_bias_type, types_of
 from .engine.calls import TransposedOptions, prepare_transposed
 from .numbers.operation import Operation
 
@@ -35,27 +35,34 @@ def convolve_transposed(
     types = types_of(x.dtype, weight.dtype, dtype)
     call = prepare_transposed(x.shape, weight.shape, types.computing.itemsize, options)
     if bias is not None:
-        bias = as_bias(bias, types.kind)
+        bias = as_array("bias", bias)
         check_bias_shape(bias.shape, call.geometry.in_channels)
+        check_bias_type(bias.dtype, types)
     if types.kind == "real" and (bias is None or options.padding_mode in ("zeros", "constant")):
         return call.into(out, types.computing, x, weight, bias)
-    operation = Operation("transposed", partial(run_transposed, options), call, options.channels_last)
+    operation = Operation("transposed", partial(run_transposed, options), call, options)
     return operation.compute(types, x, weight, bias, out)
 
 
 def run_transposed(
-    options: TransposedOptions, x: Array, weight: Array, bias: Array | None = None, algorithm: str | None = None
+    options: TransposedOptions,
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    computing: DType | None = None,
+    **changes: object,
 ) -> Array:
-    """Convolve real arrays of one computing type transposed, by another algorithm if one is given."""
-    options = options._replace(algorithm=algorithm or options.algorithm)
-    call = prepare_transposed(x.shape, weight.shape, x.dtype.itemsize, options)
+    """Convolve real arrays transposed in the type `computing`, with changes of the options."""
+    dtype = computing or x.dtype
+    call = prepare_transposed(x.shape, weight.shape, dtype.itemsize, options._replace(**changes))  # type: ignore[arg-type]
     if bias is None or options.padding_mode in ("zeros", "constant"):
-        return call.into(None, x.dtype, x, weight, bias)
+        return call.into(None, dtype, x, weight, bias)
     # what is folded back must not have the bias yet
-    result = call.into(None, x.dtype, x, weight, None)
+    result = call.into(None, dtype, x, weight, None)
     with np.errstate(all="ignore"):
         axes = () if options.channels_last else [1] * call.geometry.rank
-        result += contiguous(bias, x.dtype).reshape(-1, *axes)
+        result += contiguous(bias, dtype).reshape(-1, *axes)
     return result
 
 
@@ -123,7 +130,8 @@ def conv_transpose(
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
         Along each axis ``output = (input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding +
-        1``. The type is ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
+        1``. The type is `dtype`, or else ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is
+        returned.
 
     Raises
     ------
@@ -213,7 +221,7 @@ def conv_transpose1d(
     Returns
     -------
     ndarray of shape (N, O, OL) or (O, OL)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------
@@ -268,7 +276,7 @@ def conv_transpose2d(
     Returns
     -------
     ndarray of shape (N, O, OH, OW) or (O, OH, OW)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------
@@ -325,7 +333,7 @@ def conv_transpose3d(
     Returns
     -------
     ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
-        The result, float32 or float64.
+        The result, float32 or float64 without `dtype`.
 
     Raises
     ------

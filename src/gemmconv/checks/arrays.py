@@ -41,14 +41,6 @@ def as_array(name: str, value: object) -> Array:
     return array
 
 
-def as_bias(value: object, kind: str) -> Array:
-    """Return a bias as an array, or raise if it is complex and the result, of this kind of types, is not."""
-    bias = as_array("bias", value)
-    if bias.dtype.kind == "c" and kind != "complex":
-        raise TypeError(f"bias has dtype {bias.dtype}, but x and weight are real; pass one of them as complex numbers")
-    return bias
-
-
 def hint_dtype(name: str, value: object, dtype: np.dtype[Any]) -> str:
     """Return how to make an array of another type one that can be computed with, or an empty string."""
     if dtype.char == "g":

@@ -45,37 +45,49 @@ def computing_dtype(first: DType, second: DType) -> DType:
 
 def types_of(first: DType, second: DType, dtype: DTypeLike | None) -> Types:
     """Return the types of a result that is computed from arrays of two types, or raise if it cannot have `dtype`."""
-    if dtype is None:
-        return _types_of(first, second, None)
-    try:
-        wanted: DType = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype must be a type of NumPy, not {dtype!r}") from None
-    return _types_of(first, second, wanted)
+    return _types_of(first, second, None if dtype is None else as_dtype("dtype", dtype))
 
 
 @lru_cache(maxsize=256)
 def _types_of(first: DType, second: DType, wanted: DType | None) -> Types:
     natural = computing_dtype(first, second)
     part = real_part(natural)
-    if natural.kind == "c":
-        result = natural if wanted is None else np.result_type(wanted, np.complex64)
-        if wanted is not None and wanted.kind != "c":
-            raise TypeError(f"dtype {wanted} cannot hold complex numbers; pass a complex dtype, or convolve parts")
-        return Types("complex", max(part, real_part(result), key=lambda type_: type_.itemsize), result)
     if wanted is None:
-        return Types("real", natural, natural)
+        return Types("real" if natural == part else "complex", part, natural)
+    if natural.kind == "c" and wanted.kind != "c":
+        raise TypeError(
+            f"dtype {wanted} cannot hold complex numbers; pass a complex dtype, or convolve the parts apart"
+        )
     if is_integer(wanted):
-        if not (is_integer(first) and is_integer(second)):
-            raise TypeError(
-                f"dtype {wanted} needs arrays of integers, not {first} and {second}; "
-                "round the result instead: numpy.rint(result).astype(...)"
-            )
-        return Types("integer", natural, wanted)
+        check_integers(first, second, wanted)
+        return Types("integer", part, wanted)
     if not is_computable(wanted):
         raise_for_dtype(f"dtype is {wanted}")
-    computing = natural if wanted.kind == "c" else np.result_type(natural, np.result_type(wanted, FLOAT32))
+    computing = real_part(computing_dtype(natural, wanted))
+    if natural.kind == "c":
+        return Types("complex", computing, wanted)
     return Types("real" if computing == wanted else "rounded", computing, wanted)
+
+
+def check_integers(first: DType, second: DType, wanted: DType) -> None:
+    """Raise unless exact integers of the type `wanted` can be had from arrays of two types."""
+    if wanted.kind not in "iu":  # booleans, and types that are not NumPy's
+        raise TypeError(f"dtype {wanted} is not a type of integers of NumPy; pass numpy.int64, and convert the result")
+    if not (is_integer(first) and is_integer(second)):
+        raise TypeError(
+            f"dtype {wanted} needs arrays of integers, not {first} and {second}; "
+            "round the result instead: numpy.rint(result).astype(...)"
+        )
+
+
+def check_bias_type(bias: DType, types: Types) -> None:
+    """Raise unless a bias of this type can be added to a result of these types."""
+    if bias.kind == "c" and types.kind != "complex":
+        raise TypeError(
+            f"bias has dtype {bias}, but x and weight are real; make one of them complex too: x.astype({bias})"
+        )
+    if types.kind == "integer" and not is_integer(bias):
+        raise TypeError(f"bias has dtype {bias}, but dtype {types.result} needs a bias of integers")
 
 
 def real_part(dtype: DType) -> DType:
@@ -89,12 +101,18 @@ def raise_for_dtype(what: str, hint: str = "") -> NoReturn:
     raise TypeError(f"{what}; gemmconv computes in float32 or float64 and takes {kinds}{hint}")
 
 
-def check_dtype(name: str, value: object) -> DType:
-    """Return the computing dtype for weights of this type, or raise an error that names the argument."""
+def as_dtype(name: str, value: object) -> DType:
+    """Return the type that is meant, or raise an error that names the argument."""
     try:
         dtype: DType = np.dtype(value)  # type: ignore[call-overload]
+        return dtype
     except TypeError:
         raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None
+
+
+def check_dtype(name: str, value: object) -> DType:
+    """Return the computing dtype for weights of this type, or raise an error that names the argument."""
+    dtype = as_dtype(name, value)
     if value is None or not is_computable(dtype):
         raise_for_dtype(f"{name} is {value!r}")
     return computing_dtype(dtype, dtype)

@@ -251,7 +251,8 @@ def by_parts(operation: Operation, types: Types, first: Array, second: Array, bi
 
     def of_part(x: Array, padding_value: float, bias: Array | None) -> Array:
         run = partial(operation.run, padding_value=padding_value)
-        part = operation._replace(run=run, padding_value=0, prepared=None)
+        without_value = operation.options._replace(padding_value=0)  # type: ignore[call-arg]
+        part = operation._replace(run=run, options=without_value, prepared=None)
         arrays = (first, x) if operation.name == "weight_gradient" else (x, second)
         if any(map(np.iscomplexobj, arrays)):
             return compute_complex(part, types, *arrays, bias)

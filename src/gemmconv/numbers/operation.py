@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..checks.arrays import Array, check_out, deliver
-from ..checks.types import Types
-from ..engine.calls import Call
+from ..checks.types import FLOAT64, DType, Types
+from ..engine.calls import Call, Options, TransposedOptions
 from .complex_numbers import compute_complex
 from .integers import compute_integers
 
@@ -20,16 +22,25 @@ class Operation(NamedTuple):
     name: str
     """"convolution", "transposed", "input_gradient" or "weight_gradient"."""
     run: Run
-    """Computes it for two real arrays of one computing type, and perhaps a bias; the algorithm may be replaced:
-    ``run(first, second, bias=None, algorithm=None)``, and so may `padding_value`. The shapes may have other numbers of
-    images and channels."""
+    """Computes it for two real arrays, and perhaps a bias: ``run(first, second, bias=None, *, computing=None,
+    **changes)``. C computes in the type `computing`, or else in that of `first`. `changes` replace options that the
+    caller gave. The shapes may have other numbers of images and channels."""
     call: Call
     """The call for the shapes that the caller gave; by it they are checked already."""
-    channels_last: bool
-    padding_value: Any = 0
-    """The constant in the padding of x, if the result depends on it."""
+    options: Options | TransposedOptions
+    """The options as the caller gave them."""
     prepared: Callable[[bool], Run] | None = None
     """Of a plan with a complex weight: what computes with its parts, prepared, for complex images or for real ones."""
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the channels of the arrays are last."""
+        return self.options.channels_last
+
+    @property
+    def padding_value(self) -> Any:
+        """The constant in the padding of x, if the result depends on it."""
+        return getattr(self.options, "padding_value", 0) if self.name in ("convolution", "weight_gradient") else 0
 
     def compute(
         self, types: Types, first: Array, second: Array, bias: Array | None = None, out: Array | None = None
@@ -37,16 +48,39 @@ class Operation(NamedTuple):
         """Compute for arrays of any types, and return the result, which is `out` if that was given."""
         if out is not None:
             check_out(out, self.call.out_shape, types.result)
-        result = COMPUTE[types.kind](self, types, first, second, bias)
         # rounded once, and converted before anything is written
-        result = result.astype(types.result, copy=False)
+        result = rounded(COMPUTE[types.kind](self, types, first, second, bias), types.result)
         return result if out is None else deliver(result, out)
 
 
 def compute_real(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
     """Compute in the computing type; the caller rounds."""
-    first, second = first.astype(types.computing, copy=False), second.astype(types.computing, copy=False)
-    return operation.run(first, second, bias)
+    return operation.run(first, second, bias, computing=types.computing)
+
+
+def rounded(result: Array, dtype: DType) -> Array:
+    """Return the result in another type, each number rounded once."""
+    if dtype.isbuiltin == 2 and result.dtype == FLOAT64:
+        result = rounded_to_odd(result)
+    return result.astype(dtype, copy=False)
+
+
+def rounded_to_odd(values: Array) -> Array:
+    """Return float64 numbers in float32 such that rounding them again, to fewer bits, is as if rounded once.
+
+    Types that are not NumPy's, such as bfloat16, convert float64 by way of float32. If both conversions rounded to the
+    nearest, a number just above the middle of two numbers of bfloat16 could first become the middle, and then the
+    lower one. Here a number that float32 does not hold becomes that neighbour whose last bit is 1::
+
+        float64                   to the nearest           to odd
+        1.0000 0001 0...01        1.0000 0001 0...0        1.0000 0001 0...1     bfloat16 keeps what is left of the gap
+    """
+    nearest = values.astype(np.float32)
+    inexact = nearest != values
+    bits = nearest.view(np.int32)
+    bits -= np.abs(nearest) > np.abs(values)  # towards zero
+    bits |= inexact
+    return nearest
 
 
 # How each kind of types is computed.
