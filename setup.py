@@ -4,17 +4,20 @@ Everything that is not compiled is declared in pyproject.toml.
 """
 
 import os
+import runpy
 import shlex
 import subprocess
 import sys
 import sysconfig
 from glob import glob
+from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True) + glob("csrc/**/*.inc", recursive=True))
 
@@ -30,10 +33,11 @@ VECTORIZED = ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
 SEPARATE = ["-fno-inline-functions-called-once"]
 UNSCHEDULED = ["-fno-schedule-insns2"]
 
-# With 32 registers, and in code that calls Python, these only add code: passes that copy parts of it; to give out
-# registers loop by loop, with moves between, not once for a whole function; and to align more than loops.
-SMALL = ["-fno-tree-pre", "-fno-gcse", "-fno-thread-jumps", "-fira-region=one"]
-SMALL += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
+# These only add code: passes that copy parts of it, and to align more than loops. With 32 registers, and in code that
+# calls Python, so does giving out registers loop by loop, with moves between, not once for a whole function.
+PLAIN = ["-fno-tree-pre", "-fno-gcse", "-fno-thread-jumps"]
+PLAIN += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
+SMALL = [*PLAIN, "-fira-region=one"]
 
 
 def accepted(flags, what="-c"):
@@ -54,8 +58,8 @@ SORTED = accepted(["-Wl,--sort-section=name"], "-shared")
 
 AVX = ["-O2", *accepted(VECTORIZED + SEPARATE + UNSCHEDULED)]
 FLAGS = {
-    "baseline": ["-Os", *accepted(UNSCHEDULED)],
-    "avx2": [*AVX, "-mavx2", "-mfma"],
+    "baseline": ["-Os", *accepted([*UNSCHEDULED, "-fno-ivopts"])],
+    "avx2": [*AVX, *accepted(PLAIN), "-mavx2", "-mfma"],
     "avx512": [*AVX, *accepted(SMALL), "-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma"],
 }
 PLATFORM = sysconfig.get_platform()
@@ -129,6 +133,20 @@ class BuildExtension(build_ext):
         super().build_extension(ext)
 
 
+class BuildPython(build_py):
+    """Strips the scripts and styles of the page in a wheel, as the page does with those of an editable installation."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        explanation = Path("gemmconv", "explanation")
+        stripped = runpy.run_path(str("src" / explanation / "page_sources.py"))["stripped"]
+        for path in Path(self.build_lib, explanation, "page").iterdir():
+            if path.suffix in (".css", ".js"):
+                path.write_text(stripped(path.read_text("utf-8")), "utf-8")
+
+
 class SmallWheel(bdist_wheel):
     """Compresses the files of a wheel as well as zip files can; setuptools has no option for it."""
 
@@ -154,5 +172,5 @@ setup(
     ext_modules=cythonize([extension], build_dir="build/cython", compiler_directives=DIRECTIVES),
     libraries=[kernel_library(isa) for isa in FLAGS],
     options=OPTIONS,
-    cmdclass={"bdist_wheel": SmallWheel, "build_ext": BuildExtension},
+    cmdclass={"bdist_wheel": SmallWheel, "build_ext": BuildExtension, "build_py": BuildPython},
 )

@@ -79,6 +79,13 @@ enum {
  * in registers. NO_UNROLL keeps a loop small where speed does not depend on it. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
+/* FEW_POINTERS keeps the compiler from giving each address in a loop a pointer of its own, which adds code around it.
+ */
+#ifdef __clang__
+#define FEW_POINTERS
+#else
+#define FEW_POINTERS __attribute__((optimize("no-ivopts")))
+#endif
 #define NO_UNROLL _Pragma("GCC unroll 1")
 #define UNROLL_BY(n) PRAGMA_UNROLL(GCC unroll n)
 #define PRAGMA_UNROLL(directive) _Pragma(#directive)

@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from fresh import run_python
 
 from gemmconv import _gemmconv
+from gemmconv.explanation.page_sources import stripped
 
 EXTENSION = _gemmconv.__file__
 
@@ -116,6 +118,18 @@ def test_files_of_the_wheel():
     assert sum(path.endswith(".so") for path in own) == 1
     assert {"gemmconv/py.typed", "gemmconv/bench/suites/resnet50.txt", "gemmconv/bench/peers/pytorch.py"} <= set(own)
     assert "gemmconv/explanation/page/template.html" in own
+
+
+PAGE = sorted(Path(str(files("gemmconv.explanation").joinpath("page"))).glob("*.[cj]*s"))
+
+
+@pytest.mark.parametrize("path", PAGE, ids=lambda path: path.name)
+def test_scripts_and_styles_of_the_wheel_are_stripped(path):
+    # The page strips them again, with the same result.
+    source = path.read_text("utf-8")
+    once = stripped(source)
+    assert stripped(once) == once
+    assert (source == once) == bool(FILES)
 
 
 @pytest.mark.parametrize(("integer", "known"), [("int", True), ("int64_t", True), ("long", False), ("blas_int", False)])

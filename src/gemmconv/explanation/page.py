@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import re
 import zlib
 from dataclasses import replace
 from importlib.resources import files
@@ -24,6 +23,7 @@ from ..checks.arrays import Array
 from .examples import EXAMPLES, problem_of
 from .exports import plain_number
 from .facts import Facts
+from .page_sources import stripped
 from .problem import Numbers, Problem
 from .view import View, ravel
 
@@ -46,10 +46,6 @@ STYLES = ("page.css", "controls.css")
 
 # What the scripts begin with. The element that holds them is removed: a page that saves itself has them once.
 BEGIN = '"use strict";\ndocument.currentScript.remove();\n'
-
-# Comments that begin a line, and what is before the first character of a line; every script says "use strict" alone.
-COMMENTS = re.compile(r'^[ \t]*(//.*|/\*(.|\n)*?\*/[ \t]*|"use strict";)\n', re.MULTILINE)
-INDENTATION = re.compile(r"^\s+", re.MULTILINE)
 
 # The most numbers that the page takes: of x and weight together, of y, and of the products that it computes.
 MOST_NUMBERS = 20_000
@@ -98,14 +94,6 @@ def selected(view: View, has_weight: bool, has_input: bool) -> dict[str, Any]:
 def asset(name: str) -> str:
     """Return a file of the page."""
     return (files(__package__) / "page" / name).read_text("utf-8")
-
-
-def stripped(source: str) -> str:
-    """Return a script or a style without indentation and without the lines that are only a comment.
-
-    The package has them, and the page stays small.
-    """
-    return INDENTATION.sub("", COMMENTS.sub("", source))
 
 
 def packed(text: str) -> str:
