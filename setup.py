@@ -11,11 +11,9 @@ import sys
 import sysconfig
 from glob import glob
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
@@ -147,19 +145,6 @@ class BuildPython(build_py):
                 path.write_text(stripped(path.read_text("utf-8")), "utf-8")
 
 
-class SmallWheel(bdist_wheel):
-    """Compresses the files of a wheel as well as zip files can; setuptools has no option for it."""
-
-    def run(self):
-        super().run()
-        for *_, path in self.distribution.dist_files:
-            with ZipFile(path) as wheel:
-                files = [(entry, wheel.read(entry)) for entry in wheel.infolist()]
-            with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as wheel:
-                for entry, content in files:
-                    wheel.writestr(entry, content, compresslevel=9)
-
-
 # Nothing here is pickled, and plain functions of C need no more than a name.
 DIRECTIVES = {"auto_pickle": False, "binding": False}
 
@@ -172,5 +157,5 @@ setup(
     ext_modules=cythonize([extension], build_dir="build/cython", compiler_directives=DIRECTIVES),
     libraries=[kernel_library(isa) for isa in FLAGS],
     options=OPTIONS,
-    cmdclass={"bdist_wheel": SmallWheel, "build_ext": BuildExtension, "build_py": BuildPython},
+    cmdclass={"build_ext": BuildExtension, "build_py": BuildPython},
 )
