@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..checks.arrays import Array, check_out, contiguous, deliver, result_array
 from ..checks.geometry import Geometry, extents_of
-from ..checks.options import freeze_padding_value, padding_content
+from ..checks.options import check_value_fits, freeze_padding_value, padding_content
 from ..checks.types import (
     FLOAT64,
     DType,
@@ -50,6 +50,9 @@ def check_value_held(padding_value: Any, dtype: DType) -> None:
     value = freeze_padding_value(padding_value)
     if isinstance(value, complex) and dtype.kind != "c":
         refuse_value(value)
+    if dtype == np.float32:
+        check_value_fits(value, dtype.itemsize)
+        return
     with np.errstate(all="ignore"):
         held = np.array(value).astype(dtype)[()]
     if is_integer(dtype):
