@@ -124,9 +124,10 @@ def col2im(
         As in `gemmconv.conv`. Entries that belong to the padding are dropped; with a `padding_mode` other than
         ``"zeros"`` they are added to the element that is repeated there. The result does not depend on `padding_value`.
     channels_last : bool, optional
-        Whether `columns` is what `im2col` returns with this option. The channels are then the last axis of the result.
+        Whether the columns are what `im2col` returns with this option. The channels are then the last axis of the
+        result.
     dtype : dtype_like, optional
-        The type of the result, if not that of `columns`: any to which `columns` can be cast (``"same_kind"``).
+        The type of the result, if not that of the columns: any to which they can be cast (``"same_kind"``).
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
         can be cast (``"same_kind"``). It may overlap the input.
@@ -134,7 +135,7 @@ def col2im(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The sums, in the type of `columns`. Integers are added as integers, whose sums wrap around as in NumPy; for
+        The sums, in the type of the columns. Integers are added as integers, whose sums wrap around as in NumPy; for
         larger sums pass ``dtype=numpy.int64``. Booleans are added by "or", as in NumPy. Sums of float16 and bfloat16
         are computed in float32 and rounded once. If `out` was given, `out` is returned.
 
