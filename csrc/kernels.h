@@ -31,7 +31,8 @@ enum operation { CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT };
     ROW(INPUT_GRADIENT,  phases,                   default,                  phases,          phases)                  \
     ROW(WEIGHT_GRADIENT, weight_gradient_gemm,     weight_gradient_gemm,     default,         default)                 \
     ROW(WEIGHT_GRADIENT, weight_gradient_channels, weight_gradient_channels, default,         default)                 \
-    ROW(WEIGHT_GRADIENT, weight_gradient_pixels,   weight_gradient_pixels,   default,         default)
+    ROW(WEIGHT_GRADIENT, weight_gradient_pixels,   weight_gradient_pixels,   default,         default)                 \
+    ROW(WEIGHT_GRADIENT, weight_gradient_depthwise, weight_gradient_depthwise, default,       weight_gradient_depthwise)
 /* clang-format on */
 
 #define NUMBER(operation, stem, parts, layout, fits) KERNEL_##stem,

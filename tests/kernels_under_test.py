@@ -18,10 +18,11 @@ from guarded import guarded
 from gemmconv import reference
 from gemmconv._gemmconv import InputGradient, Problem
 from gemmconv.checks.geometry import Geometry
-from gemmconv.engine.algorithms import WAYS, Way, pick
+from gemmconv.engine.algorithms import WAYS, pick
 from gemmconv.engine.blas import single_threaded_blas
 from gemmconv.engine.kernels import CONVOLUTION, WEIGHT_GRADIENT
 from gemmconv.engine.tiling import PATHS, choose_input_gradient_tiling, choose_tiling
+from gemmconv.engine.ways import Way
 
 # Of one thread, without the weights that are laid out.
 LARGEST_SCRATCH = 2 * 2**20

@@ -8,7 +8,8 @@ import pytest
 from cases import STRIDED_CASES, ZERO_PADDED_CASES, geometry_of
 
 from gemmconv.engine import costs, rates
-from gemmconv.engine.algorithms import WAYS, fft_ways, pick, with_channels_last
+from gemmconv.engine.algorithms import WAYS, fft_ways, pick
+from gemmconv.engine.channels_last_ways import with_channels_last
 
 CASES = {**ZERO_PADDED_CASES, **STRIDED_CASES}
 

@@ -22,10 +22,11 @@ from gemmconv import Plan, conv, conv_input_gradient, conv_transpose, conv_weigh
 from gemmconv._gemmconv import LARGEST_SCRATCH, supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine import fft_cut
-from gemmconv.engine.algorithms import build_convolution, candidates, fft_ways, pick
+from gemmconv.engine.algorithms import candidates, fft_ways, pick
 from gemmconv.engine.kernels import FFT, Kernel, that_fit
 from gemmconv.engine.normal_form import normal_form
 from gemmconv.engine.tiling import Tiling
+from gemmconv.engine.ways import build_convolution
 
 ALL_CASES = {**ZERO_PADDED_CASES, **{f"strided_{name}": case for name, case in STRIDED_CASES.items()}}
 # The shapes that the kernel fits.

@@ -29,11 +29,12 @@ import gemmconv
 from gemmconv import ConvolutionOperator, Plan, reference
 from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
-from gemmconv.engine.algorithms import WAYS, build_with_padding, defined_algorithms
+from gemmconv.engine.algorithms import WAYS, defined_algorithms
 from gemmconv.engine.blas import single_threaded_blas
 from gemmconv.engine.calls import TransposedOptions, prepare_transposed
 from gemmconv.engine.normal_form import axes_of, normal_form
 from gemmconv.engine.not_finite import watched_inputs, watched_outputs
+from gemmconv.engine.ways import build_with_padding
 
 VALUES = (np.inf, -np.inf, np.nan)
 # As many elements of an array are replaced at most: all of a small one, else some that are drawn.

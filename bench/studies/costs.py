@@ -225,6 +225,7 @@ def all_work() -> costs.Work:
     return (
         *work,
         ("depthwise_channels", costs.depthwise_channels(counts)),
+        ("weight_gradient_depthwise", costs.weight_gradient_depthwise(counts)),
         ("moving", costs.moving(1)),
         ("turning", costs.turning(counts)),
         ("phases", costs.phases(phases)),

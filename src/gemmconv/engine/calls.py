@@ -46,13 +46,14 @@ from ..checks.shapes import (
 )
 from ..checks.transposed_geometry import transposed_geometry
 from ..threads import get_num_threads, threads_worth
-from .algorithms import Built, pick
+from .algorithms import pick
 from .blas import single_threaded_blas
 from .channels_last import by_copies, moves_of_columns, moves_of_x, moves_of_y
 from .empty import Empty
 from .extension import Extension
 from .normal_form import normal_form
 from .tiling import Tiling
+from .ways import Built
 
 if TYPE_CHECKING:
     from .scipy_fft import TransformedWeight
@@ -105,7 +106,7 @@ class Call(NamedTuple):
     """The geometry that C computes: in normal form, and without padding if x is extended."""
     out_shape: Sizes
     problem: Any
-    """The object of the compiled module that computes; see `algorithms.Built`."""
+    """The object of the compiled module that computes; see `ways.Built`."""
     run: Callable[..., None]
     """What computes: (*arrays, result, threads). It is a method of `problem`, perhaps with an extension around it."""
     tiling: Tiling | None
@@ -362,7 +363,8 @@ def _input_gradient(
     """Return the call for an input gradient whose geometry is in normal form already."""
     algorithm, are_last = check_algorithm(options.algorithm), options.channels_last
     way = pick("input_gradient", computed, algorithm, prepared=prepared, wish=prepared, channels_last=are_last)
-    threads = min(threads, threads_worth(way.nanoseconds * computed.batch))
+    layout = 0.0 if prepared else way.layout_nanoseconds
+    threads = min(threads, threads_worth(way.nanoseconds * computed.batch + layout))
     call = _call(computed, computed, out_shape, way.build(computed, itemsize, threads), threads)
     return by_copies(call, {0: moves_of_y(computed)}, moves_of_x(computed)) if way.by_copies else call
 

@@ -217,6 +217,16 @@ def weight_gradient_pixels(n: Counts) -> Terms:
     }
 
 
+def weight_gradient_depthwise(n: Counts) -> Terms:
+    """Return the work of sums over output positions, with the channels of a depthwise convolution in the lanes."""
+    lanes = grown(n.groups, 2 * n.lanes)
+    return {
+        "multiply-adds": n.multiply_adds * n.inside * lanes,
+        "gradients": n.results,
+        "rows of taps": n.results / n.width * n.taps,
+    }
+
+
 def direct_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, with output channels in the lanes."""
     strip = BLOCK_VECTORS[n.lanes] * n.lanes

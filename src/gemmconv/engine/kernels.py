@@ -179,6 +179,18 @@ WEIGHT_GRADIENT: tuple[Kernel, ...] = (
     ),
 )
 
+# Those that take arrays with channels last as they are.
+WEIGHT_GRADIENT_CHANNELS_LAST: tuple[Kernel, ...] = (
+    *[kernel for kernel in WEIGHT_GRADIENT if kernel.name == "weight_gradient_channels"],
+    Kernel(
+        "direct",
+        "weight_gradient_depthwise",
+        "one channel per group: the sums of many channels at a time, in registers",
+        costs.weight_gradient_depthwise,
+        choose_direct_tiling,
+    ),
+)
+
 
 def that_fit(kernels: tuple[Kernel, ...], geometry: Geometry, channels_last: bool = False) -> list[Kernel]:
     """Return those of the given kernels that can compute a geometry."""

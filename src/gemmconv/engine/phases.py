@@ -5,15 +5,16 @@ x; these elements have the same *residue*, their padded position modulo the stri
 computed as one convolution, with a C kernel of the forward convolution. A *block* is some groups or channels, and a
 *band* is some positions of an image; a task computes one band of one block.
 
-This file finds the phases and classes, chooses the sizes of blocks and bands, and chooses a C kernel for each class.
-All of that must depend on the geometry of one image alone, so that an image gives the same bits in any batch.
+This file makes classes of the runs of phases (phase_runs.py), chooses the sizes of blocks and bands, and chooses a C
+kernel for each class. All of that must depend on the geometry of one image alone, so that an image gives the same bits
+in any batch.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 from itertools import product
-from math import gcd, prod
+from math import prod
 from typing import NamedTuple
 
 from .._gemmconv import CHANNEL_BLOCK, LARGEST_SCRATCH, Phases
@@ -23,71 +24,71 @@ from . import costs
 from .costs import PhaseCounts
 from .counts import Counts
 from .kernels import CHANNELS_LAST, CONVOLUTION, Kernel, that_fit
+from .phase_runs import Interval, Run, phase_counts, positions_inside, runs_of, tap_steps, union
 from .tiling import Tiling, equal_piece
 
 # The most results of a band, of all its classes together: 1 MiB of float64.
 RESULTS = 1 << 17
+
 # The most results of a band of a convolution with one group: they stay in the second-level cache.
 BAND_RESULTS = 1 << 16
+
 # The most results of a band of a block of several groups.
 GROUP_RESULTS = 1 << 15
+
 # The limit of a band, in positions, is not less than this, however many results that gives.
 BAND_POSITIONS = 128
+
 # The most positions of a band of a convolution with one group.
 MOST_POSITIONS = 512
+
 # About the number of tasks into which an image is cut.
 TASKS = 16
+
 # The fewest positions of a band that is made smaller to get more tasks. Each band reads all weights of its block.
 LEAST_POSITIONS = 128
+
 # The fewest products, for each element of the gradient of the output, of a block of channels that is made smaller to
 # get more tasks. Each block reads the gradient of the output.
 LEAST_PRODUCTS = 288
+
 # Factors on the estimated time of a kernel. direct_pixels is slower in bands, because it reads all weights again for
 # every few vectors of positions.
 PREFERENCE = {"direct_pixels": 1.15}
+
 # The fewest taps of the convolution for which a kernel is taken. With fewer taps than that it is faster if all classes
 # share the planes that direct_pixels copies.
 LEAST_TAPS = {"depthwise": 17}
+
 # The least stride along the width for which a block may hold only some of the residues. With a smaller stride a block
 # holds all of them.
 LEAST_CUT_STRIDE = 32
+
 # The most classes of a block. With more, phases are not used: each has few products, so they gain little beside BLAS.
 MOST_CLASSES = 64
+
 # The most blocks into which groups are cut.
 MOST_BLOCKS = 256
+
 # The number of band sizes that are tried, each half of the one before, until a band fits the scratch of a thread. If
 # none fits, phases are not used.
 MOST_HALVINGS = 12
+
 # The most residues of the width of a block that may hold some of them. A thread has a table of them.
 MOST_RESIDUES = 4096
+
 # The largest stride along the width. With a larger one, which no image of any use has, phases are not used: there would
 # be too many blocks.
 MOST_STRIDE = 1 << 20
+
 # The bytes of a float64: one cut serves both types.
 LARGEST_ITEMSIZE = 8
+
 # The C kernels that may compute a class.
 KERNELS_OF_CLASSES = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
+
 # Those for arrays with channels last.
 KERNELS_OF_POSITIONS = tuple(kernel for kernel in CHANNELS_LAST if kernel.algorithm == "direct")
-
-
-class Interval(NamedTuple):
-    """The integers i with ``first <= i < end``."""
-
-    first: int
-    end: int
-
-
-class Run(NamedTuple):
-    """Neighbouring phases of an axis that have the same number of taps and read the same places of the output."""
-
-    first_phase: int
-    phases: int
-    taps: int
-    lead: int
-    """The padding before the gradient of the output, if positions are counted from 0."""
-    inside: Interval
-    """The positions that belong to an element of x for at least one of the phases."""
 
 
 class Class(NamedTuple):
@@ -141,49 +142,6 @@ class _Sizes(NamedTuple):
     """The residues of the width of a block."""
     band: Sizes
     """The positions of a task along each axis."""
-
-
-def tap_steps(geometry: Geometry) -> Sizes:
-    """Return the distance, in taps, between neighbouring taps of a phase along each axis."""
-    return tuple([s // gcd(s, d) for s, d in zip(geometry.stride, geometry.dilation)])
-
-
-def phase_counts(geometry: Geometry) -> Sizes:
-    """Return the number of phases along each axis."""
-    return tuple(map(min, geometry.kernel, tap_steps(geometry)))
-
-
-def positions_inside(geometry: Geometry, axis: int, residue: int) -> Interval:
-    """Return the positions for which a residue is an element of x."""
-    stride, before = geometry.stride[axis], geometry.pad_before[axis]
-    return Interval(-((residue - before) // stride), (geometry.in_size[axis] - 1 + before - residue) // stride + 1)
-
-
-def union(intervals: list[Interval]) -> Interval:
-    """Return the smallest interval that contains all of several intervals."""
-    return Interval(min(first for first, _ in intervals), max(end for _, end in intervals))
-
-
-def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
-    """Return the runs of some phases along an axis, except runs that meet no element of x.
-
-    Phases p of the same number of taps, ceil((kernel - p) / step), follow each other; so do those that read the same
-    places, which lie p * dilation // stride before the first.
-    """
-    stride, dilation, kernel = geometry.stride[axis], geometry.dilation[axis], geometry.kernel[axis]
-    step = tap_steps(geometry)[axis]
-    runs = []
-    first = phases.start
-    while first < phases.stop:
-        taps, behind = -(-(kernel - first) // step), first * dilation // stride
-        end = min(phases.stop, kernel - (taps - 1) * step, -(-(behind + 1) * stride // dilation))
-        residues = first * dilation % stride, (end - 1) * dilation % stride
-        inside = union([positions_inside(geometry, axis, residue) for residue in residues])
-        lead = (taps - 1) * (step * dilation // stride) + behind
-        if inside.first < inside.end:
-            runs.append(Run(first, end - first, taps, lead, inside))
-        first = end
-    return runs
 
 
 def class_geometry(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Geometry:

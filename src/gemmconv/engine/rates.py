@@ -116,6 +116,11 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
         "taps of rows": (1.49, 3.63, 5.33),
         "reading P": (0.265, 0.222, 0.0623),
     },
+    "weight_gradient_depthwise": {
+        "multiply-adds": (0.394, 0.0256, 0.0365),
+        "gradients": (0.0, 0.137, 0.0396),
+        "rows of taps": (0.146, 0.446, 0.576),
+    },
     "weight_gradient_pixels": {
         "multiply-adds": (0.0854, 0.0282, 0.0211),
         "multiply-adds of many channels": (0.0, 0.886, 0.121),
