@@ -25,6 +25,11 @@ ptrdiff_t transposition_task_count(const struct transposition *transposition)
     return transposition->count * ceil_div(transposition->rows, rows_per_task(transposition));
 }
 
+ptrdiff_t turns_task_count(const struct turns *turns)
+{
+    return turns->count * ceil_div(2 * turns->size, TRANSPOSED_ELEMENTS);
+}
+
 #define REAL float
 #define LANES FLOAT32_LANES
 #define NAME(stem) stem##_float32

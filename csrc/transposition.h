@@ -8,7 +8,14 @@
  * the cache along the rows of both matrices.
  *
  * A matrix of two rows or two columns, such as the real and imaginary parts of complex numbers, is moved by vectors, a
- * block of the longer side in each task. */
+ * block of the longer side in each task.
+ *
+ * Here are also the products of complex numbers with i, and sums with them:
+ *
+ *     from  (count, size)       a b c         to  (count, 2, size)    a b c  ia ib ic
+ *                               d e f                                 d e f  id ie if
+ *
+ *     from  (count, 2, size)    a b c  d e f  to  (count, size)       a+id  b+ie  c+if  */
 #ifndef GEMMCONV_TRANSPOSITION_H
 #define GEMMCONV_TRANSPOSITION_H
 
@@ -27,8 +34,19 @@ struct transposition {
 
 ptrdiff_t transposition_task_count(const struct transposition *transposition);
 
+struct turns {
+    ptrdiff_t count, size;
+    const void *from;
+    void *to;
+    int are_added; /* to what is there, as in the second picture */
+};
+
+ptrdiff_t turns_task_count(const struct turns *turns);
+
 /* The tasks have the form that thread_pool.h asks for. */
 void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread);
 void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread);
+void turn_task_float32(const void *turns, ptrdiff_t task, int thread);
+void turn_task_float64(const void *turns, ptrdiff_t task, int thread);
 
 #endif

@@ -18,10 +18,14 @@ from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import ConvolutionOperator, Plan, conv, num_threads, reference
+from gemmconv._gemmconv import turn
+from gemmconv.engine.calls import Options, prepare_convolution
 from gemmconv.engine.channels_last import moved
+from gemmconv.numbers.complex_numbers import form_of
 
 KINDS = {"both": (True, True), "x": (True, False), "weight": (False, True)}
 COMPLEX = {np.dtype(np.float32): np.complex64, np.dtype(np.float64): np.complex128}
+DEFAULT_OPTIONS = Options(None, 1, 0, 1, 1, "zeros", 0, "auto")
 Shape = tuple[int, ...]
 
 
@@ -112,6 +116,68 @@ def test_every_instruction_set(name, kinds, last, isa):
     weight = gaussian(case.weight, "float32", 2, is_complex=kinds[1], make=integer_weights)
     options = {**case.options, "channels_last": last}
     same(conv(x, weight, **options), reference.conv(x, weight, **options))
+
+
+# Geometries of every form: x, weight, options, and the ways for two complex arrays, with channels first and last.
+FORMS = {
+    "results": ((2, 6, 5, 7), (4, 3, 1, 1), {"groups": 2}, "results", "doubled"),
+    "images": ((2, 4, 3, 3), (6, 2, 1, 1), {"groups": 2}, "images", "doubled"),
+    "few_pixels": ((2, 4, 2, 1), (12, 4, 1, 1), {}, "images", "images"),
+    "one_column": (
+        (2, 4, 7, 3),
+        (12, 2, 3, 1),
+        {"groups": 2, "padding": (1, 0), "stride": (2, 1)},
+        "images",
+        "doubled",
+    ),
+    "wrap": ((2, 4, 7, 3), (2, 4, 3, 1), {"padding": (2, 0), "padding_mode": ("wrap", "zeros")}, "results", "doubled"),
+    "one_tap_with_stride": ((2, 4, 3, 3), (15, 4, 1, 1), {"stride": 2}, "images", "images"),
+    "one_tap_in_groups": ((2, 4, 3, 3), (30, 2, 1, 1), {"padding": 1, "groups": 2}, "images", "images"),
+    "planes": ((2, 4, 5, 4), (12, 2, 3, 3), {"padding": 1, "groups": 2}, "images", "images"),
+    "doubled": ((2, 4, 9, 8), (6, 4, 3, 3), {"padding": 1}, "doubled", "doubled"),
+    "depthwise": ((2, 4, 3, 5), (8, 1, 1, 1), {"groups": 4}, "parts", "parts"),
+    "1d": ((2, 4, 5), (4, 4, 1), {}, "results", "doubled"),
+    "3d": ((1, 2, 3, 2, 4), (5, 2, 2, 3, 1), {"padding": (1, 1, 0)}, "images", "doubled"),
+    "large": ((1, 5, 150, 131), (3, 5, 1, 1), {}, "results", "doubled"),
+    "large_images": ((1, 3, 150, 131), (5, 3, 1, 1), {}, "images", "doubled"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms(name, kinds, last, isa):
+    x_shape, weight_shape, options, *ways = FORMS[name]
+    rank = len(weight_shape) - 2
+    x = to_layout(gaussian(x_shape, "float32", 1, is_complex=kinds[0]), rank, last)
+    weight = gaussian(weight_shape, "float32", 2, is_complex=kinds[1], make=integer_weights)
+    bias = gaussian(weight_shape[:1], "float32", 3)
+    geometry = prepare_convolution(x_shape, weight_shape, 4, DEFAULT_OPTIONS._replace(**options)).geometry
+    assert form_of(geometry, last, x.real.dtype, "convolution").way == ways[last]
+    expected = reference.conv(x, weight, bias, **options, channels_last=last)
+    same(conv(x, weight, bias, **options, channels_last=last), expected, np.complex64)
+    same(conv(x[0], weight, bias, **options, channels_last=last), expected[0])
+    with num_threads(2):
+        same(conv(x, weight, bias, **options, channels_last=last), expected)
+    if kinds[1]:
+        plan = Plan(weight, bias, input_size=x_shape[2:], **options, channels_last=last)
+        same(plan(x), expected)
+    plan = Plan(weight, bias.real, input_size=x_shape[2:], **options, channels_last=last)
+    expected = reference.conv(x, weight, bias.real, **options, channels_last=last)
+    same(plan(x), expected)
+    plan.update(2 * weight)
+    same(plan(x[0]), reference.conv(x[0], 2 * weight, **options, channels_last=last))
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 40, 40001])
+def test_turns(size, dtype):
+    numbers = gaussian((3, size), dtype, 1)
+    pairs = guarded(numbers.view(dtype))
+    for threads in 1, 3:
+        turned = guarded(np.zeros((3, 2, 2 * size), dtype))
+        turn(pairs, turned, 3, pairs.itemsize, False, threads)
+        same(turned.view(numbers.dtype), np.stack([numbers, 1j * numbers], axis=1))
+        total = guarded(np.zeros((3, 2 * size), dtype))
+        turn(turned, total, 3, pairs.itemsize, True, threads)
+        same(total.view(numbers.dtype), numbers + 1j * (1j * numbers))
 
 
 PYTORCH = {

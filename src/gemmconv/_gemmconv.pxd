@@ -239,6 +239,16 @@ cdef extern from "transposition.h" nogil:
     void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread)
     void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread)
 
+    struct turns:
+        ptrdiff_t count, size
+        const void *from_ "from"
+        void *to
+        int are_added
+
+    ptrdiff_t turns_task_count(const turns *turns)
+    void turn_task_float32(const void *turns, ptrdiff_t task, int thread)
+    void turn_task_float64(const void *turns, ptrdiff_t task, int thread)
+
 
 cdef extern from "extension.h" nogil:
     struct extended_axis:

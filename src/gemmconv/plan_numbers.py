@@ -33,7 +33,7 @@ def check_no_activation(options: Options, name: str, dtype: DType) -> None:
 
 
 def real_plan(plan: Plan, weights: Weights, of_complex: bool, operation: str = "convolution") -> Plan:
-    """Return the plan for the parts of a complex weight: that for complex images, or that for real ones.
+    """Return the plan for the parts of complex images, or for real images with a complex weight.
 
     That of the operation "input_gradient" is a plan of which the input gradient is that for complex images.
     """
@@ -41,12 +41,17 @@ def real_plan(plan: Plan, weights: Weights, of_complex: bool, operation: str = "
 
     options = plan._options
     form = form_of(plan._geometry, options.channels_last, real_part(weights.dtype), operation)
-    key = of_complex, form.with_real_images
+    key = of_complex, form.way
     real: Plan | None = weights.plans.get(key)
     if real is None:
-        arrays = form.real_arrays("convolution", weights.weight, weights.bias, of_complex=of_complex)
+        weight, bias, tune = weights.weight, None, False
+        if weights.dtype.kind == "c":
+            weight, bias = form.real_arrays("convolution", weight, weights.bias, of_complex=of_complex)
+            tune = plan._tune
         kept = {name: getattr(options, name) for name in KEPT_OPTIONS}
-        real = weights.plans[key] = Plan(*arrays, input_size=plan._input_size, tune=plan._tune, **kept)
+        *size, columns = plan._input_size
+        columns *= 1 + (of_complex and form.in_columns)
+        real = weights.plans[key] = Plan(weight, bias, input_size=(*size, columns), tune=tune, **kept)
     return real
 
 
@@ -56,7 +61,8 @@ def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | 
     call = plan._call_for(x.shape, types.computing)
     if types.kind == "complex":
         check_no_activation(options, "x", x.dtype)
-        if np.iscomplexobj(weights.weight) and options.padding_value == 0:
+        form = form_of(plan._geometry, options.channels_last, types.computing, "convolution")
+        if options.padding_value == 0 and (form.in_columns or np.iscomplexobj(weights.weight)):
             prepared = partial(real_plan, plan, weights)
     elif types.kind == "integer":  # perhaps in parts, to which the activation does not apply
         run = partial(run_convolution, options._replace(activation=None))

@@ -10,19 +10,29 @@ of real arrays with twice the channels, and the input gradient of that is the pr
 With channels first, the real parts of all channels of a group come before their imaginary parts. With channels last,
 the parts of each channel are neighbours, which is how complex numbers are stored, so nothing is moved.
 
+Building that weight takes long if it is large beside the images. A convolution of two complex arrays can do with one of
+twice the channels on one side, for x and ix as two inputs, or a and b as two outputs:
+
+    y = (re  im of the weight) @ (x  ix)          y = a + ib,   a = (re of the weight) @ x,   b = (im of the weight) @ x
+
+The weight is real there, so the parts of an image are two images, or neighbouring columns of one image where nothing
+is moved: if channels are first, and the kernel covers one column.
+
 A real array has no imaginary part, not one of zeros, which would make NaN of an infinity. With a real weight, the parts
-of an image are two images. With real images, a complex weight has two output channels for each of its own.
+of an image are two images or neighbouring columns. With real images, a complex weight has two output channels for each
+of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._gemmconv import transpose
+from .._gemmconv import transpose, turn
 from ..checks.arrays import Array, contiguous
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
@@ -57,7 +67,15 @@ def join(parts: Array, count: int) -> Array:
 
 
 class Form(NamedTuple):
-    """Where the parts of complex arrays are among real numbers."""
+    """Where the parts of complex arrays are among real numbers.
+
+    What `way` says holds for a convolution of two complex arrays:
+
+        doubled   twice the channels on both sides
+        images    x and ix are the inputs
+        results   a and b are the outputs of which ``a + ib`` is the result
+        parts     four products: a depthwise convolution with twice the channels has no kernel of its own
+    """
 
     rank: int
     """The number of spatial axes."""
@@ -65,17 +83,16 @@ class Form(NamedTuple):
     channels_last: bool
     computing: DType
     """The type of the parts."""
-    is_depthwise: bool = False
-    """Whether a group has one input channel. Each part of an image is then convolved with each part of the weight: with
-    twice the channels, no kernel for one channel would do it."""
-    with_real_images: bool = False
-    """Whether a convolution of two complex arrays takes the parts of an image as two images, as for a real weight, and
-    a complex weight as with real images. Then the weight has half the size, and the result twice."""
+    way: str = "doubled"
+    in_columns: bool = False
+    """Whether the parts of an image can be neighbouring columns for a convolution with a real weight."""
+    has_one_tap: bool = False
+    """Whether the parts of the weight, as complex numbers are stored, are two input channels already."""
 
     def doubled(self, images: Array) -> Array:
         """Return complex images as real ones with twice the channels."""
         if self.channels_last:
-            return contiguous(images, complex_type(self.computing)).view(self.computing)
+            return self.columns(images)
         *batch, channels = images.shape[: -self.rank]
         parts = split(images, self.computing, prod(batch) * self.groups)
         return parts.reshape(*batch, 2 * channels, *images.shape[-self.rank :])
@@ -96,6 +113,47 @@ class Form(NamedTuple):
         """Return complex images, of which `planes` made these; `batch` are their axes before those of one image."""
         return join(planes, prod(batch)).reshape(*batch, *planes.shape[1:])
 
+    def columns(self, images: Array) -> Array:
+        """Return complex numbers as real ones, twice along the last axis: a view where they are contiguous."""
+        return contiguous(images, complex_type(self.computing)).view(self.computing)
+
+    def with_turned(self, images: Array) -> Array:
+        """Return complex images x with twice the channels, x and ix, as `columns` or as `planes`.
+
+        x and ix are those of a group, or of one channel where the weight has one tap.
+        """
+        if self.in_columns:
+            return self.turned(self.columns(images), 2 * images.shape[-self.rank - 1], are_added=False)
+        if (
+            self.has_one_tap and self.channels_last
+        ):  # the planes are the conjugate, which holds re and -im, and im and re
+            pairs = np.conjugate(contiguous(images, complex_type(self.computing))).view(self.computing)
+            count, shape = prod(images.shape[: -self.rank - 1]), pairs.shape[-self.rank - 1 :]
+            turned = np.empty((2 * count, *shape), self.computing)
+            turn(pairs, turned, count, self.computing.itemsize, False, get_num_threads())
+            return turned
+        planes = self.planes(images)
+        shape, axis = planes.shape, planes.ndim - 1 if self.channels_last else 1
+        pixels, pieces = prod(shape[1:-1]) if self.channels_last else 1, self.pieces(shape[axis])
+        pairs = planes.reshape(shape[0] // 2, 2, pixels, pieces, prod(shape[1:]) // (pixels * pieces or 1))
+        turned = np.empty((*pairs.shape[:4], 2, pairs.shape[4]), self.computing)
+        turned[:, 0, ..., 0, :] = turned[:, 1, ..., 1, :] = pairs[:, 0]
+        turned[:, 1, ..., 0, :] = pairs[:, 1]
+        np.negative(pairs[:, 1], out=turned[:, 0, ..., 1, :])
+        return turned.reshape(*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+
+    def pieces(self, channels: int) -> int:
+        """Return the number of pieces of an image that x and ix are of."""
+        return channels if self.has_one_tap else self.groups
+
+    def turned(self, columns: Array, channels: int, *, are_added: bool) -> Array:
+        """Return numbers with their products with i, or of twice the channels a and b of each group ``a + ib``."""
+        *batch, before = columns.shape[: -self.rank]
+        result = np.empty((*batch, channels, *columns.shape[-self.rank :]), self.computing)
+        count = prod(batch) * (self.groups if are_added else self.pieces(before))
+        turn(columns, result, count, self.computing.itemsize, are_added, get_num_threads())
+        return result
+
     def weight_blocks(self, weight: Array, rows: int, columns: int) -> Array:
         """Return a view of a real weight, by the part of its output channel and the part of its input channel.
 
@@ -111,6 +169,11 @@ class Form(NamedTuple):
     def real_weight(self, weight: Array, rows: int, columns: int, *, conjugated: bool) -> Array:
         """Return a real weight of this many parts, which multiplies as a complex weight does, or its conjugate."""
         real = np.empty((rows * weight.shape[0], columns * weight.shape[1], *weight.shape[2:]), self.computing)
+        if rows == columns and self.channels_last and prod(weight.shape[2:]) == 1:
+            numbers = contiguous(weight, complex_type(self.computing))
+            pairs = self.columns(numbers if conjugated else np.conjugate(numbers))
+            turn(pairs, real, len(weight), self.computing.itemsize, False, get_num_threads())
+            return real
         blocks = self.weight_blocks(real, rows, columns)
         re, im = split(weight, self.computing, 1)[0].reshape(2, *blocks.shape[2:])
         if conjugated:
@@ -138,27 +201,50 @@ class Form(NamedTuple):
     def real_arrays(
         self, operation: str, weight: Array, bias: Array | None, *, of_complex: bool
     ) -> tuple[Array, Array | None]:
-        """Return the weight and the bias that compute an operation on images with parts, or on real ones."""
-        if of_complex and self.is_depthwise:
+        """Return the weight and the bias that compute an operation on images with parts, or on real ones.
+
+        Without a bias, that is added to the result.
+        """
+        if of_complex and self.way == "parts":
             return split(weight, self.computing, 1)[0, 0].reshape(weight.shape), None
-        parts = 1 + (of_complex and not self.with_real_images)
+        outputs, inputs, *kernel = weight.shape
+        if of_complex and self.way == "images":
+            moved = self.columns(weight) if self.has_one_tap else split(weight, self.computing, outputs)
+            return moved.reshape(outputs, 2 * inputs, *kernel), None
+        if of_complex and self.way == "results":
+            return split(weight, self.computing, self.groups).reshape(2 * outputs, inputs, *kernel), None
+        parts = 1 + of_complex
         rows, columns = (2, parts) if operation == "convolution" else (parts, 2)
         real = self.real_weight(weight, rows, columns, conjugated=operation == "transposed")
-        if bias is None or (of_complex and self.with_real_images):  # it is added to the result
+        if bias is None:
             return real, None
         shape = bias.shape if self.channels_last else (*bias.shape, *[1] * self.rank)
         own = self._replace(computing=real_part(np.result_type(bias.dtype, np.complex64)))
         return real, own.doubled(bias.reshape(shape)).ravel()
 
 
+# From this number of weights for each element of an image, it is faster to turn the image than to double the weights.
+WEIGHTS_PER_ELEMENT = 1.4
+
+
 def form_of(geometry: Geometry, channels_last: bool, computing: DType, operation: str) -> Form:
     """Return the form in which an operation is computed."""
-    is_depthwise = geometry.in_channels == geometry.groups > 1
-    form = Form(geometry.rank, geometry.groups, channels_last, computing, is_depthwise)
-    if is_depthwise or operation != "convolution":
+    form = Form(geometry.rank, geometry.groups, channels_last, computing)
+    if geometry.in_channels == geometry.groups > 1:
+        form = form._replace(way="parts")
+    if operation != "convolution":
         return form
-    images = geometry.in_channels * prod(geometry.in_size) + geometry.out_channels * geometry.out_pixels
-    return form._replace(with_real_images=geometry.out_channels * geometry.reduction_length > images)
+    is_one_column = (geometry.kernel[-1], geometry.stride[-1], *geometry.pads[-1]) == (1, 1, 0, 0)
+    has_one_tap = prod(geometry.kernel) == 1
+    form = form._replace(in_columns=is_one_column and not channels_last, has_one_tap=has_one_tap)
+    if form.way == "parts":
+        return form
+    weights = geometry.out_channels * geometry.reduction_length
+    elements = geometry.in_channels * prod(geometry.in_size)
+    if form.in_columns:  # what takes fewer moves
+        results = 2 * geometry.out_channels * geometry.out_pixels + weights
+        return form._replace(way="results" if results <= 3 * elements else "images")
+    return form._replace(way="images" if weights > WEIGHTS_PER_ELEMENT * elements else "doubled")
 
 
 def compute_complex(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
@@ -176,24 +262,39 @@ def compute_complex(operation: Operation, types: Types, first: Array, second: Ar
 
 def of_images(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
     """Compute for images and a weight: a convolution, its input gradient, or a transposed convolution."""
-    of_complex = np.iscomplexobj(images)
-    if not np.iscomplexobj(weight):
-        planes = operation.run(form.planes(images), contiguous(weight, form.computing))
-        if bias is not None:
-            add_bias(form, planes, bias)
-        return form.of_planes(planes, images.shape[: -form.rank - 1])
-    if of_complex and form.is_depthwise:
+    batch, of_complex = images.shape[: -form.rank - 1], np.iscomplexobj(images)
+    if of_complex and not np.iscomplexobj(weight):
+        data, way = (form.columns if form.in_columns else form.planes)(images), "real weight"
+    elif of_complex and form.way == "parts":
         return of_planes(operation, form, images, weight, bias)
-    if not of_complex:
-        data = contiguous(images, form.computing)
     else:
-        data = form.planes(images) if form.with_real_images else form.doubled(images)
+        way = form.way if of_complex else "real images"
+        makers: dict[str, Callable[[Array], Array]] = {
+            "real images": partial(contiguous, dtype=form.computing),
+            "doubled": form.doubled,
+            "images": form.with_turned,
+            "results": form.columns,
+        }
+        data = makers[way](images)
     if operation.prepared is not None:
-        result = form.joined(operation.prepared(of_complex)(data))
+        result = operation.prepared(of_complex)(data)
+    elif way == "real weight":
+        result = operation.run(data, contiguous(weight, form.computing))
     else:
-        arrays = form.real_arrays(operation.name, weight, bias, of_complex=of_complex)
-        result = form.joined(operation.run(data, *arrays))
-    return sum_of_images(form, result, images, bias) if of_complex and form.with_real_images else result
+        result = operation.run(data, *form.real_arrays(operation.name, weight, bias, of_complex=of_complex))
+    if way in ("doubled", "real images"):
+        return form.joined(result)
+    if not form.in_columns:
+        if bias is not None:
+            add_bias(form, result, bias)
+        return form.of_planes(result, batch)
+    if way == "results":
+        result = form.turned(result, len(weight), are_added=True)
+    numbers = result.view(complex_type(form.computing))
+    if bias is not None:
+        with np.errstate(all="ignore"):
+            numbers += contiguous(bias, numbers.dtype).reshape(-1, *[1] * form.rank)
+    return numbers
 
 
 def of_planes(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
@@ -211,19 +312,6 @@ def of_planes(operation: Operation, form: Form, images: Array, weight: Array, bi
     if bias is not None:
         add_bias(form, result, bias)
     return form.of_planes(result, images.shape[: -form.rank - 1])
-
-
-def sum_of_images(form: Form, results: Array, images: Array, bias: Array | None) -> Array:
-    """Return ``a + i * b + bias`` for the results a of the real parts of images and b of their imaginary parts."""
-    pairs = results.reshape(len(results) // 2, 2, *results.shape[1:])
-    result, of_imaginary = pairs[:, 0].copy(), pairs[:, 1]
-    with np.errstate(all="ignore"):
-        result.real -= of_imaginary.imag
-        result.imag += of_imaginary.real
-        if bias is not None:
-            own = contiguous(bias, result.dtype)
-            result += own if form.channels_last else own.reshape(-1, *[1] * form.rank)
-    return result.reshape(*images.shape[: -form.rank - 1], *result.shape[1:])
 
 
 def add_bias(form: Form, planes: Array, bias: Array) -> None:
