@@ -79,8 +79,8 @@ struct conv_problem {
     const struct phases *phases;       /* phases: how the way back is cut */
     ptrdiff_t itemsize;                /* the bytes of an element of the arrays */
     int channels_last;                 /* whether the channels are the last axis of x and y */
-    ptrdiff_t out_steps[AXES];         /* phases with channels last: y is every so many positions of a larger array.
-                                          The elements from one to the next along each axis; otherwise 0 */
+    ptrdiff_t out_steps[AXES];         /* phases with channels last: y is spread over a larger array, and these are the
+                                          elements from one of its positions to the next, along each axis; otherwise 0 */
 };
 
 static inline ptrdiff_t min_size(ptrdiff_t a, ptrdiff_t b)

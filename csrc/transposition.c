@@ -25,9 +25,9 @@ ptrdiff_t transposition_task_count(const struct transposition *transposition)
     return transposition->count * ceil_div(transposition->rows, rows_per_task(transposition));
 }
 
-ptrdiff_t turns_task_count(const struct turns *turns)
+ptrdiff_t times_i_task_count(const struct products_with_i *products)
 {
-    return turns->count * ceil_div(2 * turns->size, TRANSPOSED_ELEMENTS);
+    return products->count * ceil_div(2 * products->size, TRANSPOSED_ELEMENTS);
 }
 
 #define REAL float

@@ -34,19 +34,19 @@ struct transposition {
 
 ptrdiff_t transposition_task_count(const struct transposition *transposition);
 
-struct turns {
+struct products_with_i {
     ptrdiff_t count, size;
     const void *from;
     void *to;
     int are_added; /* to what is there, as in the second picture */
 };
 
-ptrdiff_t turns_task_count(const struct turns *turns);
+ptrdiff_t times_i_task_count(const struct products_with_i *products);
 
 /* The tasks have the form that thread_pool.h asks for. */
 void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread);
 void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread);
-void turn_task_float32(const void *turns, ptrdiff_t task, int thread);
-void turn_task_float64(const void *turns, ptrdiff_t task, int thread);
+void times_i_task_float32(const void *products, ptrdiff_t task, int thread);
+void times_i_task_float64(const void *products, ptrdiff_t task, int thread);
 
 #endif

@@ -9,6 +9,7 @@ import hypothesis
 import numpy as np
 import pytest
 from browser import chromium, open_page  # noqa: F401 - fixtures
+from controls import controls_page, drawn, fresh  # noqa: F401 - fixtures
 from instruction_sets import select_isa
 
 from gemmconv import _gemmconv, cli

@@ -498,3 +498,10 @@ def test_weight_gradients_of_depthwise(x_shape, kernel, options, dtype, isa):
 def test_weight_gradients_that_take_channels_last():
     expected = {"weight_gradient_channels", "weight_gradient_depthwise"}
     assert {way.kernel for way in native_ways("weight_gradient", geometry_of(CASES["depthwise"]))} == expected
+
+
+def test_a_bias_that_overflows_is_silent():
+    x, weight = np.ones((1, 3, 3, 4), np.float32), np.full((4, 4, 1, 1), 3e38 / 4, np.float32)
+    with np.errstate(all="raise"):
+        y = gemmconv.conv_transpose2d(x, weight, np.full(4, 3e38, np.float32), channels_last=True)
+    assert np.isinf(y).all()

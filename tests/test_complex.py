@@ -18,7 +18,7 @@ from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import ConvolutionOperator, Plan, conv, num_threads, reference
-from gemmconv._gemmconv import turn
+from gemmconv._gemmconv import times_i
 from gemmconv.engine.calls import Options, prepare_convolution
 from gemmconv.engine.channels_last import moved
 from gemmconv.numbers.complex_numbers import form_of
@@ -168,15 +168,15 @@ def test_forms(name, kinds, last, isa):
 
 
 @pytest.mark.parametrize("size", [1, 7, 8, 40, 40001])
-def test_turns(size, dtype):
+def test_products_with_i(size, dtype):
     numbers = gaussian((3, size), dtype, 1)
     pairs = guarded(numbers.view(dtype))
     for threads in 1, 3:
         turned = guarded(np.zeros((3, 2, 2 * size), dtype))
-        turn(pairs, turned, 3, pairs.itemsize, False, threads)
+        times_i(pairs, turned, 3, pairs.itemsize, False, threads)
         same(turned.view(numbers.dtype), np.stack([numbers, 1j * numbers], axis=1))
         total = guarded(np.zeros((3, 2 * size), dtype))
-        turn(turned, total, 3, pairs.itemsize, True, threads)
+        times_i(turned, total, 3, pairs.itemsize, True, threads)
         same(total.view(numbers.dtype), numbers + 1j * (1j * numbers))
 
 
@@ -373,7 +373,7 @@ def test_plan_updates_and_is_pickled(last):
     plan = Plan(WEIGHT, bias, input_size=(7, 8), channels_last=last, tune=True, dtype=None)
     assert plan.dtype == np.complex64
     assert "complex64" in repr(plan)
-    assert "twice the channels" in plan.describe()
+    assert "by this convolution of real numbers:" in plan.describe()
     plan.update(2 * WEIGHT)
     for each in plan, pickle.loads(pickle.dumps(plan)):
         same(each(x), reference.conv(x, 2 * WEIGHT, channels_last=last))
@@ -429,3 +429,14 @@ def test_matrices_and_operators(options):
 def test_messages(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_calls_for_a_real_weight_do_not_serve_a_complex_one():
+    # as if a thread had prepared its call just after the weight was replaced
+    x, weight = np.arange(5.0)[None], np.array([[[1 + 2j, 3]]], np.complex64)
+    plan = Plan(weight.real.copy(), input_size=(5,))
+    plan(x)
+    calls = dict(plan._calls)
+    plan.update(weight)
+    plan._calls.update(calls)
+    same(plan(x), reference.conv(x, weight))

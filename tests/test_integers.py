@@ -315,3 +315,37 @@ def test_few_parts():
         patch.setattr(in_integers, "limb_counts", counts)
         conv(x, weight, dtype=np.int64)
     assert counted in ([(2, 1)], [(1, 2)])
+
+
+@pytest.mark.parametrize("tune", [False, True])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_a_plan_takes_an_algorithm_that_is_exact(tune, channels_last):
+    # of float32, "auto" takes winograd for this geometry
+    weight, x = drawn((64, 64, 3, 3), np.int8, 7), drawn((64, 28, 28), np.int8, 7, seed=1)
+    if channels_last:
+        x = last(x[None])[0]
+    options = {"padding": 1, "channels_last": channels_last}
+    plan = gemmconv.Plan(weight, input_size=(28, 28), dtype=np.int32, tune=tune, **options)
+    expected = reference.conv(x, weight, **options)
+    np.testing.assert_array_equal(plan(x), expected)
+    np.testing.assert_array_equal(plan.input_gradient(x), reference.conv_input_gradient(x, weight, (28, 28), **options))
+    np.testing.assert_array_equal(plan.weight_gradient(x, x), reference.conv_weight_gradient(x, x, (3, 3), **options))
+    with pytest.raises(ValueError, match="algorithm='winograd' does not give exact integers"):
+        gemmconv.Plan(weight, input_size=(28, 28), dtype=np.int32, algorithm="winograd")
+
+
+def test_gradients_of_a_plan_where_its_algorithm_is_not_defined():
+    weight, x = drawn((1, 1, 2, 2), np.int8, 3), drawn((1, 40, 40), np.int8, 3)
+    options = {"stride": 9, "dilation": 2, "input_size": (40, 40)}
+    plan = gemmconv.Plan(weight, dtype=np.int64, algorithm="direct", **options)
+    np.testing.assert_array_equal(
+        plan.input_gradient(plan(x)), reference.conv_input_gradient(plan(x), weight, (40, 40), stride=9, dilation=2)
+    )
+
+
+@pytest.mark.parametrize("value", [-200, 200])
+def test_an_activation_comes_before_a_result_is_narrowed(value):
+    plan = gemmconv.Plan(np.ones((1, 1, 1), np.int64), input_size=(1,), activation="relu", dtype=np.int64)
+    out = np.empty((1, 1), np.int8)
+    assert plan(np.array([[value]]), out=out) is out
+    assert out[0, 0] == np.array(max(value, 0)).astype(np.int8)

@@ -206,3 +206,21 @@ def test_memory(weight_shape, options):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4e6  # 36 MB as float32
+
+
+def test_float64_sums_are_rounded_once(small_bands):
+    bfloat16 = type_named("bfloat16")
+    x, weight = np.ones((1, 400), np.float32), np.array([[[1 + 2**-8 + 2**-40]]])  # just above the middle
+    expected = np.full((1, 400), 1 + 2**-7, bfloat16)
+    np.testing.assert_array_equal(conv(x, weight, dtype=bfloat16), expected)
+    assert small_bands
+    out = np.empty_like(expected)
+    np.testing.assert_array_equal(conv(x.astype(float), weight, out=out), expected)
+
+
+def test_a_complex_value_matters_only_in_padding(small_bands):
+    x, weight = np.ones((1, 400), np.uint8), np.ones((1, 1, 3), np.float32)
+    np.testing.assert_array_equal(conv(x, weight, padding_value=1j), np.full((1, 398), 3, np.float32))
+    assert small_bands
+    with pytest.raises(TypeError, match="padding_value=1j is complex, but x is real"):
+        conv(x, weight, padding=1, padding_value=1j)

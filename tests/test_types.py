@@ -7,8 +7,8 @@ import pytest
 
 import gemmconv
 from gemmconv import conv, conv_bias_gradient, conv_input_gradient, conv_transpose, conv_weight_gradient, reference
+from gemmconv.checks.arrays import rounded
 from gemmconv.checks.types import Types, types_of
-from gemmconv.numbers.operation import rounded
 
 X, WEIGHT = np.arange(1, 6).reshape(1, 5), np.array([[[1, 2]]])
 REALS = [

@@ -239,15 +239,15 @@ cdef extern from "transposition.h" nogil:
     void transpose_task_float32(const void *transposition, ptrdiff_t task, int thread)
     void transpose_task_float64(const void *transposition, ptrdiff_t task, int thread)
 
-    struct turns:
+    struct products_with_i:
         ptrdiff_t count, size
         const void *from_ "from"
         void *to
         int are_added
 
-    ptrdiff_t turns_task_count(const turns *turns)
-    void turn_task_float32(const void *turns, ptrdiff_t task, int thread)
-    void turn_task_float64(const void *turns, ptrdiff_t task, int thread)
+    ptrdiff_t times_i_task_count(const products_with_i *products)
+    void times_i_task_float32(const void *products, ptrdiff_t task, int thread)
+    void times_i_task_float64(const void *products, ptrdiff_t task, int thread)
 
 
 cdef extern from "extension.h" nogil:

@@ -19,21 +19,21 @@ def transpose(matrices, transposed, Py_ssize_t columns, Py_ssize_t count, Py_ssi
     run_job(&tasks, OPERATIONS_PER_BYTE * source.view.len, threads)
 
 
-def turn(numbers, result, Py_ssize_t count, Py_ssize_t itemsize, bint are_added, int threads):
+def times_i(numbers, result, Py_ssize_t count, Py_ssize_t itemsize, bint are_added, int threads):
     """Write `count` pieces of complex numbers, each with its product with i after it; `are_added`: write the sums
     ``a + i * b`` of pieces that have two parts. `itemsize` is that of the parts of a number.
     """
     cdef Memory source = Memory(numbers)
     cdef Memory target = target_of(result, source.view.len // 2 if are_added else 2 * source.view.len)
-    cdef turns turned
+    cdef products_with_i products
     cdef job tasks
     if source.view.len == 0:
         return
-    turned.count, turned.are_added = count, are_added
-    turned.size = min(source.view.len, target.view.len) // (2 * count * itemsize)
-    turned.from_, turned.to = source.view.buf, target.view.buf
-    tasks.run = turn_task_float32 if itemsize == 4 else turn_task_float64
-    tasks.context, tasks.task_count = &turned, turns_task_count(&turned)
+    products.count, products.are_added = count, are_added
+    products.size = min(source.view.len, target.view.len) // (2 * count * itemsize)
+    products.from_, products.to = source.view.buf, target.view.buf
+    tasks.run = times_i_task_float32 if itemsize == 4 else times_i_task_float64
+    tasks.context, tasks.task_count = &products, times_i_task_count(&products)
     tasks.in_shares = True
     threads = threads_of(threads_for(source.view.len, threads), tasks.task_count)
     run_job(&tasks, OPERATIONS_PER_BYTE * source.view.len, threads)

@@ -78,7 +78,7 @@ def conv(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -95,9 +95,10 @@ def conv(
     x : array_like of shape (N, C, \*spatial) or (C, \*spatial)
         The input. Without the batch axis N the result has none either. Spatial is (L,), (H, W) or (D, H, W).
     weight : array_like of shape (O, C/groups, \*kernel)
-        The kernels, one per output channel.
+        The kernels, one per output channel. Complex ones multiply as they are, without a conjugate.
     bias : array_like of shape (O,), optional
-        One value per output channel, added to every output of that channel.
+        One value per output channel, added to every output of that channel. It may be complex only if `x` or `weight`
+        is.
     stride : int or sequence of int, optional
         Step between neighbouring outputs, in input positions.
     padding : int, str or sequence, optional
@@ -112,7 +113,7 @@ def conv(
         ``"zeros"`` (or ``"constant"``), or how the input is continued in the padding, named as in `numpy.pad`:
         ``"reflect"``, ``"edge"`` (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. One mode for
         all spatial axes, or one per axis, such as ``("zeros", "wrap")``. All but ``"zeros"`` make a padded copy of `x`.
-    padding_value : float, optional
+    padding_value : float or complex, optional
         What the padding holds along axes with the mode ``"zeros"``: any number, also infinity or NaN. Another value
         than 0 makes a padded copy of `x`.
     flip : bool, optional
@@ -229,7 +230,7 @@ def conv1d(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -254,7 +255,7 @@ def conv1d(
     Returns
     -------
     ndarray of shape (N, O, OL) or (O, OL)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv`.
 
     Raises
     ------
@@ -286,7 +287,7 @@ def conv2d(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -311,7 +312,7 @@ def conv2d(
     Returns
     -------
     ndarray of shape (N, O, OH, OW) or (O, OH, OW)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv`.
 
     Raises
     ------
@@ -342,7 +343,7 @@ def conv3d(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -367,7 +368,7 @@ def conv3d(
     Returns
     -------
     ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv`.
 
     Raises
     ------

@@ -96,7 +96,7 @@ def conv_input_gradient(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -105,8 +105,8 @@ def conv_input_gradient(
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
 
-    The convolution is a linear map of x; this is its transpose. The result is that of
-    ``gemmconv.convolution_matrix(...).T @ grad_output``, but the matrix is never built.
+    The convolution is a linear map of x; this is its adjoint, for real weights the transpose. The
+    result is that of ``gemmconv.convolution_matrix(...).conj().T @ grad_output``, but the matrix is never built.
 
     Parameters
     ----------
@@ -144,14 +144,15 @@ def conv_input_gradient(
 
     See Also
     --------
-    conv_transpose : The same linear map, with the name and the options that are usual in neural networks.
+    conv_transpose : For real weights the same linear map (it has no conjugate), with the name and the options that are
+        usual in neural networks.
     ConvolutionOperator : The convolution and its transpose as a linear operator of SciPy.
 
     Notes
     -----
     With stride s, dilation d and padding b before the input, element i of channel c is ::
 
-        sum over o, t of weight[o, c, t] * grad_output[n, o, (i + b - t * d) / s]
+        sum over o, t of conj(weight[o, c, t]) * grad_output[n, o, (i + b - t * d) / s]
 
     over the taps t for which the quotient is an output position. With stride 1 that is a convolution with reversed
     kernels and swapped channels. With a larger stride, all elements with the same remainder of ``(i + b) / s`` use the
@@ -195,7 +196,7 @@ def conv_weight_gradient(
     dilation: Ints = 1,
     groups: int = 1,
     padding_mode: PaddingMode = "zeros",
-    padding_value: float = 0,
+    padding_value: complex = 0,
     flip: bool = False,
     algorithm: str = "auto",
     channels_last: bool = False,
@@ -242,7 +243,7 @@ def conv_weight_gradient(
     -----
     Let G[n] be the gradient of the output of image n, as a matrix with one row per channel, and P[n] the patch matrix
     of its input (`gemmconv.im2col`). For one group, the gradient of the kernel matrix is
-    ``sum over n of G[n] @ P[n].T``.
+    ``sum over n of G[n] @ P[n].conj().T``.
 
     Each element is a sum of N * L terms, one for each of the L output positions of N images. It is computed in three
     steps. First some positions are summed from zero, at most 512 of them one after the other. Then these sums are added

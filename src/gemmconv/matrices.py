@@ -51,7 +51,8 @@ def kernel_matrix(weight: ArrayLike, *, groups: int = 1, flip: bool = False) -> 
     -------
     ndarray or scipy.sparse.csr_array of shape (O, C * prod(kernel))
         For one group it is dense, and a view of `weight` where possible. For several groups it is a sparse copy, with
-        one block per group on its diagonal; it multiplies the P of one image at a time. The type is float32 or float64.
+        one block per group on its diagonal; it multiplies the P of one image at a time. The type is
+        ``numpy.result_type(weight, numpy.float32)``.
 
     Raises
     ------
@@ -135,8 +136,8 @@ def convolution_matrix(
     -------
     scipy.sparse array of shape (O * prod(output), C * prod(input))
         Rows are the outputs and columns the inputs, both flattened from (channels, \*spatial) in C order. The entries
-        have the type float32 or float64. Nothing is stored for zeros of the padding. With another padding mode an
-        output may read an element more than once; the entry is then the sum of these weights.
+        have the type ``numpy.result_type(weight, numpy.float32)``. Nothing is stored for zeros of the padding. With
+        another padding mode an output may read an element more than once; the entry is then the sum of these weights.
 
     Raises
     ------

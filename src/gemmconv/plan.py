@@ -16,11 +16,12 @@ from . import plan_numbers
 from .checks.arrays import Array, as_array, check_channels_last, flipped
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
-from .checks.types import check_bias_type, computing_dtype, types_of
+from .checks.types import FLOAT32, FLOAT64, as_dtype, check_bias_type, computing_dtype, is_integer, types_of
 from .engine.algorithms import pick
 from .engine.calls import Call, Options, geometry_of, hashable, prepare_convolution, prepare_weight_gradient
 from .engine.weights import Weights
 from .gradients import compute_weight_gradient, run_weight_gradient
+from .numbers.integers import exact_algorithm
 from .numbers.narrow import convolve_narrow, is_narrow
 from .numbers.operation import Operation
 from .plan_description import described_computation, described_gradients
@@ -28,8 +29,6 @@ from .plan_tuning import fastest_algorithm
 from .threads import get_num_threads, num_threads
 
 __all__ = ["Plan"]
-
-FLOAT64 = np.dtype(np.float64)
 
 # The most prepared calls that a plan keeps: one for each input shape, type and number of threads that it has seen.
 MOST_CALLS = 64
@@ -63,7 +62,7 @@ class Plan:
     algorithm : str
         The algorithm that was chosen.
     dtype : numpy.dtype
-        The type of the weight: float32, float64, complex64 or complex128.
+        The computing type of the weight, not the option `dtype`: float32, float64, complex64 or complex128.
     input_shape, output_shape : tuple of int
         The shapes of one image: ``(C, *input_size)`` and ``(O, *output_size)``, or with channels last
         ``(*input_size, C)`` and ``(*output_size, O)``.
@@ -103,7 +102,7 @@ class Plan:
         dilation: Ints = 1,
         groups: int = 1,
         padding_mode: PaddingMode = "zeros",
-        padding_value: float = 0,
+        padding_value: complex = 0,
         flip: bool = False,
         activation: str | None = None,
         algorithm: str = "auto",
@@ -147,7 +146,10 @@ class Plan:
             self._chosen_by = real._chosen_by
             self._set_algorithm(real.algorithm)
             return
-        way = pick("convolution", computed, wanted, prepared=True, channels_last=last)
+        algorithm = wanted
+        if dtype is not None and is_integer(as_dtype("dtype", dtype)):
+            algorithm = exact_algorithm("convolution", computed, wanted, last)
+        way = pick("convolution", computed, algorithm, prepared=True, channels_last=last)
         self._chosen_by = way.why if wanted == "auto" else "asked for"
         self._set_algorithm(way.algorithm)
         self.update(weight, bias)
@@ -186,21 +188,22 @@ class Plan:
             bias = np.array(as_array("bias", bias))
             self._geometry.check_bias(bias.shape)
             check_bias_type(bias.dtype, types)
-        # of integers, the sums shall be exact
+        # exact sums need the integers themselves
         array = np.array(array, dtype=array.dtype if types.kind == "integer" else dtype, order="C", subok=False)
         weights = Weights(array, bias)
         if types.kind == "complex":
             plan_numbers.check_no_activation(self._options, "weight", dtype)
             plan_numbers.real_plan(self, weights, of_complex=True)
-            self._calls.clear()  # those for a real weight before it
         else:
             weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile uses either the old weight and bias or the new ones.
         self._weights = weights
+        if types.kind == "complex":
+            self._calls.clear()  # those for a real weight before it
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the weight: float32, float64, complex64 or complex128."""
+        """The computing type of the weight, not the option `dtype`: float32, float64, complex64 or complex128."""
         return self._weights.dtype
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
@@ -216,7 +219,8 @@ class Plan:
         Returns
         -------
         ndarray of shape (N, O, \*output_size) or (O, \*output_size)
-            The result, of type ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
+            The result, of the type `dtype` that the plan was given, or else
+            ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
 
         Raises
         ------
@@ -227,7 +231,8 @@ class Plan:
             weights = self._weights
             call = self._calls.get((x.shape, x.dtype, get_num_threads()))
             # x must have the computing dtype already; with float64 weights, a float32 x must be converted
-            if call is not None and call.run_plain and (x.dtype is weights.dtype or x.dtype is FLOAT64):
+            same = x.dtype is weights.dtype or (x.dtype is FLOAT64 and weights.dtype is FLOAT32)
+            if call is not None and call.run_plain and same:
                 laid_out = weights.for_convolution(x.dtype, call)
                 result = np.empty(call.out_shape, x.dtype) if out is None else out
                 usable = type(result) is np.ndarray and result.dtype is x.dtype and result.shape == call.out_shape
@@ -240,11 +245,12 @@ class Plan:
         x = as_array("x", x)
         weights = self._weights
         types = types_of(x.dtype, weights.weight.dtype, self._result)
-        if types.kind in ("real", "rounded") and is_narrow(self._call_for(x.shape, types.computing), x, types):
-            call = self._call_for(x.shape, types.computing)
+        if types.kind not in ("real", "rounded"):
+            return plan_numbers.convolve(self, types, weights, x, out)
+        call = self._call_for(x.shape, types.computing)
+        if is_narrow(call, x, types):
             return convolve_narrow(call, self._options, types, x, weights, out)
         if types.kind == "real":
-            call = self._call_for(x.shape, types.computing)
             laid_out = weights.for_convolution(types.computing, call)
             return call.into(out, types.computing, x, laid_out.weight, laid_out.bias)
         return plan_numbers.convolve(self, types, weights, x, out)
@@ -265,9 +271,10 @@ class Plan:
         Returns
         -------
         ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-            The gradient, of type ``numpy.result_type(grad_output, weight, numpy.float32)``. If the plan was made with
-            an algorithm by name, and that is defined for this gradient, it computes the gradient. Otherwise the
-            algorithm that is likely to be the fastest does.
+            The gradient, of the type `dtype` that the plan was given, or else
+            ``numpy.result_type(grad_output, weight, numpy.float32)``. If the plan was made with an algorithm by name,
+            and that is defined for this gradient, it computes the gradient. Otherwise the algorithm that is likely to
+            be the fastest does.
 
         Raises
         ------
@@ -305,7 +312,8 @@ class Plan:
         Returns
         -------
         ndarray of shape (O, C/groups, \*kernel)
-            The gradient, of type ``numpy.result_type(grad_output, x, numpy.float32)``.
+            The gradient, of the type `dtype` that the plan was given, or else
+            ``numpy.result_type(grad_output, x, numpy.float32)``.
 
         Raises
         ------
@@ -349,7 +357,7 @@ class Plan:
         weights = self._weights
         if weights.dtype.kind == "c":
             real = plan_numbers.real_plan(self, weights, of_complex=True)
-            how = "as a convolution of real numbers with twice the channels:"
+            how = "by this convolution of real numbers:"
             return f"{self._describe_arrays()}\n{how}\n{real.describe()}"
         call = self._call_for(self.input_shape, weights.dtype)
         how = described_computation(call, weights.dtype.itemsize, f"{self.algorithm}: {self._chosen_by}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .checks.arrays import Array
+from .checks.arrays import Array, check_out, deliver
 from .checks.options import Sizes
 from .checks.types import DType, Types, real_part
 from .convolution import run_convolution
@@ -67,10 +67,13 @@ def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | 
     elif types.kind == "integer":  # perhaps in parts, to which the activation does not apply
         run = partial(run_convolution, options._replace(activation=None))
     operation = Operation("convolution", run, call, options, prepared)
-    result = operation.compute(types, x, weights.weight, weights.bias, out)
-    if types.kind == "integer" and options.activation is not None:
-        np.maximum(result, 0, out=result)
-    return result
+    if types.kind != "integer" or options.activation is None:
+        return operation.compute(types, x, weights.weight, weights.bias, out)
+    if out is not None:
+        check_out(out, call.out_shape, types.result)
+    result = operation.compute(types, x, weights.weight, weights.bias)
+    np.maximum(result, 0, out=result)
+    return result if out is None else deliver(result, out)
 
 
 def run_plan(
@@ -101,12 +104,13 @@ def input_gradient_call(plan: Plan, grad_shape: Sizes, weight_shape: Sizes, dtyp
 def input_gradient(plan: Plan, types: Types, weights: Weights, grad_output: Array, out: Array | None) -> Array:
     """Return the gradient of the input for arrays of which the types are not computed by C alone."""
     call = input_gradient_call(plan, grad_output.shape, plan._weight_shape, types.computing)
-    prepared, run = None, partial(run_plan_gradient, plan, weights)
+    prepared, run, options = None, partial(run_plan_gradient, plan, weights), plan._gradient_options
     if np.iscomplexobj(weights.weight) and np.iscomplexobj(grad_output):
         prepared = partial(real_input_gradient, plan, weights)
     elif types.kind == "integer":
-        run = partial(run_input_gradient, plan._gradient_options._replace(algorithm="auto"), plan._input_size)
-    operation = Operation("input_gradient", run, call, plan._gradient_options, prepared)
+        options = options._replace(algorithm="auto")  # the plan's may not be defined for this gradient
+        run = partial(run_input_gradient, options, plan._input_size)
+    operation = Operation("input_gradient", run, call, options, prepared)
     return operation.compute(types, grad_output, weights.weight, out=out)
 
 

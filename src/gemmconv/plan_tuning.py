@@ -10,6 +10,7 @@ import numpy as np
 from .checks.arrays import Array
 from .checks.geometry import Geometry
 from .engine.algorithms import candidates
+from .numbers.integers import EXACT
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -20,10 +21,12 @@ TUNING_CALLS = 5
 
 def fastest_algorithm(plan: Plan, computed: Geometry) -> str:
     """Time every algorithm on one image, and return the name of the fastest."""
-    x = np.ones(plan.input_shape, plan.dtype)
+    weight = plan._weights.weight.dtype  # of integers, it is theirs: results are then exact
+    x = np.ones(plan.input_shape, weight)
     ways = candidates("convolution", computed, channels_last=plan._options.channels_last)
     times = {}
-    for name in {way.algorithm: way for way in ways}:
+    names = dict.fromkeys(way.algorithm for way in ways if weight.kind == "f" or way.algorithm in EXACT)
+    for name in names:
         plan._take(name)
         times[name] = min(seconds(plan, x) for _ in range(TUNING_CALLS))
     return min(times, key=lambda name: times[name])

@@ -1,6 +1,7 @@
 """Transposed convolution: conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d.
 
-A transposed convolution is the input gradient of the convolution whose output has the size of `x`. It is computed as
+A transposed convolution is the input gradient of the convolution whose output has the size of `x`, for complex
+weights without the conjugate. It is computed as
 such. This file holds the public signatures and their documentation. The sizes are worked out in
 checks/transposed_geometry.py.
 """
@@ -221,7 +222,7 @@ def conv_transpose1d(
     Returns
     -------
     ndarray of shape (N, O, OL) or (O, OL)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv_transpose`.
 
     Raises
     ------
@@ -276,7 +277,7 @@ def conv_transpose2d(
     Returns
     -------
     ndarray of shape (N, O, OH, OW) or (O, OH, OW)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv_transpose`.
 
     Raises
     ------
@@ -333,7 +334,7 @@ def conv_transpose3d(
     Returns
     -------
     ndarray of shape (N, O, OD, OH, OW) or (O, OD, OH, OW)
-        The result, float32 or float64 without `dtype`.
+        The result. Its type, and its shape with `channels_last`, are as in `conv_transpose`.
 
     Raises
     ------

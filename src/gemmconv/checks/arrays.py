@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .options import Sizes
 from .shapes import check_array_shape
-from .types import is_computable, is_integer, raise_for_dtype
+from .types import FLOAT64, DType, is_computable, is_integer, raise_for_dtype
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -130,9 +130,34 @@ def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> 
     return out if usable else np.empty(out.shape, dtype)
 
 
+def rounded(result: Array, dtype: DType) -> Array:
+    """Return the result in another type, each number rounded once."""
+    if dtype.isbuiltin == 2 and result.dtype == FLOAT64:
+        result = rounded_to_odd(result)
+    return result.astype(dtype, copy=False)
+
+
+def rounded_to_odd(values: Array) -> Array:
+    """Return float64 numbers in float32 such that rounding them again, to fewer bits, is as if rounded once.
+
+    Types that are not NumPy's, such as bfloat16, convert float64 by way of float32. If both conversions rounded to the
+    nearest, a number just above the middle of two numbers of bfloat16 could first become the middle, and then the
+    lower one. Here a number that float32 does not hold becomes that neighbour whose last bit is 1::
+
+        float64                   to the nearest           to odd
+        1.0000 0001 0...01        1.0000 0001 0...0        1.0000 0001 0...1     bfloat16 keeps what is left of the gap
+    """
+    nearest = values.astype(np.float32)
+    inexact = nearest != values
+    bits = nearest.view(np.int32)
+    bits -= np.abs(nearest) > np.abs(values)  # towards zero
+    bits |= inexact
+    return nearest
+
+
 def deliver(result: Array, out: Array) -> Array:
     """Copy the result into `out`, if it is not there already, and return `out`."""
     if out is not result:
         # converted first: if that raises (numpy.errstate), nothing has been written
-        out[...] = result.astype(out.dtype, casting="same_kind", copy=False)
+        out[...] = rounded(result, out.dtype)
     return out

@@ -25,7 +25,7 @@ from .tiling import Tiling, choose_panels_tiling, equal_piece
 if TYPE_CHECKING:
     from .calls import Call
 
-# How an array is moved: it is taken as matrices of so many rows and columns, which are transposed; then perhaps again.
+# How an array is moved: each step (rows, columns) takes it as matrices of this size, and transposes them.
 Steps = tuple[tuple[int, int], ...]
 # The steps of the arrays of a call, by their numbers.
 Moves = dict[int, Steps]
@@ -189,7 +189,8 @@ class Product:
             read = self._read(out)
             read[...] = product.reshape(read.shape)
         if bias is not None:
-            pixels += np.asarray(bias)
+            with np.errstate(all="ignore"):
+                pixels += np.asarray(bias)
 
     def _run_weight_gradient(self, grad_output: Array, x: Array, out: Array, threads: int = 1) -> None:
         """Write the gradient of the weight to `out`."""

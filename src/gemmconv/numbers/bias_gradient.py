@@ -6,10 +6,9 @@ from math import prod
 
 import numpy as np
 
-from ..checks.arrays import Array, contiguous
+from ..checks.arrays import Array, contiguous, rounded
 from ..checks.types import Types
 from .integer_bounds import exact_sums, hint_holding, interval, plain
-from .operation import rounded
 
 
 def sum_over_positions(grad_output: Array, types: Types) -> Array:

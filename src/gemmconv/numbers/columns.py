@@ -20,6 +20,7 @@ from ..checks.options import check_value_fits, freeze_padding_value, padding_con
 from ..checks.types import (
     FLOAT64,
     DType,
+    as_dtype,
     computing_dtype,
     is_computable,
     is_integer,
@@ -34,10 +35,7 @@ def type_of_columns(name: str, given: DType, dtype: DTypeLike | None) -> DType:
     """Return the type of a result, or raise if numbers of the given type cannot become `dtype`."""
     if dtype is None:
         return given if given.isnative else given.newbyteorder("=")
-    try:
-        wanted: DType = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype must be a type of NumPy, not {dtype!r}") from None
+    wanted = as_dtype("dtype", dtype)
     if not is_computable(wanted):
         raise_for_dtype(f"dtype is {wanted}")
     if not np.can_cast(given, wanted, "same_kind") and not (is_integer(given) and not is_integer(wanted)):

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._gemmconv import transpose, turn
+from .._gemmconv import times_i, transpose
 from ..checks.arrays import Array, contiguous
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
@@ -117,20 +117,19 @@ class Form(NamedTuple):
         """Return complex numbers as real ones, twice along the last axis: a view where they are contiguous."""
         return contiguous(images, complex_type(self.computing)).view(self.computing)
 
-    def with_turned(self, images: Array) -> Array:
+    def with_times_i(self, images: Array) -> Array:
         """Return complex images x with twice the channels, x and ix, as `columns` or as `planes`.
 
         x and ix are those of a group, or of one channel where the weight has one tap.
         """
         if self.in_columns:
-            return self.turned(self.columns(images), 2 * images.shape[-self.rank - 1], are_added=False)
-        if (
-            self.has_one_tap and self.channels_last
-        ):  # the planes are the conjugate, which holds re and -im, and im and re
+            return self.times_i(self.columns(images), 2 * images.shape[-self.rank - 1], are_added=False)
+        # the planes are the conjugate, which holds re and -im, and im and re
+        if self.has_one_tap and self.channels_last:
             pairs = np.conjugate(contiguous(images, complex_type(self.computing))).view(self.computing)
             count, shape = prod(images.shape[: -self.rank - 1]), pairs.shape[-self.rank - 1 :]
             turned = np.empty((2 * count, *shape), self.computing)
-            turn(pairs, turned, count, self.computing.itemsize, False, get_num_threads())
+            times_i(pairs, turned, count, self.computing.itemsize, False, get_num_threads())
             return turned
         planes = self.planes(images)
         shape, axis = planes.shape, planes.ndim - 1 if self.channels_last else 1
@@ -146,12 +145,12 @@ class Form(NamedTuple):
         """Return the number of pieces of an image that x and ix are of."""
         return channels if self.has_one_tap else self.groups
 
-    def turned(self, columns: Array, channels: int, *, are_added: bool) -> Array:
+    def times_i(self, columns: Array, channels: int, *, are_added: bool) -> Array:
         """Return numbers with their products with i, or of twice the channels a and b of each group ``a + ib``."""
         *batch, before = columns.shape[: -self.rank]
         result = np.empty((*batch, channels, *columns.shape[-self.rank :]), self.computing)
         count = prod(batch) * (self.groups if are_added else self.pieces(before))
-        turn(columns, result, count, self.computing.itemsize, are_added, get_num_threads())
+        times_i(columns, result, count, self.computing.itemsize, are_added, get_num_threads())
         return result
 
     def weight_blocks(self, weight: Array, rows: int, columns: int) -> Array:
@@ -172,7 +171,7 @@ class Form(NamedTuple):
         if rows == columns and self.channels_last and prod(weight.shape[2:]) == 1:
             numbers = contiguous(weight, complex_type(self.computing))
             pairs = self.columns(numbers if conjugated else np.conjugate(numbers))
-            turn(pairs, real, len(weight), self.computing.itemsize, False, get_num_threads())
+            times_i(pairs, real, len(weight), self.computing.itemsize, False, get_num_threads())
             return real
         blocks = self.weight_blocks(real, rows, columns)
         re, im = split(weight, self.computing, 1)[0].reshape(2, *blocks.shape[2:])
@@ -223,7 +222,8 @@ class Form(NamedTuple):
         return real, own.doubled(bias.reshape(shape)).ravel()
 
 
-# From this number of weights for each element of an image, it is faster to turn the image than to double the weights.
+# From this number of weights for each element of an image, it is faster to multiply the image by i than to double the
+# weights.
 WEIGHTS_PER_ELEMENT = 1.4
 
 
@@ -272,7 +272,7 @@ def of_images(operation: Operation, form: Form, images: Array, weight: Array, bi
         makers: dict[str, Callable[[Array], Array]] = {
             "real images": partial(contiguous, dtype=form.computing),
             "doubled": form.doubled,
-            "images": form.with_turned,
+            "images": form.with_times_i,
             "results": form.columns,
         }
         data = makers[way](images)
@@ -289,7 +289,7 @@ def of_images(operation: Operation, form: Form, images: Array, weight: Array, bi
             add_bias(form, result, bias)
         return form.of_planes(result, batch)
     if way == "results":
-        result = form.turned(result, len(weight), are_added=True)
+        result = form.times_i(result, len(weight), are_added=True)
     numbers = result.view(complex_type(form.computing))
     if bias is not None:
         with np.errstate(all="ignore"):

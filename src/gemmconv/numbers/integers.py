@@ -38,7 +38,9 @@ ELEMENTS_AT_A_TIME = 2**15
 
 def compute_integers(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
     """Compute exactly for arrays of integers, or raise if the result may not fit its type."""
-    algorithm = exact_algorithm(operation)
+    ways = "input_gradient" if operation.name == "transposed" else operation.name
+    name, last = str(operation.options.algorithm), operation.channels_last
+    algorithm = exact_algorithm(ways, operation.call.computed, name, last)
     first, second, bias = plain(first), plain(second), None if bias is None else plain(bias)
     problem = problem_of(operation, first, second, bias)
     bounds = bounds_of(problem, types.result, FLOAT32_INTEGERS)
@@ -63,9 +65,8 @@ def converted(sums: Array, result: DType) -> Array:
     return target.reshape(sums.shape)
 
 
-def exact_algorithm(operation: Operation) -> str:
+def exact_algorithm(operation: str, geometry: Geometry, name: str, channels_last: bool) -> str:
     """Return the name of the exact algorithm that is to be taken, or raise if the caller named another one."""
-    name = str(operation.options.algorithm)
     if name in EXACT:
         return name
     if name != "auto":
@@ -73,8 +74,7 @@ def exact_algorithm(operation: Operation) -> str:
             f"algorithm={name!r} does not give exact integers, because it computes with fractions; "
             "leave it out, or pass 'direct' or 'gemm'"
         )
-    ways = "input_gradient" if operation.name == "transposed" else operation.name
-    return fastest_exact(ways, operation.call.computed, operation.channels_last)
+    return fastest_exact(operation, geometry, channels_last)
 
 
 @lru_cache(maxsize=CACHE)

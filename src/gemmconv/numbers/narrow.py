@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..checks.arrays import Array, check_out, deliver
+from ..checks.arrays import Array, check_out, deliver, rounded
 from ..checks.geometry import Geometry, extents_of
 from ..checks.options import Sizes, padding_content
 from ..checks.shapes import arranged
@@ -141,14 +141,14 @@ def run_piece(call: Call, weights: Weights, x: Array, part: Array, computed: Arr
     target = part if part.flags.carray and part.dtype == x.dtype else computed
     made = call.into(target, x.dtype, x, laid_out.weight, laid_out.bias)
     if made is not part:
-        np.copyto(part, made, casting="same_kind")
+        np.copyto(part, rounded(made, part.dtype), casting="same_kind")
 
 
 @lru_cache(maxsize=256)
 def bands_of(geometry: Geometry, computed: Geometry, options: Options, itemsize: int) -> Bands | None:
     """Return how an image is cut into bands, or None if it is converted as a whole."""
     modes, value = padding_content(options.padding_mode, options.padding_value, geometry.rank)
-    if isinstance(value, complex):
+    if isinstance(value, complex) and any(max(pad) > 0 for pad in geometry.pads):
         refuse_value(value)
     chosen = choose_cut(geometry, itemsize, options.channels_last)
     if chosen is None:
@@ -170,7 +170,7 @@ def bands_of(geometry: Geometry, computed: Geometry, options: Options, itemsize:
         stride,
         before,
         modes[spatial],
-        value,
+        value.real,  # without padding it may be complex
         arranged(tuple(shape), geometry.rank, options.channels_last),
         options._replace(padding=tuple(pads), algorithm=name),
     )

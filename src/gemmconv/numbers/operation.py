@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ..checks.arrays import Array, check_out, deliver
-from ..checks.types import FLOAT64, DType, Types
+from ..checks.arrays import Array, check_out, deliver, rounded
+from ..checks.types import Types
 from ..engine.calls import Call, Options, TransposedOptions
 from .complex_numbers import compute_complex
 from .integers import compute_integers
@@ -56,31 +54,6 @@ class Operation(NamedTuple):
 def compute_real(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
     """Compute in the computing type; the caller rounds."""
     return operation.run(first, second, bias, computing=types.computing)
-
-
-def rounded(result: Array, dtype: DType) -> Array:
-    """Return the result in another type, each number rounded once."""
-    if dtype.isbuiltin == 2 and result.dtype == FLOAT64:
-        result = rounded_to_odd(result)
-    return result.astype(dtype, copy=False)
-
-
-def rounded_to_odd(values: Array) -> Array:
-    """Return float64 numbers in float32 such that rounding them again, to fewer bits, is as if rounded once.
-
-    Types that are not NumPy's, such as bfloat16, convert float64 by way of float32. If both conversions rounded to the
-    nearest, a number just above the middle of two numbers of bfloat16 could first become the middle, and then the
-    lower one. Here a number that float32 does not hold becomes that neighbour whose last bit is 1::
-
-        float64                   to the nearest           to odd
-        1.0000 0001 0...01        1.0000 0001 0...0        1.0000 0001 0...1     bfloat16 keeps what is left of the gap
-    """
-    nearest = values.astype(np.float32)
-    inexact = nearest != values
-    bits = nearest.view(np.int32)
-    bits -= np.abs(nearest) > np.abs(values)  # towards zero
-    bits |= inexact
-    return nearest
 
 
 # How each kind of types is computed.
