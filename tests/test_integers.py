@@ -334,15 +334,6 @@ def test_a_plan_takes_an_algorithm_that_is_exact(tune, channels_last):
         gemmconv.Plan(weight, input_size=(28, 28), dtype=np.int32, algorithm="winograd")
 
 
-def test_gradients_of_a_plan_where_its_algorithm_is_not_defined():
-    weight, x = drawn((1, 1, 2, 2), np.int8, 3), drawn((1, 40, 40), np.int8, 3)
-    options = {"stride": 9, "dilation": 2, "input_size": (40, 40)}
-    plan = gemmconv.Plan(weight, dtype=np.int64, algorithm="direct", **options)
-    np.testing.assert_array_equal(
-        plan.input_gradient(plan(x)), reference.conv_input_gradient(plan(x), weight, (40, 40), stride=9, dilation=2)
-    )
-
-
 @pytest.mark.parametrize("value", [-200, 200])
 def test_an_activation_comes_before_a_result_is_narrowed(value):
     plan = gemmconv.Plan(np.ones((1, 1, 1), np.int64), input_size=(1,), activation="relu", dtype=np.int64)

@@ -108,7 +108,7 @@ def input_gradient(plan: Plan, types: Types, weights: Weights, grad_output: Arra
     if np.iscomplexobj(weights.weight) and np.iscomplexobj(grad_output):
         prepared = partial(real_input_gradient, plan, weights)
     elif types.kind == "integer":
-        options = options._replace(algorithm="auto")  # the plan's may not be defined for this gradient
+        options = options._replace(algorithm="auto")  # the fastest of those that are exact
         run = partial(run_input_gradient, options, plan._input_size)
     operation = Operation("input_gradient", run, call, options, prepared)
     return operation.compute(types, grad_output, weights.weight, out=out)
