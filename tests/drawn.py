@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from gemmconv import _gemmconv
+
+# For tests that take long for each example.
+FEWER = settings(max_examples=min(settings.default.max_examples, 500))
 
 DTYPES = st.sampled_from(["float32", "float64"])
 PADDING_MODES = st.sampled_from(["reflect", "edge", "wrap", "symmetric"])

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import assume, settings
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from gemmconv import explain
-
-# For tests of what is made of the facts, which take long.
-FEWER = settings(max_examples=min(settings.default.max_examples, 500))
 
 MODES = st.sampled_from(["zeros", "zeros", "reflect", "edge", "wrap", "symmetric"])
 

@@ -19,7 +19,7 @@ from cases import (
     integer_weights,
     integers,
 )
-from drawn import DTYPES, PADDING_MODES, convolutions, transposed_convolutions
+from drawn import DTYPES, FEWER, PADDING_MODES, convolutions, transposed_convolutions
 from guarded import guarded
 from hypothesis import given
 from instruction_sets import select_isa
@@ -179,6 +179,7 @@ def test_weight_gradients_between_forbidden_pages(name, isa):
             same(out, expected)
 
 
+@FEWER
 @given(convolutions(), DTYPES)
 def test_every_kernel_on_drawn_geometries(drawn, dtype):
     select_isa(drawn.isa)
@@ -242,6 +243,7 @@ def test_transposed_matrices(shape, dtype):
 # --- laws ------------------------------------------------------------------------------------------------------------
 
 
+@FEWER
 @given(convolutions(), DTYPES)
 def test_drawn_convolutions(drawn, dtype):
     x_shape, weight_shape, options, isa = drawn
@@ -259,6 +261,7 @@ def test_drawn_convolutions(drawn, dtype):
     same(of_weight, gemmconv.conv_weight_gradient(g, x, weight_shape[2:], **options))
 
 
+@FEWER
 @given(convolutions(max_rank=2), PADDING_MODES)
 def test_drawn_padding_modes(drawn, padding_mode):
     x_shape, weight_shape, options, isa = drawn
@@ -269,6 +272,7 @@ def test_drawn_padding_modes(drawn, padding_mode):
     same(first(y, rank), gemmconv.conv(x, weight, **options, padding_mode=padding_mode))
 
 
+@FEWER
 @given(transposed_convolutions(), DTYPES)
 def test_drawn_transposed_convolutions(drawn, dtype):
     x_shape, weight_shape, options, isa = drawn

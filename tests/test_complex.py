@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import CASES, TRANSPOSED_CASES, exact_algorithm, geometry_of, input_size, integer_weights, integers
-from drawn import DTYPES, PADDING_MODES, convolutions
+from drawn import DTYPES, FEWER, PADDING_MODES, convolutions
 from guarded import guarded
 from hypothesis import given
 from instruction_sets import select_isa
@@ -207,6 +207,7 @@ def test_pytorch(name, kinds):
     same(gemmconv.conv_transpose(g, weight, **options), transposed(torch.tensor(g), tensors[1], **options).detach())
 
 
+@FEWER
 @given(convolutions(max_rank=2), DTYPES, PADDING_MODES)
 def test_drawn_convolutions(drawn, dtype, padding_mode):
     select_isa(drawn.isa)

@@ -9,7 +9,8 @@ import re
 import numpy as np
 import pytest
 import scipy.signal
-from explained import FEWER, explanations, integers
+from drawn import FEWER
+from explained import explanations, integers
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,8 @@ from math import prod
 
 import numpy as np
 import pytest
-from explained import FEWER, explanations, integers, some_index
+from drawn import FEWER
+from explained import explanations, integers, some_index
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

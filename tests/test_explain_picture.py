@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from explained import FEWER, explanations
+from drawn import FEWER
+from explained import explanations
 from fresh import run_python
 from hypothesis import given, settings
 from numpy.testing import assert_array_equal
