@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ NAMES = {"np": np, "ndimage": ndimage, "signal": signal, **{name: getattr(gemmco
 
 def rows(heading: str) -> list[tuple[str, str]]:
     """Return the pairs of calls below a heading of the table."""
-    table = PAGE.split(f"| **{heading}** | |\n")[1].split("| **")[0]
+    table = PAGE.split(f"| **{heading}** | |\n")[1].split("| **")[0].split("\n\n")[0]
     return re.findall(r"^\| `(.*?)` \| `(.*?)` \|$", table, re.MULTILINE)
 
 
@@ -28,6 +29,14 @@ def rows(heading: str) -> list[tuple[str, str]]:
 def test_scipy(theirs, ours, kernel):
     names = {**NAMES, "x": integers((12, 15), np.float64, 1), "w": integers(kernel, np.float64, 2)}
     np.testing.assert_array_equal(eval(ours, names), eval(theirs, names))
+
+
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 2), (1, 1)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("SciPy, NumPy with complex x and w: radio, MRI"))
+def test_complex(theirs, ours, kernel):
+    x, w = (integers(shape, np.float64, 1) + 1j * integers(shape, np.float64, 2) for shape in ((12, 15), kernel))
+    names = {**NAMES, "x": x, "w": w}
+    np.testing.assert_allclose(eval(ours, names), eval(theirs, names), rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
@@ -110,7 +119,67 @@ def test_onnx(theirs, ours, kernel):
     np.testing.assert_array_equal(eval(ours, {**NAMES, **names}), expected)
 
 
+def tf_conv2d(x, w, strides, padding):
+    """Return what TensorFlow specifies for conv2d: of "SAME", the larger half of the padding is after the image."""
+    kernel, pairs = w.shape[:2], [(0, 0), (0, 0)]
+    if padding.upper() == "SAME":
+        totals = [max((-(-n // strides) - 1) * strides + k - n, 0) for n, k in zip(x.shape[1:3], kernel)]
+        pairs = [(total // 2, total - total // 2) for total in totals]
+    padded = np.pad(x, [(0, 0), *pairs, (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, (1, 2))[:, ::strides, ::strides]
+    return np.einsum("nijchw,hwco->nijo", windows, w)
+
+
+def tf_depthwise_conv2d(x, w, strides, padding):
+    """Return what TensorFlow specifies for depthwise_conv2d: output channel c * M + m reads channel c."""
+    channels = [tf_conv2d(x[..., c : c + 1], w[:, :, c : c + 1], strides, padding) for c in range(x.shape[-1])]
+    return np.concatenate(channels, axis=-1)
+
+
+def tf_conv2d_transpose(x, w, output_shape, strides, padding):
+    """Return what TensorFlow specifies for conv2d_transpose: the gradient of conv2d with respect to its input."""
+    ones = np.eye(math.prod(output_shape[1:])).reshape(-1, *output_shape[1:])  # of each image, one element is 1
+    return np.tensordot(x, tf_conv2d(ones, w, strides, padding), ([1, 2, 3], [1, 2, 3])).reshape(output_shape)
+
+
+LIBRARIES = {
+    "tf": SimpleNamespace(
+        nn=SimpleNamespace(
+            conv2d=tf_conv2d,
+            depthwise_conv2d=lambda x, w, strides, padding: tf_depthwise_conv2d(x, w, strides[1], padding),
+            conv2d_transpose=tf_conv2d_transpose,
+        )
+    ),
+    "keras": SimpleNamespace(
+        ops=SimpleNamespace(conv=tf_conv2d, depthwise_conv=lambda x, w, padding: tf_depthwise_conv2d(x, w, 1, padding))
+    ),
+}
+
+
+@pytest.mark.parametrize("kernel", [(3, 5), (4, 3)], ids=str)
+@pytest.mark.parametrize(("theirs", "ours"), rows("TensorFlow") + rows("Keras"))
+def test_tensorflow(theirs, ours, kernel):
+    names = {"x": integers((2, 12, 15, 4), np.float64, 1), "w": integers((*kernel, 4, 3), np.float64, 2)}
+    if "transpose" in theirs:
+        names["w"] = names["w"].swapaxes(2, 3)
+    np.testing.assert_array_equal(eval(ours, {**NAMES, **names}), eval(theirs, {**LIBRARIES, **names}))
+
+
+def test_weights_of_layers():
+    table = re.findall(r"^\| `(\w+)` \| `\((.*)\)` \| `(w\..*?)`", PAGE, re.MULTILINE)
+    assert len(table) == 5
+    sizes = {"KD": 2, "KL": 3, "KH": 4, "KW": 5, "C": 6, "M": 7, "O": 8}
+    for layer, shape, ours in table:
+        axes = shape.split(", ")
+        kernel = [sizes[axis] for axis in axes if axis.startswith("K")]
+        channels = {"DepthwiseConv2D": [42, 1], "Conv2DTranspose": [6, 8]}.get(layer, [8, 6])
+        weight = eval(ours, {"w": np.ones([sizes[axis] for axis in axes]), **sizes})
+        assert weight.shape == (*channels, *kernel), layer
+
+
 def test_the_table_was_read():
+    assert len(rows("SciPy, NumPy with complex x and w: radio, MRI")) == 6
+    assert (len(rows("TensorFlow")), len(rows("Keras"))) == (4, 2)
     assert len(rows("ONNX")) == 8
     assert len(rows("SciPy, NumPy")) == 13
     assert len(rows("OpenCV")) == 2

@@ -244,7 +244,14 @@ WRONG = [
         "is not defined for this gradient",
     ),
     ("conv_weight_gradient", (G, X, (3, 3)), {"padding": 1, "out": np.zeros((4, 3, 3))}, "out has shape"),
-    ("conv_bias_gradient", (G[0, 0],), {}, r"grad_output has shape \(9, 8\), but must be"),
+    ("conv_bias_gradient", (G[0, 0],), {}, r"grad_output has shape \(9, 8\), but must be \(N, O, L\), \(N, O, H, W\)"),
+    ("conv_bias_gradient", (G[0, 0],), {"channels_last": True}, r"but must be \(N, L, O\), \(N, H, W, O\) or"),
+    (  # 65 phases, which all read other places
+        "conv_input_gradient",
+        (np.ones((1, 1, 4)), np.ones((1, 1, 65)), 4420),
+        {"stride": 65, "dilation": 66, "algorithm": "direct"},
+        "not defined for this gradient .* a stride or a dilation of 1, or strides whose product is at most 64",
+    ),
 ]
 
 

@@ -334,9 +334,38 @@ def test_a_plan_takes_an_algorithm_that_is_exact(tune, channels_last):
         gemmconv.Plan(weight, input_size=(28, 28), dtype=np.int32, algorithm="winograd")
 
 
-@pytest.mark.parametrize("value", [-200, 200])
-def test_an_activation_comes_before_a_result_is_narrowed(value):
+def test_an_activation_comes_before_a_result_is_narrowed():
     plan = gemmconv.Plan(np.ones((1, 1, 1), np.int64), input_size=(1,), activation="relu", dtype=np.int64)
-    out = np.empty((1, 1), np.int8)
-    assert plan(np.array([[value]]), out=out) is out
-    assert out[0, 0] == np.array(max(value, 0)).astype(np.int8)
+    out = np.full((1, 1), 7, np.int8)
+    for value in -200, 100:
+        assert plan(np.array([[value]]), out=out) is out
+        assert out == max(value, 0)
+    with pytest.raises(ValueError, match="the result may be from 0 to 200, which out of dtype int8 does not hold"):
+        plan(np.array([[200]]), out=out)
+    assert out == 100
+
+
+X, WEIGHT = np.array([[100, 50, -100]]), np.ones((1, 1, 2), int)
+PLAN = gemmconv.Plan(WEIGHT, input_size=(3,), dtype=int)
+
+
+@pytest.mark.parametrize(
+    ("call", "size", "bound"),
+    [
+        (lambda out: conv(X, WEIGHT, dtype=int, out=out), 2, "-200 to 200"),
+        (lambda out: PLAN(X, out), 2, "-200 to 200"),
+        (lambda out: PLAN.input_gradient(X[:, 1:], out), 3, "-200 to 100"),
+        (lambda out: conv_input_gradient(X, WEIGHT, (4,), dtype=int, out=out), 4, "-200 to 200"),
+        (lambda out: conv_transpose(X, WEIGHT, dtype=int, out=out), 4, "-200 to 200"),
+        (lambda out: conv_weight_gradient(X, X, (1,), flip=True, dtype=int, out=out[None]), 1, "-25000 to 25000"),
+    ],
+)
+def test_out_must_hold_the_result_too(call, size, bound):
+    out = np.full((1, size), 7, np.int8)
+    hint = r"up to \d products of .*; pass out of dtype int32"
+    with pytest.raises(ValueError, match=f"may be from {bound}, which out of dtype int8 does not hold: {hint}"):
+        call(out)
+    assert (out == 7).all()
+    out = np.full((1, size), 7, np.int16)
+    call(out)
+    assert (abs(out.astype(int)) > 7).any()

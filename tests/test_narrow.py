@@ -185,6 +185,20 @@ def test_every_float16_is_converted_exactly():
         np.testing.assert_array_equal(np.signbit(found), np.signbit(expected[some]))
 
 
+def test_subnormal_numbers_are_converted_where_float32_has_none():
+    torch = pytest.importorskip("torch")
+    halves = np.arange(-(1 << 15), 1 << 15, 7, dtype=np.int16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    found, expected = np.empty(halves.shape, np.float32), halves.astype(np.float32)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor has subnormal numbers always")
+    try:
+        narrow.convert(halves, found)
+    finally:
+        torch.set_flush_denormal(False)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_infinities_and_nans_are_where_the_definition_has_them(small_bands):
     x, weight = np.ones((2, 60, 8), np.float16), np.ones((1, 2, 3, 3), np.float32)
     x[0, 20, 3], x[1, 40, 5] = np.inf, np.nan

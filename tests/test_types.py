@@ -66,13 +66,14 @@ def functions(x, weight, dtype):
 
 
 @pytest.mark.parametrize("arrays", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4", "<f4"])
 def test_results_are_rounded_once(arrays, dtype):
     x, weight = normal((1, 3, 40), 1, arrays), normal((4, 3, 5), 2, arrays)
     computing = types_of(x.dtype, weight.dtype, dtype).computing
     results = functions(x, weight, dtype)
     for result, unrounded in zip(results, functions(x.astype(computing), weight.astype(computing), None)):
-        assert result.dtype == np.dtype(dtype)
+        assert result.dtype == np.dtype(dtype).newbyteorder("=")
+        assert result.dtype.isnative
         if result.size > 4 and arrays != "float64":  # the gradients of rounded outputs are others
             np.testing.assert_allclose(result, unrounded, rtol=4e-3, atol=4e-3)
     np.testing.assert_array_equal(results[0], conv(x.astype(computing), weight.astype(computing)).astype(dtype))
@@ -103,7 +104,7 @@ def test_overflow_warns_as_in_numpy():
 
 
 def test_out():
-    for dtype in ("float16", "float32", "float64", "complex64"):
+    for dtype in ("float16", "float32", "float64", ">f4", "complex64", ">c8"):
         out = np.zeros((1, 4), dtype)
         assert conv(X, WEIGHT, dtype=np.float16, out=out) is out
         np.testing.assert_array_equal(out, reference.conv(X, WEIGHT))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import Array, as_array, check_channels_last
+from .checks.arrays import Array, as_array, check_bool
 from .checks.options import Ints, Padding, PaddingMode
 from .engine.calls import Options
 from .numbers.columns import columns_of, images_of, type_of_columns
@@ -56,8 +56,8 @@ def im2col(
     -------
     ndarray of shape (N, C * prod(kernel_size), L) or (C * prod(kernel_size), L)
         Row ``(c, *tap)`` and column ``position``, both counted in C order, hold the element of channel c that this tap
-        reads for the output at this position. The type is that of `x`: a boolean, integer, floating-point or complex
-        type. If `out` was given, `out` is returned.
+        reads for the output at this position. The type is `dtype`, or else that of `x`: a boolean, integer,
+        floating-point or complex type, in the byte order of the machine. If `out` was given, `out` is returned.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def im2col(
     """
     x = as_array("x", x)
     result = type_of_columns("x", x.dtype, dtype)
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
     return columns_of(x, kernel_size, options, result, out)
 
@@ -135,9 +135,10 @@ def col2im(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The sums, in the type of the columns. Integers are added as integers, whose sums wrap around as in NumPy; for
-        larger sums pass ``dtype=numpy.int64``. Booleans are added by "or", as in NumPy. Sums of float16 and bfloat16
-        are computed in float32 and rounded once. If `out` was given, `out` is returned.
+        The sums; with `channels_last` of shape (N, \*input_size, C) or (\*input_size, C). The type is `dtype`, or else
+        that of the columns. Integers are added as integers, whose sums wrap around as in NumPy; for larger sums pass
+        ``dtype=numpy.int64``. Booleans are added by "or", as in NumPy. Sums of float16 and bfloat16 are computed in
+        float32 and rounded once. If `out` was given, `out` is returned.
 
     Raises
     ------
@@ -155,6 +156,6 @@ def col2im(
     """
     columns = as_array("columns", columns)
     result = type_of_columns("columns", columns.dtype, dtype)
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(None, stride, padding, dilation, 1, padding_mode, padding_value, "auto", None, last)
     return images_of(columns, input_size, kernel_size, options, result, out)

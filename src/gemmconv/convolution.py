@@ -11,12 +11,7 @@ from functools import partial
 
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import (
-    Array,
-    as_array,
-    check_channels_last,
-    flipped,
-)
+from .checks.arrays import Array, as_array, check_bool, flipped
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.types import DType, check_bias_type, types_of
 from .engine.calls import Options, prepare_convolution
@@ -114,8 +109,8 @@ def conv(
         ``"reflect"``, ``"edge"`` (or ``"replicate"``), ``"wrap"`` (or ``"circular"``), ``"symmetric"``. One mode for
         all spatial axes, or one per axis, such as ``("zeros", "wrap")``. All but ``"zeros"`` make a padded copy of `x`.
     padding_value : float or complex, optional
-        What the padding holds along axes with the mode ``"zeros"``: any number, also infinity or NaN. Another value
-        than 0 makes a padded copy of `x`.
+        What the padding holds along axes with the mode ``"zeros"``: any number, also infinity or NaN; a complex one
+        only if `x` is complex. Another value than 0 makes a padded copy of `x`.
     flip : bool, optional
         Whether to reverse the kernel.
     algorithm : str, optional
@@ -142,24 +137,27 @@ def conv(
         The type of the result, if not ``numpy.result_type(x, weight, numpy.float32)``. The sums are computed in float32
         or float64, whichever holds the types of `x`, `weight` and the result, and rounded once. So
         ``dtype=numpy.float32`` with float64 arrays computes in float64. A type of integers gives the exact integers. It
-        needs arrays of integers or booleans, and a result that cannot be too large for it.
+        needs arrays of integers or booleans, and a result that cannot be too large for it. The result is in the byte
+        order of the machine.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
-        can be cast (``"same_kind"``). It may overlap the inputs.
+        can be cast (``"same_kind"``), in any byte order. A type of integers must hold the exact integers. It may
+        overlap the inputs.
 
     Returns
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
-        The result, of the type `dtype`, or else ``numpy.result_type(x, weight, numpy.float32)``: float32 or float64.
-        `gemmconv.output_size` gives its spatial size. If `out` was given, `out` is returned.
+        The result; with `channels_last` of shape (N, \*output, O) or (\*output, O). `gemmconv.output_size` gives its
+        spatial size. Its type is `dtype`, or else ``numpy.result_type(x, weight, numpy.float32)``: float32, float64,
+        complex64 or complex128. If `out` was given, `out` is returned.
 
     Raises
     ------
     TypeError
         If an argument is of the wrong kind, for example an array of strings, or a stride that is not an integer.
     ValueError
-        If a shape or value does not fit, or integers might be too large for `dtype`. The message names it and the rule.
-        Nothing has been written to `out` then.
+        If a shape or value does not fit, or integers might be too large for `dtype` or `out`. The message names it and
+        the rule. Nothing has been written to `out` then.
     MemoryError
         If there is no memory for the result.
 
@@ -215,7 +213,7 @@ def conv(
     >>> conv(picture, np.ones((8, 3, 5, 5), np.float32), padding="same", channels_last=True).shape
     (224, 224, 8)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, dtype, out)
 
@@ -272,7 +270,7 @@ def conv1d(
     >>> conv1d([[1, 2, 3, 4]], [[[1, 1, 1]]], padding=1, padding_value=10)
     array([[13.,  6.,  9., 17.]])
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(1, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, dtype, out)
 
@@ -328,7 +326,7 @@ def conv2d(
     >>> conv2d(x, weight, stride=2, padding=3).shape
     (8, 64, 112, 112)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(2, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, dtype, out)
 
@@ -384,6 +382,6 @@ def conv3d(
     >>> conv3d(x, weight, padding="same", groups=8).shape
     (1, 8, 16, 32, 32)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(3, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     return convolve(x, weight, bias, options, flip, dtype, out)

@@ -12,15 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import (
-    Array,
-    as_array,
-    check_channels_last,
-    check_flip,
-    check_out,
-    deliver,
-    flipped,
-)
+from .checks.arrays import Array, as_array, check_bool, check_out, deliver, flipped
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_batched_gradient
 from .checks.types import DType, Types, types_of
@@ -72,17 +64,18 @@ def compute_weight_gradient(
 ) -> Array:
     """Return the gradient of a weight; where the weight was reversed (`flip`), the gradient is reversed too."""
 
-    def compute(out: Array | None) -> Array:
+    def compute(operation: Operation, out: Array | None) -> Array:
         if types.kind == "real":
             return operation.call.into(out, types.computing, grad_output, x)
         return operation.compute(types, grad_output, x, out=out)
 
-    if not check_flip(flip):
-        return compute(out)
+    if not check_bool("flip", flip):
+        return compute(operation, out)
     # no C kernel writes a reversed array
     if out is not None:
         check_out(out, operation.call.out_shape, types.result)
-    gradient = flipped(compute(None), True)
+        operation = operation._replace(out_type=out.dtype)
+    gradient = flipped(compute(operation, None), True)
     return np.ascontiguousarray(gradient) if out is None else deliver(gradient, out)
 
 
@@ -105,8 +98,8 @@ def conv_input_gradient(
 ) -> Array:
     r"""Return the gradient of a convolution (cross-correlation) with respect to its input.
 
-    The convolution is a linear map of x; this is its adjoint, for real weights the transpose. The
-    result is that of ``gemmconv.convolution_matrix(...).conj().T @ grad_output``, but the matrix is never built.
+    The convolution is a linear map of x; this is its adjoint, for real weights the transpose. The result is that of
+    ``gemmconv.convolution_matrix(...).conj().T @ grad_output``, but the matrix is never built.
 
     Parameters
     ----------
@@ -122,9 +115,10 @@ def conv_input_gradient(
     algorithm : str, optional
         ``"auto"`` takes the algorithm that is likely to be the fastest. ``"gemm"`` multiplies by the transposed kernel
         matrix and adds up the products; it is defined for every convolution. The others compute the gradient as
-        convolutions of `grad_output`: ``"direct"``, unless strides whose product is above 64 meet dilations, and
-        ``"winograd"`` and ``"winograd2"`` for kernels that are 3x3 or 1x3 along the last two axes, with stride 1, and
-        dilation 1 along these axes. ``"fft"`` multiplies Fourier transforms; it is defined for every convolution.
+        convolutions of `grad_output`: ``"direct"`` where each axis has a stride or a dilation of 1, or the product of
+        the strides is at most 64, and in some other cases; ``"winograd"`` and ``"winograd2"`` for kernels that are 3x3
+        or 1x3 along the last two axes, with stride 1, and dilation 1 along these axes. ``"fft"`` multiplies Fourier
+        transforms; it is defined for every convolution.
     channels_last : bool, optional
         Whether the channels are the last axis of `grad_output` and of the result; see `gemmconv.conv`.
     dtype, out : optional
@@ -133,8 +127,9 @@ def conv_input_gradient(
     Returns
     -------
     ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-        The gradient, of the type `dtype`, or else ``numpy.result_type(grad_output, weight, numpy.float32)``. If `out`
-        was given, `out` is returned.
+        The gradient; with `channels_last` of shape (N, \*input_size, C) or (\*input_size, C). Its type is `dtype`, or
+        else ``numpy.result_type(grad_output, weight, numpy.float32)``: float32, float64, complex64 or complex128. If
+        `out` was given, `out` is returned.
 
     Raises
     ------
@@ -176,7 +171,7 @@ def conv_input_gradient(
     """
     grad_output, weight = as_array("grad_output", grad_output), as_array("weight", weight)
     types = types_of(grad_output.dtype, weight.dtype, dtype)
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_input_gradient(grad_output.shape, weight.shape, input_size, types.computing.itemsize, options)
     weight = flipped(weight, flip)
@@ -206,7 +201,7 @@ def conv_weight_gradient(
     r"""Return the gradient of a convolution (cross-correlation) with respect to its weight.
 
     Each weight appears many times in the matrix M of the convolution (see `gemmconv.tied_weights`). Its gradient is the
-    sum over all these entries.
+    sum over all these entries. For complex arrays it is the sum of products of `grad_output` and the conjugate of `x`.
 
     Parameters
     ----------
@@ -230,7 +225,8 @@ def conv_weight_gradient(
     Returns
     -------
     ndarray of shape (O, C/groups, \*kernel_size)
-        The gradient, of the type `dtype`, or else ``numpy.result_type(grad_output, x, numpy.float32)``. For an empty
+        The gradient, also with `channels_last` of this shape. Its type is `dtype`, or else
+        ``numpy.result_type(grad_output, x, numpy.float32)``: float32, float64, complex64 or complex128. For an empty
         batch it is zero. If `out` was given, `out` is returned.
 
     Raises
@@ -266,7 +262,7 @@ def conv_weight_gradient(
     """
     grad_output, x = as_array("grad_output", grad_output), as_array("x", x)
     types = types_of(grad_output.dtype, x.dtype, dtype)
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = Options(None, stride, padding, dilation, groups, padding_mode, padding_value, algorithm, None, last)
     call = prepare_weight_gradient(grad_output.shape, x.shape, kernel_size, types.computing.itemsize, options)
     if types.kind == "real" and flip is False:
@@ -293,8 +289,8 @@ def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False, d
     Returns
     -------
     ndarray of shape (O,)
-        The sums, of the type `dtype`, or else ``numpy.result_type(grad_output, numpy.float32)``. Sums of integers are
-        exact with a type of integers.
+        The sums, of the type `dtype`, or else ``numpy.result_type(grad_output, numpy.float32)``: float32, float64,
+        complex64 or complex128. Sums of integers are exact with a type of integers.
 
     Raises
     ------
@@ -309,8 +305,9 @@ def conv_bias_gradient(grad_output: ArrayLike, *, channels_last: bool = False, d
     array([40., 40., 40.], dtype=float32)
     """
     grad_output = as_array("grad_output", grad_output)
-    check_batched_gradient(grad_output.shape)
+    last = check_bool("channels_last", channels_last)
+    check_batched_gradient(grad_output.shape, last)
     types = types_of(grad_output.dtype, grad_output.dtype, dtype)
-    if check_channels_last(channels_last):
+    if last:
         grad_output = np.moveaxis(grad_output, -1, 1)
     return sum_over_positions(grad_output, types)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import plan_numbers
-from .checks.arrays import Array, as_array, check_channels_last, flipped
+from .checks.arrays import Array, as_array, check_bool, flipped
 from .checks.options import Ints, Padding, PaddingMode, Sizes, check_activation, check_algorithm
 from .checks.shapes import arranged, check_array_shape, check_plan_input, x_shape_of
 from .checks.types import FLOAT32, FLOAT64, as_dtype, check_bias_type, computing_dtype, is_integer, types_of
@@ -55,7 +55,8 @@ class Plan:
     channels_last : bool, optional
         Whether the channels are the last axis of inputs and results, as in `gemmconv.conv`, and of their gradients.
     dtype : dtype_like, optional
-        The type of the results, and of the gradients, as in `gemmconv.conv`.
+        The type of the results, and of the gradients, as in `gemmconv.conv`. A type of integers needs a weight of
+        integers.
 
     Attributes
     ----------
@@ -111,9 +112,7 @@ class Plan:
         dtype: DTypeLike | None = None,
     ) -> None:
         array = as_array("weight", weight)
-        if not isinstance(tune, bool | np.bool_):
-            raise TypeError(f"tune must be True or False, not {tune!r}")
-        last = check_channels_last(channels_last)
+        wants_tuning, last = check_bool("tune", tune), check_bool("channels_last", channels_last)
         x_shape = x_shape_of(array.shape, input_size, groups)
         self._input_size = x_shape[1:]
         self.input_shape = arranged(x_shape, len(x_shape) - 1, last)
@@ -133,7 +132,7 @@ class Plan:
             )
         )
         self._gradient_options = self._options._replace(activation=None)
-        self._result, self._tune = dtype, bool(tune)
+        self._result, self._tune = dtype, wants_tuning
         self._weights = Weights(array, None)
         self._calls: dict[tuple[Sizes, np.dtype[Any], int], Call] = {}
         wanted = check_algorithm(self._options.algorithm)
@@ -153,7 +152,7 @@ class Plan:
         self._chosen_by = way.why if wanted == "auto" else "asked for"
         self._set_algorithm(way.algorithm)
         self.update(weight, bias)
-        if tune and wanted == "auto":
+        if wants_tuning and wanted == "auto":
             self._chosen_by = "the fastest of all on this machine"
             self._take(fastest_algorithm(self, computed))
 
@@ -194,7 +193,7 @@ class Plan:
         if types.kind == "complex":
             plan_numbers.check_no_activation(self._options, "weight", dtype)
             plan_numbers.real_plan(self, weights, of_complex=True)
-        else:
+        elif types.kind != "integer":  # exact sums are computed without a layout
             weights.for_convolution(dtype, self._call_for(self.input_shape, dtype))
         # One assignment: a thread that computes meanwhile uses either the old weight and bias or the new ones.
         self._weights = weights
@@ -212,15 +211,17 @@ class Plan:
         Parameters
         ----------
         x : array_like of shape (N, C, \*input_size) or (C, \*input_size)
-            The input. Without the batch axis N the result has none either.
+            The input; with channels last of shape (N, \*input_size, C) or (\*input_size, C). Without the batch axis N
+            the result has none either.
         out : ndarray, optional
             As in `gemmconv.conv`.
 
         Returns
         -------
         ndarray of shape (N, O, \*output_size) or (O, \*output_size)
-            The result, of the type `dtype` that the plan was given, or else
-            ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is returned.
+            The result; with channels last of shape (N, \*output_size, O) or (\*output_size, O). Its type is the option
+            `dtype` of the plan, or else ``numpy.result_type(x, weight, numpy.float32)``: float32, float64, complex64 or
+            complex128. If `out` was given, `out` is returned.
 
         Raises
         ------
@@ -271,10 +272,10 @@ class Plan:
         Returns
         -------
         ndarray of shape (N, C, \*input_size) or (C, \*input_size)
-            The gradient, of the type `dtype` that the plan was given, or else
-            ``numpy.result_type(grad_output, weight, numpy.float32)``. If the plan was made with an algorithm by name,
-            and that is defined for this gradient, it computes the gradient. Otherwise the algorithm that is likely to
-            be the fastest does.
+            The gradient; with channels last of shape (N, \*input_size, C) or (\*input_size, C). Its type is the option
+            `dtype` of the plan, or else ``numpy.result_type(grad_output, weight, numpy.float32)``. If the plan was made
+            with an algorithm by name, and that is defined for this gradient, it computes the gradient. Otherwise the
+            algorithm that is likely to be the fastest does.
 
         Raises
         ------
@@ -312,7 +313,7 @@ class Plan:
         Returns
         -------
         ndarray of shape (O, C/groups, \*kernel)
-            The gradient, of the type `dtype` that the plan was given, or else
+            The gradient. Its type is the option `dtype` of the plan, or else
             ``numpy.result_type(grad_output, x, numpy.float32)``.
 
         Raises

@@ -15,7 +15,7 @@ from .engine.calls import Call, Options, prepare_input_gradient
 from .engine.weights import Weights
 from .gradients import run_input_gradient
 from .numbers.complex_numbers import form_of
-from .numbers.operation import Operation, Run
+from .numbers.operation import Operation, RunReal
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -71,6 +71,7 @@ def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | 
         return operation.compute(types, x, weights.weight, weights.bias, out)
     if out is not None:
         check_out(out, call.out_shape, types.result)
+        operation = operation._replace(out_type=out.dtype)
     result = operation.compute(types, x, weights.weight, weights.bias)
     np.maximum(result, 0, out=result)
     return result if out is None else deliver(result, out)
@@ -114,7 +115,7 @@ def input_gradient(plan: Plan, types: Types, weights: Weights, grad_output: Arra
     return operation.compute(types, grad_output, weights.weight, out=out)
 
 
-def real_input_gradient(plan: Plan, weights: Weights, of_complex: bool) -> Run:
+def real_input_gradient(plan: Plan, weights: Weights, of_complex: bool) -> RunReal:
     """Return what computes the input gradient with the parts of a complex weight."""
     return real_plan(plan, weights, of_complex, "input_gradient").input_gradient
 

@@ -10,7 +10,7 @@ import numpy as np
 from .checks.arrays import Array
 from .checks.geometry import Geometry
 from .engine.algorithms import candidates
-from .numbers.integers import EXACT
+from .numbers.integers import EXACT_ALGORITHMS
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -25,7 +25,7 @@ def fastest_algorithm(plan: Plan, computed: Geometry) -> str:
     x = np.ones(plan.input_shape, weight)
     ways = candidates("convolution", computed, channels_last=plan._options.channels_last)
     times = {}
-    names = dict.fromkeys(way.algorithm for way in ways if weight.kind == "f" or way.algorithm in EXACT)
+    names = dict.fromkeys(way.algorithm for way in ways if weight.kind == "f" or way.algorithm in EXACT_ALGORITHMS)
     for name in names:
         plan._take(name)
         times[name] = min(seconds(plan, x) for _ in range(TUNING_CALLS))

@@ -1,9 +1,8 @@
 """Transposed convolution: conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d.
 
-A transposed convolution is the input gradient of the convolution whose output has the size of `x`, for complex
-weights without the conjugate. It is computed as
-such. This file holds the public signatures and their documentation. The sizes are worked out in
-checks/transposed_geometry.py.
+A transposed convolution is the input gradient of the convolution whose output has the size of `x`, for complex weights
+without the conjugate. It is computed as such. This file holds the public signatures and their documentation. The sizes
+are worked out in checks/transposed_geometry.py.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from .checks.arrays import Array, as_array, check_channels_last, contiguous
+from .checks.arrays import Array, as_array, check_bool, contiguous
 from .checks.options import Ints, Padding, PaddingMode
 from .checks.shapes import check_bias_shape
 from .checks.types import DType, check_bias_type, types_of
@@ -95,6 +94,7 @@ def conv_transpose(
         The input. Without the batch axis N the result has none either.
     weight : array_like of shape (C, O/groups, \*kernel)
         The kernels. This is the weight of the convolution, from O channels to C, of which this is the transpose.
+        Complex ones multiply as they are, without a conjugate.
     bias : array_like of shape (O,), optional
         One value per output channel, added to every output of that channel.
     stride : int or sequence of int, optional
@@ -130,9 +130,10 @@ def conv_transpose(
     Returns
     -------
     ndarray of shape (N, O, \*output) or (O, \*output)
-        Along each axis ``output = (input - 1) * stride - before - after + dilation * (kernel - 1) + output_padding +
-        1``. The type is `dtype`, or else ``numpy.result_type(x, weight, numpy.float32)``. If `out` was given, `out` is
-        returned.
+        The result; with `channels_last` of shape (N, \*output, O) or (\*output, O). Along each axis ``output = (input -
+        1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``. Its type is `dtype`, or else
+        ``numpy.result_type(x, weight, numpy.float32)``: float32, float64, complex64 or complex128. If `out` was given,
+        `out` is returned.
 
     Raises
     ------
@@ -142,7 +143,8 @@ def conv_transpose(
 
     See Also
     --------
-    conv_input_gradient : The same linear map, with the options of the convolution.
+    conv_input_gradient : For real weights the same linear map (it conjugates complex ones), with the options of the
+        convolution.
 
     Notes
     -----
@@ -180,7 +182,7 @@ def conv_transpose(
     >>> conv_transpose([[1, 10, 100]], [[[1, 2, 3]]], stride=2, padding="same").shape
     (1, 6)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = TransposedOptions(
         None, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
@@ -235,7 +237,7 @@ def conv_transpose1d(
     >>> conv_transpose1d([[1, 2, 3]], [[[1, 1]]], stride=2)
     array([[1., 1., 2., 2., 3., 3.]])
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = TransposedOptions(
         1, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
@@ -292,7 +294,7 @@ def conv_transpose2d(
     >>> conv_transpose2d(x, np.ones((64, 32, 4, 4), np.float32), stride=2, padding=1).shape
     (8, 32, 112, 112)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = TransposedOptions(
         2, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )
@@ -349,7 +351,7 @@ def conv_transpose3d(
     >>> conv_transpose3d(x, np.ones((8, 2, 2, 2, 2), np.float32), stride=2).shape
     (2, 8, 10, 12)
     """
-    last = check_channels_last(channels_last)
+    last = check_bool("channels_last", channels_last)
     options = TransposedOptions(
         3, stride, padding, output_padding, output_size, dilation, groups, padding_mode, algorithm, last
     )

@@ -50,23 +50,16 @@ def hint_dtype(name: str, value: object, dtype: np.dtype[Any]) -> str:
     return f"; if it holds numbers, pass numpy.asarray({name}, dtype=float)" if dtype.kind == "O" else ""
 
 
-def check_flip(flip: object) -> bool:
-    """Return whether kernels are to be reversed, or raise."""
-    if not isinstance(flip, bool | np.bool_):
-        raise TypeError(f"flip must be True or False, not {flip!r}")
-    return bool(flip)
-
-
-def check_channels_last(channels_last: object) -> bool:
-    """Return whether the channels of the arrays are last, or raise."""
-    if not isinstance(channels_last, bool | np.bool_):
-        raise TypeError(f"channels_last must be True or False, not {channels_last!r}")
-    return bool(channels_last)
+def check_bool(name: str, value: object) -> bool:
+    """Return an option that is True or False, or raise an error that names it."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def flipped(weight: Array, flip: object) -> Array:
     """Return the weight with its kernels reversed, if flip is True."""
-    return np.flip(weight, tuple(range(2, weight.ndim))) if check_flip(flip) else weight
+    return np.flip(weight, tuple(range(2, weight.ndim))) if check_bool("flip", flip) else weight
 
 
 @overload

@@ -294,12 +294,13 @@ def weight_shape_of(grad_shape: Sizes, x_shape: Sizes, kernel_size: object, grou
     return (out_channels, in_channels // count, *kernel)
 
 
-def check_batched_gradient(grad_shape: Sizes) -> None:
+def check_batched_gradient(grad_shape: Sizes, channels_last: bool) -> None:
     """Raise unless grad_output has a batch axis, channels, and one to three spatial axes."""
     if not 3 <= len(grad_shape) <= 5:
+        first, last = "(N, O, L), (N, O, H, W) or (N, O, D, H, W)", "(N, L, O), (N, H, W, O) or (N, D, H, W, O)"
+        forms = last if channels_last else first
         raise ValueError(
-            f"grad_output has shape {grad_shape}, but must be (N, O, L), (N, O, H, W) or (N, O, D, H, W); "
-            f"for a single image pass grad_output[None]"
+            f"grad_output has shape {grad_shape}, but must be {forms}; for a single image pass grad_output[None]"
         )
 
 

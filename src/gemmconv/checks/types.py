@@ -102,9 +102,9 @@ def raise_for_dtype(what: str, hint: str = "") -> NoReturn:
 
 
 def as_dtype(name: str, value: object) -> DType:
-    """Return the type that is meant, or raise an error that names the argument."""
+    """Return the type that is meant, in the byte order of the machine, or raise an error that names the argument."""
     try:
-        dtype: DType = np.dtype(value)  # type: ignore[call-overload]
+        dtype: DType = np.dtype(value).newbyteorder("=")  # type: ignore[call-overload]
         return dtype
     except TypeError:
         raise TypeError(f"{name} must be a type of NumPy, not {value!r}") from None

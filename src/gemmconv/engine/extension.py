@@ -19,7 +19,8 @@ from ..checks.arrays import Array
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes, check_value_fits
 
-Run = Callable[..., Any]
+# What runs a call: (*arrays, result, threads).
+RunCall = Callable[..., Any]
 # Positions along an axis.
 Positions = NDArray[np.int64]
 
@@ -54,7 +55,7 @@ class Extension(NamedTuple):
     channels_last: bool = False
     """Whether the channels of x are its last axis."""
 
-    def around(self, run: Run, run_plain: Run | None, itemsize: int) -> tuple[Run, Run | None]:
+    def around(self, run: RunCall, run_plain: RunCall | None, itemsize: int) -> tuple[RunCall, RunCall | None]:
         """Return functions that do as `run` and `run_plain` do, and extend x before it or fold the result after it."""
         check_value_fits(self.value, itemsize)
         if isinstance(self.value, complex):
@@ -152,7 +153,7 @@ def refuse_value(value: complex, *_arguments: Any) -> NoReturn:
     raise TypeError(f"padding_value={value!r} is complex, but x is real; pass x as complex64 or complex128")
 
 
-def extend_and_run(run: Run, extender: Extender | Constant, shape: Sizes, x: int, *arguments: Any) -> None:
+def extend_and_run(run: RunCall, extender: Extender | Constant, shape: Sizes, x: int, *arguments: Any) -> None:
     """Run with the extended x in place of x; the last argument is the number of threads."""
     image: Array = arguments[x]
     extended = np.empty(shape, image.dtype)
@@ -160,13 +161,15 @@ def extend_and_run(run: Run, extender: Extender | Constant, shape: Sizes, x: int
     run(*arguments[:x], extended, *arguments[x + 1 :])
 
 
-def extend_and_run_plain(run: Run, extender: Extender | Constant, shape: Sizes, image: Array, *arguments: Any) -> bool:
+def extend_and_run_plain(
+    run: RunCall, extender: Extender | Constant, shape: Sizes, image: Array, *arguments: Any
+) -> bool:
     """Do as `extend_and_run` does for a convolution, and return True; or return False if C cannot take the arrays."""
     extended = np.empty(shape, image.dtype)
     return extender.extend(image, extended, arguments[-1]) and run(extended, *arguments)
 
 
-def run_and_fold(run: Run, extender: Extender, shape: Sizes, *arguments: Any) -> None:
+def run_and_fold(run: RunCall, extender: Extender, shape: Sizes, *arguments: Any) -> None:
     """Run with the gradient of the extended x as the result, and fold that; the last arguments are result, threads."""
     *arrays, result, threads = arguments
     extended = np.empty(shape, result.dtype)

@@ -25,7 +25,7 @@ from .phases import Cut, cut_into_phases, cut_with_channels_last, phases_layout_
 from .tiling import Tiling, largest_gemm
 
 # The kernels of a convolution that give the right infinities and NaNs where winograd and fft do not.
-EXACT = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
+DIRECT_KERNELS = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 
 # Those that multiply weights by all zeros of the padding, and call no BLAS.
 MULTIPLY_ALL = frozenset({"panels", "direct_pixels", "depthwise", "depthwise_channels"})
@@ -177,7 +177,7 @@ def build_convolution(
     exact = None
     if kernel.name in ("winograd", "fft"):  # an image with a result that is not finite is computed again, by this
         one = replace(geometry, batch=1)
-        ways = ways_of_kernels(CHANNELS_LAST, one) if channels_last else ways_of_convolution(one, EXACT)
+        ways = ways_of_kernels(CHANNELS_LAST, one) if channels_last else ways_of_convolution(one, DIRECT_KERNELS)
         direct = min([way for way in ways if way.algorithm == "direct"], key=time_of_prepared)
         exact = direct.build(one, itemsize, threads, relu, turned).problem
     problem = Problem(geometry, itemsize, tiling, relu, kernel.name, exact, turned, channels_last)

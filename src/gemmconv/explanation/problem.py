@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.arrays import Array, as_array, check_flip
+from ..checks.arrays import Array, as_array, check_bool
 from ..checks.geometry import Geometry, extents_of
 from ..checks.options import (
     Pair,
@@ -202,9 +202,8 @@ def geometry_of(x_shape: Sizes, weight_shape: Sizes, options: Options) -> tuple[
     value = freeze_padding_value(options.padding_value)
     if isinstance(value, complex):
         raise TypeError(f"padding_value={value!r} is complex; explain shows real numbers")
-    check_flip(options.flip)
-    if not isinstance(options.transposed, bool | np.bool_):
-        raise TypeError(f"transposed must be True or False, not {options.transposed!r}")
+    check_bool("flip", options.flip)
+    check_bool("transposed", options.transposed)
     keywords = options.keywords("padding_mode", *ONLY_CONV)
     if options.transposed:
         if value != 0 or options.flip:

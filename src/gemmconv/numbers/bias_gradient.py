@@ -8,7 +8,7 @@ import numpy as np
 
 from ..checks.arrays import Array, contiguous, rounded
 from ..checks.types import Types
-from .integer_bounds import exact_sums, hint_holding, interval, plain
+from .integer_bounds import exact_sums, hint_holding, holds, interval, plain
 
 
 def sum_over_positions(grad_output: Array, types: Types) -> Array:
@@ -16,11 +16,9 @@ def sum_over_positions(grad_output: Array, types: Types) -> Array:
     if types.kind == "integer":
         sums = exact_sums(plain(grad_output), (0, *range(2, grad_output.ndim)))
         least, most = interval(sums)
-        if not np.iinfo(types.result).min <= least <= most <= np.iinfo(types.result).max:
-            raise ValueError(
-                f"the sums are from {least} to {most}, which dtype {types.result} does not hold"
-                f"{hint_holding((least, most))}"
-            )
+        if not holds(types.result, least, most):
+            hint = hint_holding(least, most)
+            raise ValueError(f"the sums are from {least} to {most}, which dtype {types.result} does not hold{hint}")
         return sums.astype(types.result)
     computing = np.result_type(types.computing, np.complex64) if types.kind == "complex" else types.computing
     shape = grad_output.shape

@@ -40,7 +40,7 @@ def type_of_columns(name: str, given: DType, dtype: DTypeLike | None) -> DType:
         raise_for_dtype(f"dtype is {wanted}")
     if not np.can_cast(given, wanted, "same_kind") and not (is_integer(given) and not is_integer(wanted)):
         raise TypeError(f"{name} has dtype {given}, which cannot be cast to dtype {wanted} (same_kind)")
-    return wanted.newbyteorder("=")
+    return wanted
 
 
 def check_value_held(padding_value: Any, dtype: DType) -> None:

@@ -5,7 +5,7 @@ All arithmetic on bounds is done by integers of Python, or in 64 bits where that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Axes = tuple[int, ...]
 
 # The types that a message may suggest.
-SUGGESTED = (np.int32, np.int64, np.uint64)
+SUGGESTED = tuple(map(np.dtype, (np.int32, np.int64, np.uint64)))
 
 
 class Side(NamedTuple):
@@ -40,8 +40,11 @@ class Side(NamedTuple):
         return max(-self.least, self.most)
 
 
-class Problem(NamedTuple):
-    """Sums of products of two arrays of integers: of one only the interval is used, the other is summed."""
+class SumsOfProducts(NamedTuple):
+    """Sums of products of two arrays of integers.
+
+    Bounds are made from the least and the largest value of `ranged` and from sums of the values of `summed`.
+    """
 
     ranged: Side
     summed: Side
@@ -50,7 +53,7 @@ class Problem(NamedTuple):
     sum_axes: Axes
     """The axes of this shape along which the factors of one result lie."""
     copies: int
-    """How often a factor may occur in one result: more than once if padding that repeats x is folded back."""
+    """How often a factor occurs in one result, at most: more than once if padding that repeats x is folded back."""
     terms: int
     """The most products in one result."""
     bias: Array | None
@@ -70,6 +73,20 @@ class Bounds(NamedTuple):
     """The largest sum of absolute values of the factors of one result, in the array that is summed."""
 
 
+class Target(NamedTuple):
+    """A type of integers that must hold the results."""
+
+    name: str
+    """What has this type, as a message begins."""
+    type: DType
+    has_relu: bool = False
+    """Whether negative results become 0 before they are brought to this type."""
+
+    def interval(self, bounds: Bounds) -> tuple[int, int]:
+        """Return the least and the largest number that this type must hold."""
+        return (max(bounds.least, 0), max(bounds.most, 0)) if self.has_relu else (bounds.least, bounds.most)
+
+
 def plain(array: Array) -> Array:
     """Return integers of a type of NumPy."""
     return array if array.dtype.kind in "biu" else array.astype(np.int64)
@@ -81,7 +98,7 @@ def interval(array: Array, *others: int) -> tuple[int, int]:
     return min(values), max(values)
 
 
-def problem_of(operation: Operation, first: Array, second: Array, bias: Array | None) -> Problem:
+def sums_of_products(operation: Operation, first: Array, second: Array, bias: Array | None) -> SumsOfProducts:
     """Return the sums of products of an operation on integers."""
     geometry, copies, padding = operation.call.geometry, 1, 0
     sides = {"x": first, "weight": second}
@@ -101,7 +118,7 @@ def problem_of(operation: Operation, first: Array, second: Array, bias: Array | 
         copies = most_copies(geometry, operation.options.padding_mode)
     if operation.name in ("convolution", "weight_gradient"):
         padding = integer_padding(getattr(operation.options, "padding_value", 0))
-    return Problem(
+    return SumsOfProducts(
         Side(ranged_name, ranged, *interval(ranged, 0, padding)),
         Side(summed_name, summed, *interval(summed, 0)),
         shape,
@@ -136,43 +153,52 @@ def most_copies(geometry: Geometry, padding_mode: object) -> int:
     return copies
 
 
-def bounds_of(problem: Problem, result: DType, exact: int) -> Bounds:
-    """Return bounds of the results, or raise if a result may not fit the type `result`.
+def bounds_of(products: SumsOfProducts, targets: Sequence[Target], exact: int) -> Bounds:
+    """Return bounds of the results, or raise if a result may not fit one of the types that must hold it.
 
     Where bounds by the intervals of both arrays are not good enough, one array is summed. Good enough are sums up to
     `exact`.
     """
-    limits = np.iinfo(result)
-    bounds = bounds_by_intervals(problem)
-    if bounds.sums > exact or not limits.min <= bounds.least <= bounds.most <= limits.max:
-        bounds = bounds_by_sums(problem, bounds)
-    if not limits.min <= bounds.least <= bounds.most <= limits.max:
-        raise_for_bounds(problem, bounds, result)
+    bounds = bounds_by_intervals(products)
+    if bounds.sums > exact or not all(holds(target.type, *target.interval(bounds)) for target in targets):
+        bounds = bounds_by_sums(products, bounds)
+    for target in targets:
+        if not holds(target.type, *target.interval(bounds)):
+            raise_for_bounds(products, target, *target.interval(bounds))
     return bounds
 
 
-def bounds_by_intervals(problem: Problem) -> Bounds:
+def holds(type_: DType, least: int, most: int) -> bool:
+    """Return whether a type of integers holds all from `least` to `most`."""
+    if type_.kind in "iu":
+        limits = np.iinfo(type_)
+        return bool(limits.min <= least and most <= limits.max)
+    ends = np.array([max(least, -(2**63)), min(most, 2**63 - 1)])  # such as int4 of ml_dtypes, which wraps around
+    return bool((ends.astype(type_).astype(np.int64) == ends).all())
+
+
+def bounds_by_intervals(products: SumsOfProducts) -> Bounds:
     """Return bounds of results from the number of terms and the intervals of the factors."""
-    _, _, a, b = problem.ranged
-    _, _, c, d = problem.summed
-    least, most = problem.terms * min(a * d, b * c), problem.terms * max(a * c, b * d)
-    below, above = (0, 0) if problem.bias is None else interval(problem.bias)
+    _, _, a, b = products.ranged
+    _, _, c, d = products.summed
+    least, most = products.terms * min(a * d, b * c), products.terms * max(a * c, b * d)
+    below, above = (0, 0) if products.bias is None else interval(products.bias)
     sums = max(most + max(above, 0), -least - min(below, 0))
-    return Bounds(least + below, most + above, sums, problem.terms * problem.summed.largest)
+    return Bounds(least + below, most + above, sums, products.terms * products.summed.largest)
 
 
-def bounds_by_sums(problem: Problem, bounds: Bounds) -> Bounds:
+def bounds_by_sums(products: SumsOfProducts, bounds: Bounds) -> Bounds:
     """Return bounds from the sums of the positive and of the negative factors of each result.
 
     `bounds` are those by the intervals.
     """
-    factors, axes = problem.summed.array.reshape(problem.sum_shape), problem.sum_axes
+    factors, axes = products.summed.array.reshape(products.sum_shape), products.sum_axes
     positive, negative = (exact_sums(factors, axes, where).reshape(-1) for where in (factors > 0, factors < 0))
     if max(bounds.sums, bounds.summed) >= 2**62:
         positive, negative = positive.astype(object), negative.astype(object)
-    a, b, copies = problem.ranged.least, problem.ranged.most, problem.copies
+    a, b, copies = products.ranged.least, products.ranged.most, products.copies
     least, most = copies * (positive * a + negative * b), copies * (positive * b + negative * a)
-    bias = np.zeros(1, np.int64) if problem.bias is None else problem.bias.astype(least.dtype)
+    bias = np.zeros(1, np.int64) if products.bias is None else products.bias.astype(least.dtype)
     below, above = np.minimum(bias, 0), np.maximum(bias, 0)
     return Bounds(
         extreme(least + bias, min),
@@ -188,7 +214,7 @@ def extreme(values: Array, choose: Callable[..., object]) -> int:
 
 
 def exact_sums(array: Array, axes: Axes, where: Array | bool = True) -> Array:
-    """Return sums of integers of a type of NumPy: in 64 bits, or as integers of Python where these may not do."""
+    """Return sums of integers of a type of NumPy: in 64 bits, or as integers of Python where 64 bits may be too few."""
     least, most = interval(array, 0)
     if prod(array.shape[axis] for axis in axes) * max(-least, most) < 2**63:
         return np.asarray(array.sum(axes, np.int64, where=where))
@@ -199,19 +225,18 @@ def exact_sums(array: Array, axes: Axes, where: Array | bool = True) -> Array:
     return np.asarray(high.astype(object) * 2**32 + low.astype(object))
 
 
-def raise_for_bounds(problem: Problem, bounds: Bounds, result: DType) -> NoReturn:
-    """Raise for results that may not fit their type."""
-    sides = " and ".join(f"{name} from {least} to {most}" for name, _, least, most in (problem.ranged, problem.summed))
+def raise_for_bounds(products: SumsOfProducts, target: Target, least: int, most: int) -> NoReturn:
+    """Raise for results from `least` to `most`, which may not fit their type."""
+    sides = " and ".join(f"{side.name} from {side.least} to {side.most}" for side in (products.ranged, products.summed))
     raise ValueError(
-        f"the result may be from {bounds.least} to {bounds.most}, which dtype {result} does not hold: up to "
-        f"{problem.terms} products of {sides}{hint_holding((bounds.least, bounds.most))}"
+        f"the result may be from {least} to {most}, which {target.name} {target.type} does not hold: up to "
+        f"{products.terms} products of {sides}{hint_holding(least, most, target.name)}"
     )
 
 
-def hint_holding(values: Iterable[int]) -> str:
-    """Return which type holds these integers."""
-    least, most = values
+def hint_holding(least: int, most: int, name: str = "dtype") -> str:
+    """Return which type holds these integers; `name` as in `Target`."""
     for type_ in SUGGESTED:
-        if np.iinfo(type_).min <= least and most <= np.iinfo(type_).max:
-            return f"; pass dtype=numpy.{type_.__name__}"
+        if holds(type_, least, most):
+            return f"; pass dtype=numpy.{type_}" if name == "dtype" else f"; pass {name} {type_}"
     return "; no type of integers does; leave dtype out, for rounded results in float64"

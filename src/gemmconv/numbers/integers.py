@@ -18,16 +18,16 @@ import numpy as np
 
 from ..checks.arrays import Array
 from ..checks.geometry import Geometry
-from ..checks.types import FLOAT32, FLOAT64, DType, Types
+from ..checks.types import FLOAT32, FLOAT64, DType, Types, is_integer
 from ..engine.algorithms import candidates
 from ..engine.calls import CACHE
-from .integer_bounds import Bounds, Problem, bounds_of, plain, problem_of
+from .integer_bounds import Bounds, SumsOfProducts, Target, bounds_of, plain, sums_of_products
 
 if TYPE_CHECKING:
     from .operation import Operation
 
-# Algorithms that do nothing but multiply the numbers and add the products.
-EXACT = ("direct", "gemm")
+# The algorithms that are exact on integers: they only multiply the numbers and add the products.
+EXACT_ALGORITHMS = ("direct", "gemm")
 # Up to these numbers, float32 and float64 hold all integers.
 FLOAT32_INTEGERS, FLOAT64_INTEGERS = 2**24, 2**53
 # The most limbs that an array needs, for any sum.
@@ -42,12 +42,21 @@ def compute_integers(operation: Operation, types: Types, first: Array, second: A
     name, last = str(operation.options.algorithm), operation.channels_last
     algorithm = exact_algorithm(ways, operation.call.computed, name, last)
     first, second, bias = plain(first), plain(second), None if bias is None else plain(bias)
-    problem = problem_of(operation, first, second, bias)
-    bounds = bounds_of(problem, types.result, FLOAT32_INTEGERS)
+    products = sums_of_products(operation, first, second, bias)
+    bounds = bounds_of(products, targets_of(operation, types), FLOAT32_INTEGERS)
     if bounds.sums > FLOAT64_INTEGERS:
-        return compute_in_limbs(operation, algorithm, problem, bounds, types.result)
+        return compute_in_limbs(operation, algorithm, products, bounds, types.result)
     computing = FLOAT32 if bounds.sums <= FLOAT32_INTEGERS else FLOAT64
     return converted(operation.run(first, second, bias, computing=computing, algorithm=algorithm), types.result)
+
+
+def targets_of(operation: Operation, types: Types) -> list[Target]:
+    """Return the types that must hold the results."""
+    targets, out_type = [Target("dtype", types.result)], operation.out_type
+    if out_type is not None and is_integer(out_type):
+        has_relu = getattr(operation.options, "activation", None) == "relu"
+        targets.append(Target("out of dtype", out_type, has_relu))
+    return targets
 
 
 def converted(sums: Array, result: DType) -> Array:
@@ -55,7 +64,7 @@ def converted(sums: Array, result: DType) -> Array:
 
     A second array of that size would cost more than the conversion.
     """
-    if result.itemsize != sums.itemsize or not result.isnative:
+    if result.itemsize != sums.itemsize:
         return sums.astype(result)
     source = sums.reshape(-1)
     target = source.view(result)
@@ -67,7 +76,7 @@ def converted(sums: Array, result: DType) -> Array:
 
 def exact_algorithm(operation: str, geometry: Geometry, name: str, channels_last: bool) -> str:
     """Return the name of the exact algorithm that is to be taken, or raise if the caller named another one."""
-    if name in EXACT:
+    if name in EXACT_ALGORITHMS:
         return name
     if name != "auto":
         raise ValueError(
@@ -81,44 +90,46 @@ def exact_algorithm(operation: str, geometry: Geometry, name: str, channels_last
 def fastest_exact(operation: str, geometry: Geometry, channels_last: bool) -> str:
     """Return the exact algorithm that is likely to be the fastest."""
     ways = candidates(operation, geometry, promising=True, channels_last=channels_last)
-    exact = [way for way in ways if way.algorithm in EXACT]
+    exact = [way for way in ways if way.algorithm in EXACT_ALGORITHMS]
     return min(exact, key=lambda way: way.nanoseconds + way.layout_nanoseconds).algorithm
 
 
-def compute_in_limbs(operation: Operation, algorithm: str, problem: Problem, bounds: Bounds, result: DType) -> Array:
+def compute_in_limbs(
+    operation: Operation, algorithm: str, products: SumsOfProducts, bounds: Bounds, result: DType
+) -> Array:
     """Compute in parts, each exact in float64, and add them in 64 bits."""
-    limbs, others = limb_counts(problem, bounds)
-    bits, other_bits = limb_bits(problem.ranged.largest, limbs), limb_bits(problem.summed.largest, others)
+    limbs, others = limb_counts(products, bounds)
+    bits, other_bits = limb_bits(products.ranged.largest, limbs), limb_bits(products.summed.largest, others)
     total = np.zeros(operation.call.out_shape, np.uint64)
     for i in range(limbs):
         changes: dict[str, Any] = {"algorithm": algorithm, "computing": FLOAT64}
-        if problem.padding:
-            changes["padding_value"] = float(limb(problem.padding, i, limbs, bits))
-        ranged = limb_array(problem.ranged.array, i, limbs, bits)
+        if products.padding:
+            changes["padding_value"] = float(limb(products.padding, i, limbs, bits))
+        ranged = limb_array(products.ranged.array, i, limbs, bits)
         for j in range(others):
-            summed = limb_array(problem.summed.array, j, others, other_bits)
-            arrays = (summed, ranged) if problem.is_second_ranged else (ranged, summed)
+            summed = limb_array(products.summed.array, j, others, other_bits)
+            arrays = (summed, ranged) if products.is_second_ranged else (ranged, summed)
             part = operation.run(*arrays, **changes).astype(np.int64).view(np.uint64)
             part <<= np.uint64(i * bits + j * other_bits)
             total += part
-    if problem.bias is not None:
+    if products.bias is not None:
         axes = () if operation.channels_last else [1] * operation.call.geometry.rank
-        total += wide(problem.bias).view(np.uint64).reshape(-1, *axes)
+        total += wide(products.bias).view(np.uint64).reshape(-1, *axes)
     return total.view(np.int64) if result.kind == "i" else total
 
 
-def limb_counts(problem: Problem, bounds: Bounds) -> tuple[int, int]:
-    """Return the numbers of limbs, of the values whose range is known and of those that are summed, for fewest parts.
+def limb_counts(products: SumsOfProducts, bounds: Bounds) -> tuple[int, int]:
+    """Return the numbers of limbs of `ranged` and of `summed` for which there are the fewest parts.
 
     Every part must be exact in float64.
     """
 
     def is_exact(limbs: int, others: int) -> bool:
-        ranged, summed = problem.ranged.largest, bounds.summed
+        ranged, summed = products.ranged.largest, bounds.summed
         if limbs > 1:
             ranged = 2 ** limb_bits(ranged, limbs)
         if others > 1:
-            summed = problem.terms * 2 ** limb_bits(problem.summed.largest, others)
+            summed = products.terms * 2 ** limb_bits(products.summed.largest, others)
         return ranged * summed <= FLOAT64_INTEGERS
 
     counts = range(1, MOST_LIMBS + 1)

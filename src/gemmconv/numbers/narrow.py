@@ -36,6 +36,8 @@ LARGEST_WHOLE = 1 << 22
 BAND_BYTES, LARGEST_BAND = 1 << 20, 1 << 23
 # The least height of a band, in heights of the kernel.
 LEAST_EXTENTS = 4
+# The factor between a float16 and the float32 that its bits give, and the smallest positive number of float32.
+BIAS_FACTOR, SMALLEST = np.float32(2.0**112), np.int32(1).view(np.float32)
 
 
 class Bands(NamedTuple):
@@ -213,16 +215,17 @@ def widen_float16(numbers: Array, converted: Array) -> None:
 
     The bits of a float16, moved to where those of a float32 are, are those of the number times 2**-112: the exponent
     of a float16 is biased by 15, that of a float32 by 127. Infinities and NaNs, whose exponent has all bits set, would
-    become numbers. ::
+    become numbers. Subnormal numbers of float16 give those of float32, which a process may have set to count as zero
+    (a program that is compiled with -ffast-math does, or torch.set_flush_denormal). NumPy converts all of these. ::
 
         float16              s eeeee mmmmmmmmmm
         float32     s 000eeeee mmmmmmmmmm 0000000000000
     """
     halves, bits = numbers.view(np.int16), converted.view(np.int32)
-    if ((halves & 0x7C00) == 0x7C00).any():
+    if SMALLEST * BIAS_FACTOR == 0 or ((halves & 0x7C00) == 0x7C00).any():
         np.copyto(converted, numbers)
         return
     np.copyto(bits, halves)  # copies of the sign come before it
     np.left_shift(bits, 13, out=bits)
     np.bitwise_and(bits, ~0x70000000, out=bits)
-    np.multiply(converted, np.float32(2.0**112), out=converted)
+    np.multiply(converted, BIAS_FACTOR, out=converted)
