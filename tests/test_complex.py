@@ -6,6 +6,7 @@ Gaussian integers are exact in every operation, so results compare with ``==``.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gemmconv import ConvolutionOperator, Plan, conv, num_threads, reference
 from gemmconv._gemmconv import times_i
 from gemmconv.engine.calls import Options, prepare_convolution
 from gemmconv.engine.channels_last import moved
+from gemmconv.numbers import complex_numbers
 from gemmconv.numbers.complex_numbers import form_of
 
 KINDS = {"both": (True, True), "x": (True, False), "weight": (False, True)}
@@ -133,6 +135,15 @@ FORMS = {
     "wrap": ((2, 4, 7, 3), (2, 4, 3, 1), {"padding": (2, 0), "padding_mode": ("wrap", "zeros")}, "results", "doubled"),
     "one_tap_with_stride": ((2, 4, 3, 3), (15, 4, 1, 1), {"stride": 2}, "images", "images"),
     "one_tap_in_groups": ((2, 4, 3, 3), (30, 2, 1, 1), {"padding": 1, "groups": 2}, "images", "images"),
+    "steps_of_columns": (
+        (2, 4, 7, 8),
+        (6, 2, 1, 1),
+        {"groups": 2, "padding": (1, 0), "stride": (2, 3)},
+        "results",
+        "doubled",
+    ),
+    "steps_of_rows": ((2, 4, 8, 7), (3, 4, 1, 3), {"padding": (0, 1), "stride": (3, 1)}, "doubled", "doubled"),
+    "steps_of_depthwise": ((2, 4, 7, 8), (4, 1, 1, 1), {"groups": 4, "stride": (2, 3)}, "parts", "parts"),
     "planes": ((2, 4, 5, 4), (12, 2, 3, 3), {"padding": 1, "groups": 2}, "images", "images"),
     "doubled": ((2, 4, 9, 8), (6, 4, 3, 3), {"padding": 1}, "doubled", "doubled"),
     "depthwise": ((2, 4, 3, 5), (8, 1, 1, 1), {"groups": 4}, "parts", "parts"),
@@ -172,11 +183,11 @@ def test_products_with_i(size, dtype):
     numbers = gaussian((3, size), dtype, 1)
     pairs = guarded(numbers.view(dtype))
     for threads in 1, 3:
-        turned = guarded(np.zeros((3, 2, 2 * size), dtype))
-        times_i(pairs, turned, 3, pairs.itemsize, False, threads)
-        same(turned.view(numbers.dtype), np.stack([numbers, 1j * numbers], axis=1))
+        both = guarded(np.zeros((3, 2, 2 * size), dtype))
+        times_i(pairs, both, 3, pairs.itemsize, False, threads)
+        same(both.view(numbers.dtype), np.stack([numbers, 1j * numbers], axis=1))
         total = guarded(np.zeros((3, 2 * size), dtype))
-        times_i(turned, total, 3, pairs.itemsize, True, threads)
+        times_i(both, total, 3, pairs.itemsize, True, threads)
         same(total.view(numbers.dtype), numbers + 1j * (1j * numbers))
 
 
@@ -270,11 +281,46 @@ def test_bits_do_not_depend_on_batch_or_threads(name, kinds, last):
     whole = conv(x, weight, **options)
     plan = Plan(weight, input_size=input_size(case), **options)
     same(plan(x), conv(x, weight, **options, algorithm=plan.algorithm))
-    for threads in 2, 3:
+    for threads in 1, 2, 3:
         with num_threads(threads):
             same(conv(x, weight, **options), whole)
     for image in 0, 4:
         same(conv(x[image], weight, **options), whole[image])
+        same(conv(x[image : image + 1], weight, **options), whole[image : image + 1])
+
+
+@pytest.fixture
+def narrow_bands(monkeypatch) -> Iterator[None]:
+    """Bands of 64 complex numbers."""
+    monkeypatch.setattr(complex_numbers, "BAND_NUMBERS", 64)
+    form_of.cache_clear()
+    yield
+    form_of.cache_clear()
+
+
+@pytest.mark.parametrize(("weight_shape", "options"), [((6, 4, 1, 1), {}), ((6, 2, 1), {"stride": 5, "groups": 2})])
+def test_bands_of_pixels(weight_shape, options, isa, narrow_bands):
+    size = (13, 11)[: len(weight_shape) - 2]
+    rng, options = np.random.default_rng(3), {**options, "channels_last": True}
+    x = rng.standard_normal((3, *[7 * n for n in size], 4, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    weight = rng.standard_normal(weight_shape).astype(np.float32)
+    bias = gaussian(weight_shape[:1], "float32", 1)
+    plan = Plan(weight, bias.real, input_size=x.shape[1:-1], **options)
+    with num_threads(1):
+        whole, planned = conv(x, weight, bias, **options), plan(x)
+    for made, added in ((whole, bias), (planned, bias.real)):
+        np.testing.assert_allclose(made, reference.conv(x, weight, added, **options), rtol=1e-4, atol=1e-4)
+    for threads in 1, 3:
+        with num_threads(threads):
+            for image in 0, 2:
+                same(conv(x[image], weight, bias, **options), whole[image], np.complex64)
+                same(plan(x[image : image + 1]), planned[image : image + 1])
+    x[0, 5, ..., 1] = complex(np.inf, 1)
+    with np.errstate(all="ignore"):
+        expected = reference.conv(x, weight, bias, **options)
+        made = conv(x, weight, bias, **options)
+    assert np.isfinite(made.imag).all()
+    same(np.isfinite(made.real), np.isfinite(expected.real))
 
 
 @pytest.mark.parametrize("kinds_of_two", [(True, True), (True, False)])
@@ -375,6 +421,7 @@ def test_plan_updates_and_is_pickled(last):
     assert plan.dtype == np.complex64
     assert "complex64" in repr(plan)
     assert "by this convolution of real numbers:" in plan.describe()
+    same(pickle.loads(pickle.dumps(plan))(x), reference.conv(x, WEIGHT, bias, channels_last=last))
     plan.update(2 * WEIGHT)
     for each in plan, pickle.loads(pickle.dumps(plan)):
         same(each(x), reference.conv(x, 2 * WEIGHT, channels_last=last))

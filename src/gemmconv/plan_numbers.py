@@ -41,7 +41,7 @@ def real_plan(plan: Plan, weights: Weights, of_complex: bool, operation: str = "
 
     options = plan._options
     form = form_of(plan._geometry, options.channels_last, real_part(weights.dtype), operation)
-    key = of_complex, form.way
+    key = of_complex, form.way, form.steps
     real: Plan | None = weights.plans.get(key)
     if real is None:
         weight, bias, tune = weights.weight, None, False
@@ -49,8 +49,11 @@ def real_plan(plan: Plan, weights: Weights, of_complex: bool, operation: str = "
             weight, bias = form.real_arrays("convolution", weight, weights.bias, of_complex=of_complex)
             tune = plan._tune
         kept = {name: getattr(options, name) for name in KEPT_OPTIONS}
-        *size, columns = plan._input_size
+        kept["stride"] = form.stride or options.stride
+        *size, columns = [-(-size // step) for size, step in zip(plan._input_size, form.steps)] or plan._input_size
         columns *= 1 + (of_complex and form.in_columns)
+        if form.band and weights.dtype.kind != "c":
+            *size, columns = [form.band, *[1] * len(size)]
         real = weights.plans[key] = Plan(weight, bias, input_size=(*size, columns), tune=tune, **kept)
     return real
 
@@ -62,7 +65,8 @@ def convolve(plan: Plan, types: Types, weights: Weights, x: Array, out: Array | 
     if types.kind == "complex":
         check_no_activation(options, "x", x.dtype)
         form = form_of(plan._geometry, options.channels_last, types.computing, "convolution")
-        if options.padding_value == 0 and (form.in_columns or np.iscomplexobj(weights.weight)):
+        is_complex = np.iscomplexobj(weights.weight)
+        if options.padding_value == 0 and (form.in_columns or form.steps or form.band or is_complex):
             prepared = partial(real_plan, plan, weights)
     elif types.kind == "integer":  # perhaps in parts, to which the activation does not apply
         run = partial(run_convolution, options._replace(activation=None))

@@ -19,7 +19,7 @@ class Interval(NamedTuple):
     end: int
 
 
-class Run(NamedTuple):
+class PhaseRun(NamedTuple):
     """Neighbouring phases of an axis that have the same number of taps and read the same places of the output."""
 
     first_phase: int
@@ -52,7 +52,7 @@ def union(intervals: list[Interval]) -> Interval:
     return Interval(min(first for first, _ in intervals), max(end for _, end in intervals))
 
 
-def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
+def runs_of(geometry: Geometry, axis: int, phases: range) -> list[PhaseRun]:
     """Return the runs of some phases along an axis, except runs that meet no element of x.
 
     Phases p of the same number of taps, ceil((kernel - p) / step), follow each other; so do those that read the same
@@ -69,6 +69,6 @@ def runs_of(geometry: Geometry, axis: int, phases: range) -> list[Run]:
         inside = union([positions_inside(geometry, axis, residue) for residue in residues])
         lead = (taps - 1) * (step * dilation // stride) + behind
         if inside.first < inside.end:
-            runs.append(Run(first, end - first, taps, lead, inside))
+            runs.append(PhaseRun(first, end - first, taps, lead, inside))
         first = end
     return runs

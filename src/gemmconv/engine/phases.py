@@ -24,7 +24,7 @@ from . import costs
 from .costs import PhaseCounts
 from .counts import Counts
 from .kernels import CHANNELS_LAST, CONVOLUTION, Kernel, that_fit
-from .phase_runs import Interval, Run, phase_counts, positions_inside, runs_of, tap_steps, union
+from .phase_runs import Interval, PhaseRun, phase_counts, positions_inside, runs_of, tap_steps, union
 from .tiling import Tiling, equal_piece
 
 # The most results of a band, of all its classes together: 1 MiB of float64.
@@ -144,7 +144,7 @@ class _Sizes(NamedTuple):
     """The positions of a task along each axis."""
 
 
-def class_geometry(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Geometry:
+def class_geometry(geometry: Geometry, runs: tuple[PhaseRun, ...], groups: int, channels: int) -> Geometry:
     """Return the convolution that computes a class; its input is the gradient of the output."""
     steps, phases = tap_steps(geometry), prod(run.phases for run in runs)
     dilation = tuple([step * d // s for step, d, s in zip(steps, geometry.dilation, geometry.stride)])
@@ -195,14 +195,14 @@ def choose_kernel(geometry: Geometry, taps: int) -> Kernel | None:
 
 
 @lru_cache(maxsize=512)
-def make_class(geometry: Geometry, runs: tuple[Run, ...], groups: int, channels: int) -> Class | None:
+def make_class(geometry: Geometry, runs: tuple[PhaseRun, ...], groups: int, channels: int) -> Class | None:
     """Return a class with its C kernel, or None if no kernel fits."""
     convolution = class_geometry(geometry, runs, groups, channels)
     kernel = choose_kernel(convolution, prod(geometry.kernel))
     return None if kernel is None else class_of(convolution, kernel, runs)
 
 
-def class_of(convolution: Geometry, kernel: Kernel, runs: tuple[Run, ...]) -> Class:
+def class_of(convolution: Geometry, kernel: Kernel, runs: tuple[PhaseRun, ...]) -> Class:
     """Return the class of some runs, whose convolution is computed by a kernel."""
     return Class(
         convolution,

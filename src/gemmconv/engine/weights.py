@@ -40,7 +40,7 @@ class Weights:
         self.weight, self.bias = weight, bias
         # NumPy's own object for the type, which that of an unpickled array is not
         self.dtype = computing_dtype(weight.dtype, weight.dtype)
-        self.plans: dict[tuple[bool, str], Any] = {}
+        self.plans: dict[tuple[object, ...], Any] = {}
         self._forward: dict[np.dtype[Any], LaidOut] = {}
         self._backward: dict[np.dtype[Any], Memory | Layout | TransformedWeight] = {}
         self._bands: Weights | None = None

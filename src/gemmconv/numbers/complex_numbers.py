@@ -18,17 +18,20 @@ twice the channels on one side, for x and ix as two inputs, or a and b as two ou
 The weight is real there, so the parts of an image are two images, or neighbouring columns of one image where nothing
 is moved: if channels are first, and the kernel covers one column.
 
+With one tap and a stride, the positions that are read are copied first, and convolved without the stride.
+
 A real array has no imaginary part, not one of zeros, which would make NaN of an infinity. With a real weight, the parts
-of an image are two images or neighbouring columns. With real images, a complex weight has two output channels for each
-of its own.
+of an image are two images or neighbouring columns. With channels last and one tap, these are the parts of a band of
+pixels, which stay in the cache. With real images, a complex weight has two output channels for each of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +40,8 @@ from ..checks.arrays import Array, contiguous
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
 from ..checks.types import FLOAT32, DType, Types, real_part
+from ..engine.calls import prepare_convolution
+from ..engine.weights import Weights
 from ..threads import get_num_threads
 
 if TYPE_CHECKING:
@@ -88,6 +93,17 @@ class Form(NamedTuple):
     """Whether the parts of an image can be neighbouring columns for a convolution with a real weight."""
     has_one_tap: bool = False
     """Whether the parts of the weight, as complex numbers are stored, are two input channels already."""
+    steps: Sizes = ()
+    """Along each spatial axis, the distance of the positions that are read, if not all are. Only they are copied."""
+    stride: Sizes = ()
+    """The stride of the convolution of the positions that are read, if it is not that of the caller."""
+    band: int = 0
+    """The pixels of which the parts are taken at a time for a real weight, or 0: those of all pixels."""
+
+    def read(self, images: Array) -> Array:
+        """Return a view of the positions of images that the convolution reads."""
+        positions: tuple[Any, ...] = tuple([slice(None, None, step) for step in self.steps])
+        return images[(..., *positions, slice(None)) if self.channels_last else (..., *positions)]
 
     def doubled(self, images: Array) -> Array:
         """Return complex images as real ones with twice the channels."""
@@ -128,18 +144,18 @@ class Form(NamedTuple):
         if self.has_one_tap and self.channels_last:
             pairs = np.conjugate(contiguous(images, complex_type(self.computing))).view(self.computing)
             count, shape = prod(images.shape[: -self.rank - 1]), pairs.shape[-self.rank - 1 :]
-            turned = np.empty((2 * count, *shape), self.computing)
-            times_i(pairs, turned, count, self.computing.itemsize, False, get_num_threads())
-            return turned
+            both = np.empty((2 * count, *shape), self.computing)
+            times_i(pairs, both, count, self.computing.itemsize, False, get_num_threads())
+            return both
         planes = self.planes(images)
         shape, axis = planes.shape, planes.ndim - 1 if self.channels_last else 1
         pixels, pieces = prod(shape[1:-1]) if self.channels_last else 1, self.pieces(shape[axis])
         pairs = planes.reshape(shape[0] // 2, 2, pixels, pieces, prod(shape[1:]) // (pixels * pieces or 1))
-        turned = np.empty((*pairs.shape[:4], 2, pairs.shape[4]), self.computing)
-        turned[:, 0, ..., 0, :] = turned[:, 1, ..., 1, :] = pairs[:, 0]
-        turned[:, 1, ..., 0, :] = pairs[:, 1]
-        np.negative(pairs[:, 1], out=turned[:, 0, ..., 1, :])
-        return turned.reshape(*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
+        both = np.empty((*pairs.shape[:4], 2, pairs.shape[4]), self.computing)
+        both[:, 0, ..., 0, :] = both[:, 1, ..., 1, :] = pairs[:, 0]
+        both[:, 1, ..., 0, :] = pairs[:, 1]
+        np.negative(pairs[:, 1], out=both[:, 0, ..., 1, :])
+        return both.reshape(*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])
 
     def pieces(self, channels: int) -> int:
         """Return the number of pieces of an image that x and ix are of."""
@@ -225,8 +241,12 @@ class Form(NamedTuple):
 # From this number of weights for each element of an image, it is faster to multiply the image by i than to double the
 # weights.
 WEIGHTS_PER_ELEMENT = 1.4
+# The complex numbers of a band of pixels, about: they stay in the second-level cache. Beside them must be room for the
+# weights, which every band reads again.
+BAND_NUMBERS, WEIGHTS_OF_BANDS = 1 << 16, 1 << 15
 
 
+@lru_cache(maxsize=256)
 def form_of(geometry: Geometry, channels_last: bool, computing: DType, operation: str) -> Form:
     """Return the form in which an operation is computed."""
     form = Form(geometry.rank, geometry.groups, channels_last, computing)
@@ -234,12 +254,22 @@ def form_of(geometry: Geometry, channels_last: bool, computing: DType, operation
         form = form._replace(way="parts")
     if operation != "convolution":
         return form
-    is_one_column = (geometry.kernel[-1], geometry.stride[-1], *geometry.pads[-1]) == (1, 1, 0, 0)
     has_one_tap = prod(geometry.kernel) == 1
+    axes = zip(geometry.stride, geometry.pad_before, geometry.pad_after)
+    steps = tuple([stride if has_one_tap and not any(pads) else 1 for stride, *pads in axes])
+    if max(steps) > 1:
+        in_size = tuple([-(-size // step) for size, step in zip(geometry.in_size, steps)])
+        stride = tuple([stride // step for stride, step in zip(geometry.stride, steps)])
+        geometry, first = replace(geometry, in_size=in_size, stride=stride), 3 - form.rank
+        form = form._replace(steps=steps[first:], stride=stride[first:])
+    weights = geometry.out_channels * geometry.reduction_length
+    if channels_last and geometry.reads_image_in_place and weights <= WEIGHTS_OF_BANDS:
+        band = max(1, BAND_NUMBERS // max(geometry.in_channels, geometry.out_channels, 1))
+        form = form._replace(band=band * (band < geometry.out_pixels))
+    is_one_column = (geometry.kernel[-1], geometry.stride[-1], *geometry.pads[-1]) == (1, 1, 0, 0)
     form = form._replace(in_columns=is_one_column and not channels_last, has_one_tap=has_one_tap)
     if form.way == "parts":
         return form
-    weights = geometry.out_channels * geometry.reduction_length
     elements = geometry.in_channels * prod(geometry.in_size)
     if form.in_columns:  # what takes fewer moves
         results = 2 * geometry.out_channels * geometry.out_pixels + weights
@@ -253,20 +283,24 @@ def compute_complex(operation: Operation, types: Types, first: Array, second: Ar
     form = form_of(geometry, operation.channels_last, types.computing, operation.name)
     if operation.name == "weight_gradient":
         if operation.padding_value != 0 and np.iscomplexobj(second):
-            return by_parts(operation, types, first, second, None)
+            return with_padding_value(operation, types, first, second, None)
         return of_weight(operation, form, first, second)
     if operation.padding_value != 0 and np.iscomplexobj(first):
-        return by_parts(operation, types, first, second, bias)
+        return with_padding_value(operation, types, first, second, bias)
     return of_images(operation, form, first, second, bias)
 
 
 def of_images(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
     """Compute for images and a weight: a convolution, its input gradient, or a transposed convolution."""
+    if form.steps:
+        images, operation = form.read(images), operation._replace(run=partial(operation.run, stride=form.stride))
     batch, of_complex = images.shape[: -form.rank - 1], np.iscomplexobj(images)
     if of_complex and not np.iscomplexobj(weight):
+        if form.band:
+            return of_bands(operation, form, images, weight, bias)
         data, way = (form.columns if form.in_columns else form.planes)(images), "real weight"
     elif of_complex and form.way == "parts":
-        return of_planes(operation, form, images, weight, bias)
+        return by_four_products(operation, form, images, weight, bias)
     else:
         way = form.way if of_complex else "real images"
         makers: dict[str, Callable[[Array], Array]] = {
@@ -297,7 +331,41 @@ def of_images(operation: Operation, form: Form, images: Array, weight: Array, bi
     return numbers
 
 
-def of_planes(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
+def of_bands(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
+    """Compute for a real weight that reads pixels one by one, with channels last: a band of pixels after the other.
+
+    The last band ends with the image, so all bands of an image are the same convolution.
+    """
+    dtype, threads = form.computing, get_num_threads()
+    numbers = contiguous(images, complex_type(dtype))
+    *shape, channels = numbers.shape
+    count = prod(shape[-form.rank :])
+    last = count - form.band
+    result = np.empty((*shape, len(weight)), numbers.dtype)
+    band = np.empty((2, form.band, *[1] * (form.rank - 1), channels), dtype)
+    if operation.prepared is not None:
+        run = operation.prepared(True)
+    else:
+        options: Any = operation.options._replace(stride=1)
+        call = prepare_convolution(band.shape, weight.shape, dtype.itemsize, options)
+        laid_out = Weights(weight, None).for_convolution(dtype, call).weight
+
+        def run(parts: Array) -> Array:
+            return call.into(None, dtype, parts, laid_out, None)
+
+    for image, made in zip(numbers.reshape(-1, count, channels), result.reshape(-1, count, len(weight))):
+        for first in (*range(0, last, form.band), last):
+            pixels = slice(first, first + form.band)
+            transpose(image[pixels].view(dtype), band, 2, 1, dtype.itemsize, threads)
+            parts = run(band)
+            transpose(parts, made[pixels].view(dtype), parts.size // 2, 1, dtype.itemsize, threads)
+    if bias is not None:
+        with np.errstate(all="ignore"):
+            result += contiguous(bias, result.dtype)
+    return result
+
+
+def by_four_products(operation: Operation, form: Form, images: Array, weight: Array, bias: Array | None) -> Array:
     """Compute by the products of each part of the images and each part of the weight."""
     planes = form.planes(images)
     re, im = split(weight, form.computing, 1)[0].reshape(2, *weight.shape)
@@ -333,7 +401,7 @@ def of_weight(operation: Operation, form: Form, grad_output: Array, x: Array) ->
     return form.complex_weight(operation.run(*arrays), *parts)
 
 
-def by_parts(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
+def with_padding_value(operation: Operation, types: Types, first: Array, second: Array, bias: Array | None) -> Array:
     """Compute for the two parts of x one after the other: the padding holds another constant in each."""
     value = complex(operation.padding_value)
 
