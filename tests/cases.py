@@ -5,6 +5,7 @@ A case is (x shape, weight shape, options). The names say what is special about 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -268,7 +269,13 @@ def input_size(case: Case) -> tuple[int, ...]:
 
 def integers(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> np.ndarray:
     """Return small integers: every sum of their products is exact in float32 up to a million terms."""
-    return np.random.default_rng([seed, *shape]).integers(-4, 5, shape).astype(dtype)
+    return _drawn_integers(tuple(shape), seed).astype(dtype)
+
+
+@lru_cache(maxsize=64)
+def _drawn_integers(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Draw them once for all types and instruction sets."""
+    return np.random.default_rng([seed, *shape]).integers(-4, 5, shape).astype(np.int8)
 
 
 # Multiples of this make all that Winograd's algorithm computes of small integers exact.

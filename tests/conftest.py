@@ -15,15 +15,17 @@ from instruction_sets import select_isa
 from gemmconv import _gemmconv, cli
 from gemmconv.engine import calls
 
-# Set by .ci/run: draws more geometries, and insists on the comparison with PyTorch.
+# Set by .ci/run: draws more geometries, always the same ones, and insists on the comparison with PyTorch.
 IN_CI = bool(os.environ.get("GEMMCONV_CI"))
 
 # Without a deadline and the check for slow drawing, no test depends on how fast the machine is.
 NO_CLOCK = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 
-hypothesis.settings.register_profile("dev", max_examples=200, **NO_CLOCK)
-hypothesis.settings.register_profile("ci", max_examples=2500, derandomize=True, **NO_CLOCK)
-hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+# How many examples a test draws. GEMMCONV_DRAWS names another profile than the usual one.
+hypothesis.settings.register_profile("dev", max_examples=100, **NO_CLOCK)
+hypothesis.settings.register_profile("ci", max_examples=1000, derandomize=True, **NO_CLOCK)
+hypothesis.settings.register_profile("thorough", max_examples=2500, **NO_CLOCK)
+hypothesis.settings.load_profile(os.environ.get("GEMMCONV_DRAWS") or ("ci" if IN_CI else "dev"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

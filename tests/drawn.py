@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gemmconv import _gemmconv
 
-# For tests that take long for each example.
-FEWER = settings(max_examples=min(settings.default.max_examples, 500))
+# For tests that take long for each example, and for those that take longer still.
+FEWER = settings(max_examples=settings.default.max_examples // 2)
+FEW = settings(max_examples=min(settings.default.max_examples // 4, 60))
 
 DTYPES = st.sampled_from(["float32", "float64"])
 PADDING_MODES = st.sampled_from(["reflect", "edge", "wrap", "symmetric"])

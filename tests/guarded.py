@@ -16,7 +16,7 @@ def guarded(array: np.ndarray, at: str = "end") -> np.ndarray:
     """Return a copy of the array between two forbidden pages, against the one after it or before it."""
     page = mmap.PAGESIZE
     room = -(-max(array.nbytes, 1) // page) * page
-    memory = mmap.mmap(-1, room + 2 * page)
+    memory = mmap.mmap(-1, room + 2 * page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     for forbidden in (address, address + page + room):
         if _libc.mprotect(forbidden, page, PROT_NONE):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import CASES, input_size, integers, spatial_options
 from guarded import guarded
+from instruction_sets import once_for_all
 
 from gemmconv import col2im, im2col, num_threads, reference
 from gemmconv.engine.calls import Options, prepare_im2col
@@ -22,6 +23,7 @@ def expected_columns(case, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NOT_EMPTY)
+@once_for_all
 def test_im2col(name, dtype, isa):
     case = CASES[name]
     x = integers(case.x, dtype)
@@ -38,6 +40,7 @@ def test_im2col(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", NOT_EMPTY)
+@once_for_all
 def test_col2im(name, dtype, isa):
     case = CASES[name]
     kernel, size = case.weight[2:], input_size(case)

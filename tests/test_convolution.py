@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 from cases import CASES, arrays_of, exact_algorithm, integers
+from instruction_sets import once_for_all
 
 import gemmconv
 from gemmconv import reference
@@ -69,6 +70,7 @@ def test_full_convolution_and_valid_correlation():
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_equals_reference(name, dtype, isa):
     case, algorithm = CASES[name], exact_algorithm(name)
     x, weight, bias = arrays_of(case, dtype)
@@ -85,6 +87,7 @@ def test_equals_reference(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_error_bound(name, dtype, isa):
     # |error| <= (K + 2) * eps * (|x| conv |w| + |bias|) + K * smallest subnormal, for normally distributed data
     options = CASES[name].options

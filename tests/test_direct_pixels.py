@@ -6,14 +6,16 @@ from math import ceil
 
 import numpy as np
 import pytest
-from drawn import DTYPES, INSTRUCTION_SETS
+from comparisons import assert_equal
+from drawn import DTYPES, FEWER, INSTRUCTION_SETS
 from guarded import guarded
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 from kernels_under_test import CONVOLUTIONS, LARGEST_SCRATCH, arrays_for, run
 
 from gemmconv import conv, reference
+from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import defined_algorithms
 
@@ -21,6 +23,7 @@ PIXELS = CONVOLUTIONS["convolution-direct-direct_pixels"]
 GEMM = CONVOLUTIONS["convolution-gemm-gemm_conv-packing"]
 # The terms of a slice, at most.
 SLICE = 256
+BOTH_TYPES, EVERY_ISA = ("float32", "float64"), supported_isas()
 
 # Sums whose panels are cut between channels, or between taps of the depth, the height or the width of the kernel.
 PANELS = {
@@ -34,41 +37,44 @@ PANELS = {
 }
 
 
-def check(geometry: Geometry, options: dict, dtype, threads: int = 1) -> None:
+def check(geometry: Geometry, options: dict, dtypes=BOTH_TYPES, isas=EVERY_ISA, threads: int = 1) -> None:
     """Compare integers with those of the definition, with and without a bias and ReLU, at both ends of memory."""
-    x, weight, bias = arrays_for("convolution", geometry, dtype)
+    x, weight, bias = arrays_for("convolution", geometry, "float64")
     small = geometry.out_pixels * geometry.reduction_length < 1e6
     result = reference.conv(x, weight, **options) if small else conv(x, weight, **options, algorithm="gemm")
     biased = result + bias.reshape(-1, *[1] * geometry.rank)
-    arrays = [guarded(array) for array in (x, weight, bias)]
-    np.testing.assert_array_equal(run(PIXELS, geometry, arrays, threads), biased)
-    out = run(PIXELS, geometry, arrays, threads, relu=True)
-    np.testing.assert_array_equal(out, np.maximum(biased, 0))
-    first = [guarded(array, "start") for array in (x, weight)]
-    np.testing.assert_array_equal(run(PIXELS, geometry, [*first, None], threads, at="start"), result)
+    for dtype in dtypes:
+        last, first = ([guarded(array.astype(dtype), at) for array in (x, weight, bias)] for at in ("end", "start"))
+        for isa in isas:
+            select_isa(isa)
+            assert_equal(run(PIXELS, geometry, last, threads), biased, dtype, isa)
+            out = run(PIXELS, geometry, last, threads, relu=True)
+            assert_equal(out, np.maximum(biased, 0), dtype, isa, "with ReLU")
+            out = run(PIXELS, geometry, [*first[:2], None], threads, at="start")
+            assert_equal(out, result, dtype, isa, "without a bias")
 
 
 @pytest.mark.parametrize("terms", [255, 256, 257, 511, 512, 513, 769, 5000])
-def test_sums_of_several_slices(terms, dtype, isa):
+def test_sums_of_several_slices(terms):
     for x_shape, weight_shape in (
         ((1, 1, terms + 130), (5, 1, terms)),
         ((2, terms, 5, 7), (9, terms, 1, 1)),
         ((1, 5, ceil(terms / 15) + 3, 21), (2, 5, ceil(terms / 15), 3)),
     ):
-        check(Geometry.from_shapes(x_shape, weight_shape), {}, dtype)
+        check(Geometry.from_shapes(x_shape, weight_shape), {})
 
 
-def test_slices_of_pieces_of_rows(dtype, isa):
+def test_slices_of_pieces_of_rows():
     # a band of some columns of several rows, where sums without gaps go to rows of y that have some
     options = {"padding": (8, 8)}
-    check(Geometry.from_shapes((1, 1, 20, 2500), (3, 1, 17, 17), **options), options, dtype)
+    check(Geometry.from_shapes((1, 1, 20, 2500), (3, 1, 17, 17), **options), options)
 
 
 @pytest.mark.parametrize("name", PANELS)
-def test_sums_of_several_panels(name, dtype, isa):
+def test_sums_of_several_panels(name):
     x_shape, weight_shape, options = PANELS[name]
     geometry = Geometry.from_shapes((1, *x_shape), weight_shape, **options)
-    check(geometry, options, dtype, threads=2)
+    check(geometry, options, threads=2)
     assert PIXELS.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
@@ -79,10 +85,10 @@ SEPARATE_ROWS = {
 
 
 @pytest.mark.parametrize("name", SEPARATE_ROWS)
-def test_planes_of_fewer_rows_may_be_larger(name, dtype):
+def test_planes_of_fewer_rows_may_be_larger(name):
     x_shape, weight_shape, options = SEPARATE_ROWS[name]
     geometry = Geometry.from_shapes((1, *x_shape), weight_shape, **options)
-    check(geometry, options, dtype)
+    check(geometry, options)
     assert PIXELS.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH
 
 
@@ -102,15 +108,15 @@ def long_sums(draw: st.DrawFn):
     return (draw(st.integers(1, 2)), groups * per_group, *size), (out_channels, per_group, *kernel), options
 
 
+@FEWER
 @given(drawn=long_sums(), dtype=DTYPES, isa=INSTRUCTION_SETS)
 def test_long_sums(drawn, dtype, isa):
-    select_isa(isa)
     x_shape, weight_shape, options = drawn
-    check(Geometry.from_shapes(x_shape, weight_shape, **options), options, np.dtype(dtype))
+    check(Geometry.from_shapes(x_shape, weight_shape, **options), options, [dtype], [isa])
 
 
 @pytest.mark.parametrize("terms", [64, 300, 1000, 4097, 10000])
-def test_the_error_of_long_sums(terms, isa):
+def test_the_error_of_long_sums(terms):
     # beside that of the product by BLAS, and by the bound of sums in slices
     rng = np.random.default_rng(terms)
     normal, uniform = rng.standard_normal((1, 1, terms + 400)), rng.random((1, 1, terms + 400))
@@ -120,13 +126,15 @@ def test_the_error_of_long_sums(terms, isa):
         (np.full((1, 1, terms + 400), 0.1), np.full((4, 1, terms), 1 / terms)),
     ):
         x, weight = x.astype("f4"), weight.astype("f4")
-        exact = reference.conv(x.astype("f8"), weight.astype("f8"))
+        exact, size = reference.conv(x, weight), reference.conv(abs(x), abs(weight))
         geometry = Geometry.from_shapes(x.shape, weight.shape)
-        error, of_gemm = (abs(run(kernel, geometry, (x, weight, None)) - exact) for kernel in (PIXELS, GEMM))
-        assert np.sqrt((error**2).mean()) <= 1.5 * np.sqrt((of_gemm**2).mean())
         slices = ceil(terms / SLICE)
         bound = (ceil(terms / slices) + slices + 2) * np.finfo("f4").eps
-        assert (error <= bound * reference.conv(abs(x), abs(weight))).all()
+        for isa in supported_isas():
+            select_isa(isa)
+            error, of_gemm = (abs(run(kernel, geometry, (x, weight, None)) - exact) for kernel in (PIXELS, GEMM))
+            assert np.sqrt((error**2).mean()) <= 1.5 * np.sqrt((of_gemm**2).mean()), isa
+            assert (error <= bound * size).all(), isa
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,7 @@ def test_the_error_of_long_sums(terms, isa):
         ((1, 4, 5, 6), (9, 1, 2, 2, 2), 1),
     ],
 )
+@once_for_all
 def test_a_task_of_several_images(image, weight, groups, dtype, isa):
     # the last task has fewer of them than the others
     rng = np.random.default_rng(3)
@@ -148,7 +157,7 @@ def test_a_task_of_several_images(image, weight, groups, dtype, isa):
     np.testing.assert_array_equal(run(PIXELS, geometry, (x, w, None), threads=3), together)
     for i in range(0, 333, 83):
         np.testing.assert_array_equal(run(PIXELS, one, (x[i : i + 1], w, None))[0], together[i])
-    check(geometry, {"groups": groups}, dtype, threads=2)
+    check(geometry, {"groups": groups}, [dtype], [isa], threads=2)
 
 
 def test_it_is_defined_for_every_geometry():

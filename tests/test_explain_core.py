@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from browser import opened
 from cases import CASES, KERNEL_CASES, STRIDED_CASES, TRANSPOSED_CASES, Case
+from hypothesis import settings
 
 import gemmconv
 from gemmconv.checks.shapes import check_array_shape
@@ -24,7 +25,7 @@ MODES = ["zeros", "reflect", "edge", "wrap", "symmetric"]
 NAMES = ["valid", "same", "same_lower", "full", "causal"]
 
 # How many geometries a test draws, and how many tests draw.
-AT_A_TIME, TIMES = 150, 14
+AT_A_TIME, TIMES = 150, 14 if settings.default.max_examples > 500 else 5
 
 # The largest case that is computed in the page: its multiplications, and the numbers of its patch matrix.
 MOST_MULTIPLICATIONS, MOST_PATCHES = 2_000_000, 100_000

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from cases import CASES, STRIDED_CASES, ZERO_PADDED_CASES, geometry_of, geometry_options
 from guarded import guarded
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 from test_scipy_fft import EPS, SHAPES, arrays_of, geometry_of_shapes
 from test_winograd import DATA
 
@@ -52,6 +52,7 @@ def drawn_arrays(geometry: Geometry, dtype: str = "f8", seed: int = 0) -> tuple[
 
 
 @pytest.mark.parametrize("name", ALL_CASES)
+@once_for_all
 def test_cases(name, isa):
     case = ALL_CASES[name]
     geometry = normal_form(geometry_of(case))

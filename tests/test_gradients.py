@@ -20,7 +20,7 @@ from cases import (
 from drawn import DTYPES, PADDING_MODES, convolutions
 from hypothesis import given
 from hypothesis import strategies as st
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 
 import gemmconv
 from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradient, num_threads, reference
@@ -29,6 +29,7 @@ from gemmconv import conv_bias_gradient, conv_input_gradient, conv_weight_gradie
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_equal_the_reference(name, dtype, isa):
     case = CASES[name]
     x, weight, g = gradient_arrays_of(case, dtype)
@@ -49,6 +50,7 @@ def test_equal_the_reference(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_algorithms_and_plans(name, dtype):
     case = CASES[name]
     x, weight, g = gradient_arrays_of(case, dtype)
@@ -134,6 +136,7 @@ def test_finite_differences(name):
 
 
 @pytest.mark.parametrize("name", ZERO_PADDED_CASES)
+@once_for_all
 def test_same_bits_on_any_number_of_threads(name, dtype):
     case = ZERO_PADDED_CASES[name]
     x, weight, g = gradient_arrays_of(case, dtype)

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 import pytest
 from cases import CASES, Case, arrays_of, geometry_of, integers
+from instruction_sets import once_for_all
 
 from gemmconv import reference
 from gemmconv._gemmconv import Problem
@@ -35,6 +36,7 @@ def blocks_of(rows: int, columns: int) -> list[tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("name", ZERO_PADDED)
+@once_for_all
 def test_panels(name, dtype, isa):
     geometry = geometry_of(CASES[name])
     channels = geometry.in_channels // geometry.groups
@@ -49,6 +51,7 @@ def test_panels(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", ZERO_PADDED)
+@once_for_all
 def test_adjoint(name, dtype, isa):
     geometry = geometry_of(CASES[name])
     channels = geometry.in_channels // geometry.groups
@@ -108,6 +111,7 @@ TILED_CASES = {
     ],
     ids=str,
 )
+@once_for_all
 def test_any_tiling_gives_the_same_integers(name, tiling, dtype, isa):
     case = TILED_CASES[name]
     geometry = geometry_of(case)

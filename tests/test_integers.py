@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import CASES
+from comparisons import assert_equal
 from drawn import convolutions
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from instruction_sets import select_isa
 
 import gemmconv
 from gemmconv import conv, conv_bias_gradient, conv_input_gradient, conv_transpose, conv_weight_gradient, reference
+from gemmconv._gemmconv import supported_isas
 from gemmconv.numbers import integers as in_integers
 from gemmconv.numbers.integer_bounds import exact_sums
 
@@ -65,31 +69,28 @@ SIZES = {"float32": (8, 7), "float64": (20, 12), "x": (45, 9), "weight": (9, 45)
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["1d_stride", "groups", "depthwise", "same_even", "first_layer", "negative", "flip"])
-def test_equals_sums_of_integers(name, size, isa):
+def test_equals_sums_of_integers(name, size):
     case, (bits, others) = CASES[name], SIZES[size]
     x, weight = drawn(case.x, np.int64, bits, 1), drawn(case.weight, np.int64, others, 2)
-    bias, spatial = drawn(case.weight[:1], np.int64, 12, 3), case.x[2:]
-    expected = exact("conv", x, weight, bias=bias, **case.options)
-    for algorithm in ("auto", "direct", "gemm"):
-        actual = conv(x, weight, bias, **case.options, algorithm=algorithm, dtype=np.int64)
+    bias, spatial, kernel = drawn(case.weight[:1], np.int64, 12, 3), case.x[2:], case.weight[2:]
+    y = exact("conv", x, weight, bias=bias, **case.options)
+    g, small_g = drawn(y.shape, np.int64, bits, 4), drawn(y.shape, np.int64, others, 5)
+    of_x = exact("conv_input_gradient", g, weight, spatial, **case.options)
+    of_weight = exact("conv_weight_gradient", small_g, x, kernel, **case.options)
+    in_last = {"channels_last": True}
+    calls = [
+        *((y, partial(conv, x, weight, bias, algorithm=algorithm)) for algorithm in ("auto", "direct", "gemm")),
+        (last(y), partial(conv, last(x), weight, bias, **in_last)),
+        *((of_x, partial(conv_input_gradient, g, weight, spatial, algorithm=name)) for name in ("auto", "gemm")),
+        (last(of_x), partial(conv_input_gradient, last(g), weight, spatial, **in_last)),
+        (of_weight, partial(conv_weight_gradient, small_g, x, kernel)),
+        (of_weight, partial(conv_weight_gradient, last(small_g), last(x), kernel, **in_last)),
+    ]
+    for isa, (wanted, call) in product(supported_isas(), calls):
+        select_isa(isa)
+        actual = call(**case.options, dtype=np.int64)
         assert actual.dtype == np.int64
-        np.testing.assert_array_equal(actual, expected)
-    actual = conv(last(x), weight, bias, **case.options, channels_last=True, dtype=np.int64)
-    np.testing.assert_array_equal(actual, last(expected))
-
-    g = drawn(expected.shape, np.int64, bits, 4)
-    for kwargs in (case.options, {**case.options, "algorithm": "gemm"}):
-        actual = conv_input_gradient(g, weight, spatial, **kwargs, dtype=np.int64)
-        expected = exact("conv_input_gradient", g, weight, spatial, **case.options)
-        np.testing.assert_array_equal(actual, expected)
-    actual = conv_input_gradient(last(g), weight, spatial, **case.options, dtype=np.int64, channels_last=True)
-    np.testing.assert_array_equal(actual, last(expected))
-
-    g = drawn(g.shape, np.int64, others, 5)
-    expected = exact("conv_weight_gradient", g, x, case.weight[2:], **case.options)
-    np.testing.assert_array_equal(conv_weight_gradient(g, x, case.weight[2:], **case.options, dtype=np.int64), expected)
-    actual = conv_weight_gradient(last(g), last(x), case.weight[2:], **case.options, dtype=np.int64, channels_last=True)
-    np.testing.assert_array_equal(actual, expected)
+        assert_equal(actual, wanted, isa, call.func, call.keywords)
 
 
 @pytest.mark.parametrize("size", SIZES)

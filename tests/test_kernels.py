@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from cases import ZERO_PADDED_CASES, geometry_of, integer_weights, integers
+from comparisons import assert_equal
 from drawn import DTYPES, Drawn, convolutions, large_convolutions
 from guarded import guarded
 from hypothesis import example, given
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 from kernels_under_test import (
     ALL_CASES,
     CONVOLUTIONS,
@@ -44,27 +45,31 @@ EVERY_CASE = [pytest.param(key, name, id=f"{key}-{name}") for key in KERNELS for
 
 
 @pytest.mark.parametrize(("key", "name"), EVERY_CASE)
-def test_exact_between_forbidden_pages(key, name, isa):
+def test_exact_between_forbidden_pages(key, name):
     # with and without a bias, on one thread and on several, with and without the ReLU of a plan
     kernel, geometry = KERNELS[key], geometry_of(ALL_CASES[name])
     result = expected_of_case(kernel.operation, name)
     for dtype in ("float32", "float64"):
         arrays = arrays_for(kernel.operation, geometry, dtype)
-        out = run(kernel, geometry, [guarded(array) for array in arrays])
-        np.testing.assert_array_equal(out, result, f"{dtype}, against the page after the arrays")
-        first = [guarded(array, "start") for array in arrays]
-        if kernel.operation == "weight_gradient":
-            out = run(kernel, geometry, first, threads=3, at="start")
-            np.testing.assert_array_equal(out, result, f"{dtype}, against the page before the arrays")
-            continue
-        without_bias, unbiased = [*first[:2], None], result - arrays[2].reshape(-1, *[1] * geometry.rank)
-        relu = kernel.operation == "convolution"
-        out = run(kernel, geometry, without_bias, threads=3, relu=relu, at="start")
-        rectified = np.maximum(unbiased, 0) if relu else unbiased
-        np.testing.assert_array_equal(out, rectified, f"{dtype}, without a bias, against the page before the arrays")
-        third, values = (first, result) if dtype == "float32" else (without_bias, unbiased)
-        out = run(kernel, geometry, third, at="start")
-        np.testing.assert_array_equal(out, values, f"{dtype}, without ReLU, against the page before the arrays")
+        last, first = ([guarded(array, at) for array in arrays] for at in ("end", "start"))
+        unbiased = rectified = None
+        if kernel.operation != "weight_gradient":
+            unbiased = result - arrays[2].reshape(-1, *[1] * geometry.rank)
+            relu = kernel.operation == "convolution"
+            rectified = np.maximum(unbiased, 0) if relu else unbiased
+        for isa in supported_isas():
+            select_isa(isa)
+            where = f"{isa}, {dtype}, against the page"
+            assert_equal(run(kernel, geometry, last), result, where, "after the arrays")
+            if kernel.operation == "weight_gradient":
+                out = run(kernel, geometry, first, threads=3, at="start")
+                assert_equal(out, result, where, "before the arrays")
+                continue
+            without_bias = [*first[:2], None]
+            out = run(kernel, geometry, without_bias, threads=3, relu=relu, at="start")
+            assert_equal(out, rectified, where, "before the arrays, without a bias")
+            third, values = (first, result) if dtype == "float32" else (without_bias, unbiased)
+            assert_equal(run(kernel, geometry, third, at="start"), values, where, "before the arrays, without ReLU")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -76,10 +81,9 @@ def test_exact_for_drawn_geometries(operation, drawn, dtype):
     for key, kernel in KERNELS.items():
         if kernel.operation == operation and kernel.defined(geometry):
             if arrays is None:
-                arrays = arrays_for(operation, geometry, np.dtype(dtype))
+                arrays = [guarded(array) for array in arrays_for(operation, geometry, np.dtype(dtype))]
                 result = expected(operation, geometry, drawn.options, arrays)
-            out = run(kernel, geometry, [guarded(array) for array in arrays])
-            np.testing.assert_array_equal(out, result, key)
+            assert_equal(run(kernel, geometry, arrays), result, key)
             assert kernel.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH, key
 
 
@@ -98,7 +102,6 @@ class Row(NamedTuple):
     def options(self) -> dict[str, int]:
         return {"padding": self.padding, "stride": self.stride, "groups": self.groups}
 
-    @property
     def geometry(self) -> Geometry:
         weight_shape = (2, 1, self.taps) if self.groups == 2 else (3, 2, self.taps)
         return Geometry.from_shapes((1, 2, self.length), weight_shape, **self.options)
@@ -114,23 +117,25 @@ ROWS = [
         for padding, stride in ((0, 1), (1, 1), (0, 2))
     ),
 ]
+GEOMETRIES = {row: row.geometry() for row in ROWS}
 
 
 @pytest.mark.parametrize("key", KERNELS)
-def test_rows_of_every_length_between_forbidden_pages(key, dtype, isa):
+def test_rows_of_every_length_between_forbidden_pages(key, dtype):
     kernel, lengths = KERNELS[key], set()
-    for row in ROWS:
-        if kernel.defined(row.geometry):
-            arrays = arrays_for(kernel.operation, row.geometry, dtype)
-            out = run(kernel, row.geometry, [guarded(array) for array in arrays])
-            np.testing.assert_array_equal(out, expected_row(kernel.operation, row), str(row))
+    for row, geometry in GEOMETRIES.items():
+        if kernel.defined(geometry):
+            arrays = [guarded(array) for array in arrays_for(kernel.operation, geometry, dtype)]
+            for isa in supported_isas():
+                select_isa(isa)
+                assert_equal(run(kernel, geometry, arrays), expected_row(kernel.operation, row), isa, row)
             lengths.add(row.length)
     assert lengths >= set(range(3, 70))
 
 
 @cache
 def expected_row(operation: str, row: Row) -> np.ndarray:
-    return expected(operation, row.geometry, row.options, arrays_for(operation, row.geometry, np.float64))
+    return expected(operation, GEOMETRIES[row], row.options, arrays_for(operation, GEOMETRIES[row], np.float64))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +177,7 @@ def test_the_error_is_within_its_bound(dtype):
 
 
 @pytest.mark.parametrize("key", CONVOLUTIONS)
+@once_for_all
 def test_relu_keeps_nan_and_zeros(key, dtype, isa):
     # with three taps, for which every kernel is defined, the second output is NaN + 2
     x = np.array([np.nan, 2, -3, 0, 5], dtype)[None, None]
@@ -185,6 +191,7 @@ def test_relu_keeps_nan_and_zeros(key, dtype, isa):
 
 
 @pytest.mark.parametrize("key", CONVOLUTIONS)
+@once_for_all
 def test_what_is_not_finite_reaches_only_what_reads_it(key, dtype, isa):
     kernel = CONVOLUTIONS[key]
     for channels in (1, 3, 70):
@@ -209,21 +216,22 @@ def test_what_is_not_finite_reaches_only_what_reads_it(key, dtype, isa):
 
 @pytest.mark.parametrize(("key", "name"), EVERY_CASE)
 def test_same_bits_for_any_batch_and_threads(key, name):
-    # many of these are too small to be worth a thread: so the kernel is asked for threads directly
+    # Many of these are too small to be worth a thread: so the kernel is asked for threads directly. How tasks are cut
+    # for a number of threads is the same code for both types.
     kernel, three = KERNELS[key], replace(geometry_of(ALL_CASES[name]), batch=3)
     one = replace(three, batch=1)
-    for isa, dtype in product(supported_isas(), ("float32", "float64")):
+    arrays_of_type = {dtype: normal_arrays_for(kernel.operation, three, dtype) for dtype in ("float32", "float64")}
+    for isa, dtype in product(supported_isas(), arrays_of_type):
         select_isa(isa)
-        where = f"{isa}, {dtype}"
-        arrays = normal_arrays_for(kernel.operation, three, dtype)
+        where, arrays = f"{isa}, {dtype}", arrays_of_type[dtype]
         together = run(kernel, three, arrays)
         assert not np.isnan(together).any()
-        for threads in (3, 8):
-            np.testing.assert_array_equal(run(kernel, three, arrays, threads), together, f"{where}, {threads} threads")
+        threads = 3 if dtype == "float32" else 8
+        assert_equal(run(kernel, three, arrays, threads), together, where, f"{threads} threads")
         if OPERATIONS[kernel.operation].has_weight:
             for threads, image in ((1, 0), (8, 2)):
                 alone = (arrays[0][image : image + 1], *arrays[1:])
-                np.testing.assert_array_equal(run(kernel, one, alone, threads)[0], together[image], where)
+                assert_equal(run(kernel, one, alone, threads)[0], together[image], where, f"{threads} threads")
 
 
 def test_a_layout_belongs_to_an_instruction_set():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg as sla
 from cases import CASES, geometry_of, input_size, integer_weights, integers
+from instruction_sets import once_for_all
 
 from gemmconv import ConvolutionOperator, conv, convolution_matrix, num_threads
 from gemmconv.engine.tiling import PANEL_BYTES, PATHS, choose_input_gradient_tiling
@@ -21,6 +22,7 @@ def operator_of(case, dtype="float32") -> tuple[ConvolutionOperator, np.ndarray]
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_is_the_matrix(name, dtype):
     A, weight = operator_of(CASES[name], dtype)
     M = convolution_matrix(weight, A.input_shape[1:], **CASES[name].options)
@@ -55,6 +57,7 @@ def test_large_cases_have_several_of_everything(name):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_panels_of_the_input_gradient_are_bounded(name, path, dtype):
     tiling = choose_input_gradient_tiling(geometry_of(CASES[name]), dtype.itemsize, path=path)
     assert tiling.panel * tiling.pixels * dtype.itemsize <= max(PANEL_BYTES, tiling.taps * tiling.pixels * 8)

@@ -10,6 +10,7 @@ import pytest
 import scipy.linalg
 import scipy.signal
 from cases import CASES, exact_algorithm, integer_weights, integers
+from instruction_sets import once_for_all
 from scipy.sparse import csr_array
 
 import gemmconv
@@ -67,6 +68,7 @@ def test_is_the_reference_s(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_multiplies_as_the_convolution_does(name, dtype):
     case = CASES[name]
     if name == "large_kernel":  # 3.5 million entries, and all of its sums in float32 exact
@@ -80,6 +82,7 @@ def test_multiplies_as_the_convolution_does(name, dtype):
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_is_stored_in_order_and_without_padding(name, dtype):
     case = CASES[name]
     size = case.x[2 - len(case.weight) :]
@@ -243,6 +246,7 @@ def test_wrap_is_circulant_and_its_eigenvalues_are_the_fourier_transform():
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_kernel_matrix(name, dtype):
     case = CASES[name]
     weight = integer_weights(case.weight, dtype)

@@ -14,7 +14,7 @@ from drawn import DTYPES, foldable_convolutions
 from guarded import guarded
 from hypothesis import given
 from hypothesis import strategies as st
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 
 import gemmconv
 from gemmconv import Plan, num_threads, reference
@@ -125,12 +125,14 @@ def check_columns(x, kernel, options):
 
 
 @pytest.mark.parametrize("name", FOLDABLE_CASES)
+@once_for_all
 def test_convolution(name, dtype, isa):
     case = FOLDABLE_CASES[name]
     check_convolution(*arrays_of(case, dtype), case.options)
 
 
 @pytest.mark.parametrize("name", FOLDABLE_CASES)
+@once_for_all
 def test_gradients(name, dtype, isa):
     case = FOLDABLE_CASES[name]
     x, weight, g = gradient_arrays_of(case, dtype)
@@ -139,12 +141,14 @@ def test_gradients(name, dtype, isa):
 
 
 @pytest.mark.parametrize("name", [name for name, case in FOLDABLE_CASES.items() if 0 not in case.x])
+@once_for_all
 def test_columns(name, dtype, isa):
     case = FOLDABLE_CASES[name]
     check_columns(integers(case.x, dtype), case.weight[2:], spatial_options(case))
 
 
 @pytest.mark.parametrize("name", FOLDABLE_CASES)
+@once_for_all
 def test_same_bits_for_any_batch_and_threads(name, dtype, threads_for_every_call):
     case = FOLDABLE_CASES[name]
     rng = np.random.default_rng(6)

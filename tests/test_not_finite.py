@@ -7,7 +7,8 @@ transposed convolution have no padding to multiply. One element of an array afte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from cases import (
     CASES,
     TRANSPOSED_CASES,
+    ZERO_PADDED_CASES,
     arrays_of,
     geometry_of,
     geometry_options,
@@ -22,7 +24,7 @@ from cases import (
     input_size,
     integers,
 )
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 from kernels_under_test import ALL_CASES, CONVOLUTIONS, KERNELS, OPERATIONS, Arrays, arrays_for, expected, run
 
 import gemmconv
@@ -64,22 +66,27 @@ def spoiled(arrays: Arrays, place: Place) -> Arrays:
 
 def same(actual: np.ndarray, wanted: np.ndarray, *what: object) -> None:
     """Raise unless infinities and NaNs are in the same places, and finite elements are nearly the same."""
-    largest = abs(wanted[np.isfinite(wanted)]).max(initial=1)
-    np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-5 * largest, err_msg=str(what))
+    if not np.array_equal(actual, wanted, equal_nan=True):
+        largest = abs(wanted[np.isfinite(wanted)]).max(initial=1)
+        np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-5 * largest, err_msg=str(what))
 
 
-def in_all_places(function: Callable[..., np.ndarray], definition: Callable[..., np.ndarray], arrays: Arrays) -> None:
-    """Raise unless a function has what the definition has, whatever element of its arrays is not finite."""
+Function = Callable[..., np.ndarray]
+
+
+def in_all_places(definition: Function, arrays: Arrays, *functions: Function) -> None:
+    """Raise unless functions have what the definition has, whatever element of their arrays is not finite."""
     for place in places(arrays):
         with np.errstate(invalid="ignore"):
             changed = spoiled(arrays, place)
-            same(function(*changed), definition(*changed), place)
+            wanted = definition(*changed)
+            for function in functions:
+                same(function(*changed), wanted, place, function)
 
 
 # --- kernels ---------------------------------------------------------------------------------------------------------
 
 
-@cache
 def of_reference(operation: str, name: str) -> list[tuple[Place, np.ndarray]]:
     """Return the places of a case, each with what the reference computes."""
     case = ALL_CASES[name]
@@ -89,29 +96,36 @@ def of_reference(operation: str, name: str) -> list[tuple[Place, np.ndarray]]:
         return [(place, expected(operation, geometry, options, spoiled(arrays, place))) for place in places(arrays)]
 
 
-@pytest.mark.parametrize("name", ALL_CASES)
-@pytest.mark.parametrize("operation", OPERATIONS)
+# As in kernels_under_test.py: those of strided gradients are for input gradients alone.
+EVERY_CASE = [
+    (operation, name)
+    for operation in OPERATIONS
+    for name in (ALL_CASES if operation == "input_gradient" else ZERO_PADDED_CASES)
+]
+
+
+@pytest.mark.parametrize(("operation", "name"), EVERY_CASE)
 def test_every_kernel(operation, name):
-    if name.startswith("strided") and operation != "input_gradient":
-        return  # as in kernels_under_test.py
     geometry = geometry_of(ALL_CASES[name])
-    for isa in supported_isas():
-        select_isa(isa)
-        for key, kernel in KERNELS.items():
-            if kernel.operation != operation or not kernel.defined(geometry):
-                continue
-            for dtype in ("float32", "float64"):
-                arrays = arrays_for(operation, geometry, np.dtype(dtype))
-                problem = kernel.build(geometry, arrays[0].itemsize, 1, False)
-                for place, wanted in of_reference(operation, name):
-                    out = np.full(wanted.shape, 7, dtype)
-                    with single_threaded_blas:
-                        problem.run(*spoiled(arrays, place), out, 1)
-                    same(out, wanted, key, dtype, isa, place)
+    kernels = [key for key, kernel in KERNELS.items() if kernel.operation == operation and kernel.defined(geometry)]
+    assert kernels
+    wanted_in_places = of_reference(operation, name)
+    for dtype in ("float32", "float64"):
+        arrays = arrays_for(operation, geometry, np.dtype(dtype))
+        spoiled_arrays = [spoiled(arrays, place) for place, _ in wanted_in_places]
+        for isa, key in product(supported_isas(), kernels):
+            select_isa(isa)
+            problem = KERNELS[key].build(geometry, arrays[0].itemsize, 1, False)
+            for (place, wanted), changed in zip(wanted_in_places, spoiled_arrays):
+                out = np.full(wanted.shape, 7, dtype)
+                with single_threaded_blas:
+                    problem.run(*changed, out, 1)
+                same(out, wanted, key, dtype, isa, place)
 
 
 @pytest.mark.parametrize("operation", ["convolution", "input_gradient"])
 @pytest.mark.parametrize("name", ["same_3x3", "strided_kernel_4", "depthwise", "skipped_taps", "only_padding"])
+@once_for_all
 def test_laid_out_weights_and_batches(operation, name, dtype, isa):
     # Every image has the bits of a call of its own, also beside one with an infinity, and with weights laid out before.
     case = ALL_CASES[name]
@@ -142,6 +156,7 @@ def test_laid_out_weights_and_batches(operation, name, dtype, isa):
 
 
 @pytest.mark.parametrize("key", CONVOLUTIONS)
+@once_for_all
 def test_relu_of_minus_infinity(key, dtype, isa):
     # It is zero, and so does not tell that a weight is not finite: there is NaN where the tap reads padding.
     geometry = geometry_of(ALL_CASES["several_tiles"])
@@ -234,10 +249,11 @@ def test_convolutions(name, dtype):
         y = definition(*of)
         return np.where(y < 0, 0, y)  # NaN stays NaN, as in PyTorch
 
-    for algorithm in algorithms_of(name, "convolution"):
-        in_all_places(partial(gemmconv.conv, **case.options, algorithm=algorithm), definition, arrays)
-        in_all_places(partial(planned, None, algorithm), definition, arrays)
-        in_all_places(partial(planned, "relu", algorithm), with_relu, arrays)
+    algorithms = algorithms_of(name, "convolution")
+    convolutions = [partial(gemmconv.conv, **case.options, algorithm=algorithm) for algorithm in algorithms]
+    plans = [partial(planned, None, algorithm) for algorithm in algorithms]
+    in_all_places(definition, arrays, *convolutions, *plans)
+    in_all_places(with_relu, arrays, *[partial(planned, "relu", algorithm) for algorithm in algorithms])
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -245,28 +261,20 @@ def test_gradients(name, dtype):
     case = CASES[name]
     x, weight, g = gradient_arrays_of(case, dtype)
     size, kernel = input_size(case), case.weight[2:]
-    back = partial(reference.conv_input_gradient, input_size=size, **case.options)
-    for algorithm in algorithms_of(name, "input_gradient"):
-        in_all_places(
-            partial(gemmconv.conv_input_gradient, input_size=size, **case.options, algorithm=algorithm),
-            back,
-            (g, weight),
-        )
-    sums = partial(reference.conv_weight_gradient, kernel_size=kernel, **case.options)
-    for algorithm in algorithms_of(name, "weight_gradient"):
-        in_all_places(
-            partial(gemmconv.conv_weight_gradient, kernel_size=kernel, **case.options, algorithm=algorithm),
-            sums,
-            (g, x),
-        )
-    if g.ndim == weight.ndim:
-        in_all_places(gemmconv.conv_bias_gradient, reference.conv_bias_gradient, (g,))
 
     def plan(of: np.ndarray) -> Plan:
         return Plan(of, input_size=size, **case.options)
 
-    in_all_places(lambda g, weight: plan(weight).input_gradient(g), back, (g, weight))
-    in_all_places(plan(weight).weight_gradient, sums, (g, x))
+    back = partial(reference.conv_input_gradient, input_size=size, **case.options)
+    function = partial(gemmconv.conv_input_gradient, input_size=size, **case.options)
+    functions = [partial(function, algorithm=algorithm) for algorithm in algorithms_of(name, "input_gradient")]
+    in_all_places(back, (g, weight), *functions, lambda g, weight: plan(weight).input_gradient(g))
+    sums = partial(reference.conv_weight_gradient, kernel_size=kernel, **case.options)
+    function = partial(gemmconv.conv_weight_gradient, kernel_size=kernel, **case.options)
+    functions = [partial(function, algorithm=algorithm) for algorithm in algorithms_of(name, "weight_gradient")]
+    in_all_places(sums, (g, x), *functions, plan(weight).weight_gradient)
+    if g.ndim == weight.ndim:
+        in_all_places(reference.conv_bias_gradient, (g,), gemmconv.conv_bias_gradient)
 
 
 @pytest.mark.parametrize("name", TRANSPOSED_CASES)
@@ -276,9 +284,9 @@ def test_transposed_convolutions(name, dtype):
     arrays = x, weight, integers((case.weight[1] * case.options.get("groups", 1),), dtype, 3)
     options = TransposedOptions(None, 1, 0, 0, None, 1, 1, "zeros", "auto")._replace(**case.options)
     computed = prepare_transposed(case.x, case.weight, dtype.itemsize, options).computed
-    for algorithm in ("auto", *defined_algorithms(computed, "input_gradient")):
-        function = partial(gemmconv.conv_transpose, **case.options, algorithm=algorithm)
-        in_all_places(function, partial(reference.conv_transpose, **case.options), arrays)
+    algorithms = ("auto", *defined_algorithms(computed, "input_gradient"))
+    functions = [partial(gemmconv.conv_transpose, **case.options, algorithm=algorithm) for algorithm in algorithms]
+    in_all_places(partial(reference.conv_transpose, **case.options), arrays, *functions)
 
 
 @pytest.mark.parametrize("name", [name for name in SOME if "padding_mode" not in CASES[name].options])
@@ -294,16 +302,16 @@ def test_operators_and_columns(name, dtype):
     def back(g: np.ndarray, weight: np.ndarray) -> np.ndarray:
         return ConvolutionOperator(weight, size, **case.options).T @ g.ravel()
 
-    in_all_places(forward, lambda x, weight: reference.conv(x, weight, **case.options).ravel(), (x, weight))
+    in_all_places(lambda x, weight: reference.conv(x, weight, **case.options).ravel(), (x, weight), forward)
     transpose = partial(reference.conv_input_gradient, input_size=size, **case.options)
-    in_all_places(back, lambda g, weight: transpose(g, weight).ravel(), (g, weight))
+    in_all_places(lambda g, weight: transpose(g, weight).ravel(), (g, weight), back)
 
     options = {name: value for name, value in case.options.items() if name not in ("groups", "flip")}
     columns = gemmconv.im2col(x, case.weight[2:], **options)
     patches = lambda of, x: of.im2col(x, case.weight[2:], **options)  # noqa: E731
-    in_all_places(partial(patches, gemmconv), lambda x: patches(reference, x[np.newaxis])[0], (x,))
+    in_all_places(lambda x: patches(reference, x[np.newaxis])[0], (x,), partial(patches, gemmconv))
     images = lambda of, columns: of.col2im(columns, size, case.weight[2:], **options)  # noqa: E731
-    in_all_places(partial(images, gemmconv), lambda columns: images(reference, columns[np.newaxis])[0], (columns,))
+    in_all_places(lambda columns: images(reference, columns[np.newaxis])[0], (columns,), partial(images, gemmconv))
 
 
 def test_an_operator_agrees_with_its_matrix():
@@ -363,8 +371,8 @@ def test_the_rule_is_that_of_pytorch():
             def definition(*arrays: np.ndarray, of=of_torch, options=options) -> np.ndarray:
                 return of(*map(torch.from_numpy, arrays), **options).numpy()
 
-            for module in (gemmconv, reference):
-                in_all_places(partial(getattr(module, name), **options), definition, (x, weight, bias))
+            functions = [partial(getattr(module, name), **options) for module in (gemmconv, reference)]
+            in_all_places(definition, (x, weight, bias), *functions)
 
 
 def test_weights_that_are_not_finite_do_not_make_long_filters_slow():

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from cases import Case, input_size, integer_weights, integers
+from instruction_sets import once_for_all
 
 import gemmconv
 from gemmconv import (
@@ -69,6 +70,7 @@ def arrays_of(case, dtype):
 
 @pytest.mark.parametrize("name", PADDED_CASES)
 @pytest.mark.parametrize("algorithm", ["auto", "gemm", "direct"])
+@once_for_all
 def test_convolutions_equal_the_reference(name, dtype, algorithm):
     case = PADDED_CASES[name]
     x, weight, _ = arrays_of(case, dtype)

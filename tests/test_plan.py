@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from cases import CASES, integers
+from instruction_sets import once_for_all
 
 import gemmconv
 from gemmconv import Plan, conv, num_threads, plan, plan_tuning
@@ -27,6 +28,7 @@ def plan_of(case, dtype, **options) -> tuple[Plan, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", CASES)
+@once_for_all
 def test_gives_the_bits_of_conv(name, dtype, isa):
     case = CASES[name]
     x = normal(case.x, dtype, 3)

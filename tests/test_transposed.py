@@ -8,7 +8,7 @@ from cases import TRANSPOSED_CASES, integer_weights, integers
 from drawn import DTYPES, PADDING_MODES, convolutions, transposed_convolutions
 from guarded import guarded
 from hypothesis import given
-from instruction_sets import select_isa
+from instruction_sets import once_for_all, select_isa
 
 import gemmconv
 from gemmconv import conv_transpose, conv_transpose1d, conv_transpose2d, conv_transpose3d, num_threads, reference
@@ -20,6 +20,7 @@ def data_of(case, dtype):
 
 
 @pytest.mark.parametrize("name", TRANSPOSED_CASES)
+@once_for_all
 def test_equals_the_reference(name, dtype, isa):
     case = TRANSPOSED_CASES[name]
     x, weight, bias = data_of(case, dtype)
@@ -49,6 +50,7 @@ def test_algorithms(name, algorithm):
 
 
 @pytest.mark.parametrize("name", TRANSPOSED_CASES)
+@once_for_all
 def test_same_bits_on_any_number_of_threads(name, dtype):
     case = TRANSPOSED_CASES[name]
     rng = np.random.default_rng(3)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from cases import integers
+from instruction_sets import once_for_all
 
 from gemmconv import Plan, conv, reference
 from gemmconv.checks.geometry import Geometry
@@ -168,6 +169,7 @@ def test_the_twin_needs_stride_and_dilation_1():
 
 
 @pytest.mark.parametrize("name", SHAPES)
+@once_for_all
 def test_exact_on_integers(name, dtype, isa):
     shapes = SHAPES[name]
     x, bias = integers(shapes.x, dtype), integers(shapes.weight[:1], dtype, 2)
@@ -178,6 +180,7 @@ def test_exact_on_integers(name, dtype, isa):
 
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("name", SHAPES)
+@once_for_all
 def test_every_error_is_within_its_bound(name, data, dtype, isa):
     error, bound = errors(name, data, dtype)
     assert np.isfinite(bound).all()
@@ -214,6 +217,7 @@ def batch(shapes: Shapes, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.n
 
 @pytest.mark.parametrize("name", MENDED)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@once_for_all
 def test_what_is_not_finite_is_where_direct_has_it(name, value, dtype, isa):
     shapes = SHAPES[name]
     x, weight, bias = batch(shapes, dtype)

@@ -221,11 +221,11 @@ def conv(
 
 def channel_product(weight: Array, window: Array, groups: int) -> Array:
     """Return ``y[n, o, ...] = sum over c of weight[o, c] * window[n, c, ...]``, within each group of channels."""
-    by_group = [
-        product("oc,nc...->no...", weights, windows)
-        for weights, windows in zip(np.split(weight, groups), np.split(window, groups, axis=1))
-    ]
-    return np.concatenate(by_group, axis=1)
+    outputs, per_group = weight.shape
+    by_group = weight.reshape(groups, outputs // groups, per_group)
+    windows = window.reshape(len(window), groups, per_group, *window.shape[2:])
+    y = product("goc,ngc...->ngo...", by_group, windows)
+    return y.reshape(len(window), outputs, *window.shape[2:])
 
 
 def product(subscripts: str, a: Array, b: Array) -> Array:
