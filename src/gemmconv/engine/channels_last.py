@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import prod
+from math import gcd, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..checks.arrays import Array
 from ..checks.geometry import Geometry
 from ..checks.options import Sizes
 from .normal_form import normal_form
-from .tiling import Tiling, choose_panels_tiling, equal_piece
+from .tiling import LEAST_TASKS_PER_THREAD, TASKS_PER_THREAD, Tiling, choose_panels_tiling
 
 if TYPE_CHECKING:
     from .calls import Call
@@ -33,6 +33,9 @@ Moves = dict[int, Steps]
 PRODUCT_ELEMENTS = 1 << 17
 # The rows of the first matrix of a product that a task reads, if it has as many. Each task packs the second again.
 PRODUCT_ROWS = 96
+# The rows of the first matrix, and the columns of the second one, of a task that is made smaller for several threads.
+PRODUCT_LEAST_ROWS = 12
+PRODUCT_LEAST_TILE = 32
 
 
 def steps_of(positions: int, channels: int) -> Steps:
@@ -201,10 +204,21 @@ class Product:
 
 
 def product_tiling(product: Geometry, itemsize: int, threads: int) -> Tiling:
-    """Return the tiling of a product: the rows of the first matrix that a task reads stay in the cache."""
-    tiling = choose_panels_tiling(product, itemsize, threads)
-    rows = max(PRODUCT_ELEMENTS // product.in_channels, PRODUCT_ROWS)
-    return tiling._replace(block=min(tiling.block, equal_piece(product.out_channels, rows)))
+    """Return the tiling of a product: the rows of the first matrix that a task reads stay in the cache.
+
+    If there are few tasks, their number is a multiple of the threads. Each task packs its tile. So tiles are halved
+    rather than blocks that have fewer rows than a tile has columns.
+    """
+    pixels, rows = choose_panels_tiling(product, itemsize, threads).pixels, product.out_channels
+    tiles = -(-product.out_pixels // pixels)
+    blocks = -(-rows // max(PRODUCT_ELEMENTS // product.in_channels, PRODUCT_ROWS))
+    if threads > 1 and tiles * blocks < threads * TASKS_PER_THREAD:
+        multiple = threads // gcd(threads, tiles)
+        blocks = -(-max(blocks, -(-threads * LEAST_TASKS_PER_THREAD // tiles)) // multiple) * multiple
+        if rows < blocks * pixels and pixels >= 2 * PRODUCT_LEAST_TILE and blocks % 2 == 0:
+            pixels, blocks = -(-pixels // 2), blocks // 2
+    block = min(max(-(-rows // blocks), PRODUCT_LEAST_ROWS), rows)
+    return Tiling(pixels=pixels, block=block, panel=0, channels=0, taps=0)
 
 
 def moved(array: Array, steps: Steps, threads: int) -> Array:

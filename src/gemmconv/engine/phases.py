@@ -12,6 +12,7 @@ in any batch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -337,6 +338,18 @@ def cut_with_channels_last(geometry: Geometry) -> Cut | None:
     residues = Interval(0, geometry.stride[2])
     whole = tuple([Interval(0, size) for size in geometry.in_size])
     return Cut((Block(0, groups, 0, channels, residues, tuple(classes)),), whole, (1, 1, 1), channels_last=True)
+
+
+def cut_for_threads(cut: Cut, batch: int, threads: int) -> Cut:
+    """Return the cut with more tasks if a number of threads computes a batch; without weaving, that changes no bits."""
+    if threads == 1 or not cut.channels_last:
+        return cut
+    (block,) = cut.blocks
+    classes = [
+        made._replace(tiling=made.kernel.tiling(replace(made.geometry, batch=batch), LARGEST_ITEMSIZE, threads))
+        for made in block.classes
+    ]
+    return cut._replace(blocks=(block._replace(classes=tuple(classes)),))
 
 
 def shared_elements(block: Block) -> int:

@@ -21,7 +21,7 @@ from .channels_last import MovedDefinition, WithChannelsFirst, moves_of_x, moves
 from .counts import Counts
 from .kernels import CHANNELS_LAST, CONVOLUTION, INPUT_GRADIENT, WEIGHT_GRADIENT, Kernel, that_fit
 from .not_finite import Definition, reads_padding, watched_inputs, watched_outputs
-from .phases import Cut, cut_into_phases, cut_with_channels_last, phases_layout_work, phases_work
+from .phases import Cut, cut_for_threads, cut_into_phases, cut_with_channels_last, phases_layout_work, phases_work
 from .tiling import Tiling, largest_gemm
 
 # The kernels of a convolution that give the right infinities and NaNs where winograd and fft do not.
@@ -212,7 +212,7 @@ def build_input_gradient(geometry: Geometry, itemsize: int, threads: int = 1) ->
 
 def build_phases(cut: Cut, geometry: Geometry, itemsize: int, threads: int = 1) -> Built:
     """Return the object that runs an input gradient by phases."""
-    problem = Phases(geometry, itemsize, cut)
+    problem = Phases(geometry, itemsize, cut_for_threads(cut, geometry.batch, threads))
     definition = Definition(build_input_gradient, geometry, itemsize, threads)
     shapes = geometry.out_shape, geometry.x_shape
     problem.watch(
