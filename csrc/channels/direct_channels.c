@@ -79,9 +79,7 @@ static int channels_is_inside(const struct conv_problem *problem)
     return inside;
 }
 
-/* A band of the input itself, with channels last: its slots are rows of the image. */
-static struct channels_band channels_band_in_place(const struct conv_problem *problem, ptrdiff_t rows,
-                                                   ptrdiff_t columns)
+struct channels_band channels_band_in_place(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     return (struct channels_band){
         .rows = rows,
@@ -166,8 +164,7 @@ ptrdiff_t channels_find_places(const struct conv_problem *piece, const struct ch
     return count;
 }
 
-/* The first output position after `at` along the width at which other taps lie inside the input; or out_size. */
-static ptrdiff_t channels_end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
+ptrdiff_t channels_end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at)
 {
     const ptrdiff_t stride = problem->stride[2], dilation = problem->dilation[2], before = problem->pad_before[2];
     const ptrdiff_t taps = problem->kernel[2];

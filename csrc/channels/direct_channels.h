@@ -115,6 +115,9 @@ struct channels_piece channels_piece_at(const struct conv_problem *problem, ptrd
 /* A band of `rows` and `columns`, for a piece of the kernel. */
 struct channels_band channels_band_of_size(const struct conv_problem *piece, ptrdiff_t rows, ptrdiff_t columns);
 
+/* A band of the input itself, with channels last: its slots are rows of the image. */
+struct channels_band channels_band_in_place(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns);
+
 /* The blocks of channels that tasks of the same band share. */
 static inline ptrdiff_t channels_blocks_per_task(const struct conv_problem *problem)
 {
@@ -202,6 +205,9 @@ static inline void channels_find_step(const struct channels_band *band, ptrdiff_
     for (ptrdiff_t c = 0; c < CHANNELS_STEP; c++)
         places[c] = (struct channels_place){c * band->channel_step, c * strip};
 }
+
+/* The first output position after `at` along the width at which other taps lie inside the input; or out_size. */
+ptrdiff_t channels_end_of_same_taps(const struct conv_problem *problem, ptrdiff_t at);
 
 /* Cut the positions of a row that a band covers into pixels, at most `most` at a time. They need the same taps, unless
  * these change after every few positions. Returns their number. */

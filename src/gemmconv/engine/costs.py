@@ -381,13 +381,13 @@ def depthwise(n: Counts) -> Terms:
 def depthwise_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, of arrays with channels last."""
     channels = n.geometry.out_channels
+    few = channels < LONGEST_VECTOR  # they are repeated, and fill all lanes
+    parts = 1.0 if few else grown(channels, LONGEST_VECTOR)
     return {
-        "multiply-adds": n.multiply_adds * grown(channels, n.lanes),
-        "parts of vectors": n.multiply_adds / channels * (channels % n.lanes > 0),
+        "multiply-adds": n.multiply_adds * parts,
+        "multiply-adds of few channels": n.multiply_adds * few,
         "outputs": n.results,
-        "packing": n.inputs,
-        "from memory": n.from_memory,
-        "from main memory": n.from_main_memory,
+        "reading x": n.inputs,
     }
 
 

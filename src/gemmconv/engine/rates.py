@@ -198,12 +198,10 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
         "beginning": (795.0, 530.0, 518.0),
     },
     "depthwise_channels": {
-        "multiply-adds": (0.06, 0.033, 0.02),
-        "parts of vectors": (1.5, 1.0, 0.5),
+        "multiply-adds": (0.07, 0.04, 0.03),
+        "multiply-adds of few channels": (0.02, 0.015, 0.015),
         "outputs": (0.2, 0.1, 0.1),
-        "packing": (0.15, 0.12, 0.12),
-        "from memory": (0.15, 0.1, 0.1),
-        "from main memory": (0.1, 0.1, 0.1),
+        "reading x": (0.1, 0.05, 0.05),
     },
     "moving": {
         "elements": (0.19, 0.19, 0.19),

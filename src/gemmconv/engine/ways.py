@@ -28,7 +28,7 @@ from .tiling import Tiling, largest_gemm
 DIRECT_KERNELS = tuple(kernel for kernel in CONVOLUTION if kernel.algorithm == "direct")
 
 # Those that multiply weights by all zeros of the padding, and call no BLAS.
-MULTIPLY_ALL = frozenset({"panels", "direct_pixels", "depthwise", "depthwise_channels"})
+MULTIPLY_ALL = frozenset({"panels", "direct_pixels", "depthwise"})
 
 MULTIPLY_PADDING = tuple(kernel for kernel in CONVOLUTION if kernel.name in MULTIPLY_ALL)
 
