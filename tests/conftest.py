@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import chromium, open_page  # noqa: F401 - fixtures
 from controls import controls_page, drawn, fresh  # noqa: F401 - fixtures
-from instruction_sets import select_isa
+from instruction_sets import ISAS, select_isa
 
 from gemmconv import _gemmconv, cli
 from gemmconv.engine import calls
@@ -22,7 +22,7 @@ IN_CI = bool(os.environ.get("GEMMCONV_CI"))
 NO_CLOCK = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 
 # How many examples a test draws. GEMMCONV_DRAWS names another profile than the usual one.
-hypothesis.settings.register_profile("dev", max_examples=100, **NO_CLOCK)
+hypothesis.settings.register_profile("dev", max_examples=100, derandomize=IN_CI, **NO_CLOCK)
 hypothesis.settings.register_profile("ci", max_examples=1000, derandomize=True, **NO_CLOCK)
 hypothesis.settings.register_profile("thorough", max_examples=2500, **NO_CLOCK)
 hypothesis.settings.load_profile(os.environ.get("GEMMCONV_DRAWS") or ("ci" if IN_CI else "dev"))
@@ -42,7 +42,7 @@ def _restore_instruction_set():
     select_isa(before)
 
 
-@pytest.fixture(params=_gemmconv.supported_isas())
+@pytest.fixture(params=ISAS)
 def isa(request: pytest.FixtureRequest) -> str:
     """Run a test once with the kernels of every instruction set of this machine."""
     select_isa(request.param)

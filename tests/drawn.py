@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import assume, settings
 from hypothesis import strategies as st
-
-from gemmconv import _gemmconv
+from instruction_sets import ISAS
 
 # For tests that take long for each example, and for those that take longer still.
 FEWER = settings(max_examples=settings.default.max_examples // 2)
@@ -21,7 +20,7 @@ FEW = settings(max_examples=min(settings.default.max_examples // 4, 60))
 
 DTYPES = st.sampled_from(["float32", "float64"])
 PADDING_MODES = st.sampled_from(["reflect", "edge", "wrap", "symmetric"])
-INSTRUCTION_SETS = st.sampled_from(_gemmconv.supported_isas())
+INSTRUCTION_SETS = st.sampled_from(ISAS)
 
 
 class Drawn(NamedTuple):

@@ -9,13 +9,18 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gemmconv import _gemmconv
 from gemmconv.engine import calls, phases
+from gemmconv.numbers import integers, narrow
 
-_CACHES = [
-    function for module in (calls, phases) for function in vars(module).values() if hasattr(function, "cache_clear")
-]
+# Those to test: all that this machine has, up to that of GEMMCONV_ISA.
+_SUPPORTED = _gemmconv.supported_isas()
+ISAS = _SUPPORTED[: _SUPPORTED.index(_gemmconv.isa()) + 1]
+
+_MODULES = calls, phases, integers, narrow
+_CACHES = [function for module in _MODULES for function in vars(module).values() if hasattr(function, "cache_clear")]
 
 
 def select_isa(isa: str) -> None:
@@ -29,10 +34,10 @@ def select_isa(isa: str) -> None:
 def once_for_all(test: Callable[..., None]) -> Callable[..., None]:
     """Call a test with every `isa` and `dtype` that it asks for, as one test; a failure has a note of which it was.
 
-    Of a test that takes a few milliseconds, the fixtures of these names would make six, each of which takes pytest as
-    long again.
+    With the fixtures of these names, pytest would make six tests. If a test takes a few milliseconds, pytest itself
+    takes as long for each.
     """
-    choices = {"dtype": (np.dtype("float32"), np.dtype("float64")), "isa": _gemmconv.supported_isas()}
+    choices = {"isa": ISAS, "dtype": (np.dtype("float32"), np.dtype("float64"))}
     parameters = inspect.signature(test).parameters
     asked = {name: values for name, values in choices.items() if name in parameters}
     assert asked
@@ -45,6 +50,8 @@ def once_for_all(test: Callable[..., None]) -> Callable[..., None]:
                 select_isa(chosen["isa"])
             try:
                 test(**others, **chosen)
+            except pytest.skip.Exception as skipped:
+                raise AssertionError("a test for all must not skip some") from skipped
             except Exception as error:
                 error.add_note(", ".join(f"{name}: {value}" for name, value in chosen.items()))
                 raise

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from cases import Case, geometry_of, integer_weights, integers
 from guarded import guarded
-from instruction_sets import once_for_all, select_isa
+from instruction_sets import ISAS, once_for_all, select_isa
 from kernels_under_test import CONVOLUTIONS, LARGEST_SCRATCH, Kernel, run
 
 from gemmconv import Plan, conv, reference
-from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 
 CHANNELS = {key: kernel for key, kernel in CONVOLUTIONS.items() if key.endswith("_channels")}
@@ -152,7 +151,7 @@ def test_the_error_of_long_sums_is_within_its_bound(name, data):
     size = conv(abs(x).astype("f8"), abs(weight).astype("f8"), **case.options, algorithm="gemm")
     terms = geometry.reduction_length
     bound = (min(terms, 256) + terms / 128 + 2) * np.finfo("f4").eps * size
-    for isa, key in product(supported_isas(), SUMMED_IN_SLICES):
+    for isa, key in product(ISAS, SUMMED_IN_SLICES):
         select_isa(isa)
         if CONVOLUTIONS[key].defined(geometry):
             error = abs(run(CONVOLUTIONS[key], geometry, (x, weight, None)) - exact)

@@ -14,11 +14,10 @@ from comparisons import assert_equal
 from guarded import guarded
 from hypothesis import given, reject
 from hypothesis import strategies as st
-from instruction_sets import select_isa
+from instruction_sets import ISAS, select_isa
 from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected, normal_arrays_for, run
 
 from gemmconv import conv
-from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine import phases
 from gemmconv.engine.algorithms import defined_algorithms
@@ -70,7 +69,7 @@ def test_exact_between_forbidden_pages(name):
     for dtype in ("float32", "float64"):
         arrays = arrays_for("convolution", geometry, np.dtype(dtype))
         result = expected("convolution", geometry, geometry_options(CASES[name]), arrays)
-        for isa in supported_isas():
+        for isa in ISAS:
             select_isa(isa)
             for at, relu in (("end", False), ("start", True)):
                 out = run(DEPTHWISE, geometry, [guarded(array, at) for array in arrays], relu=relu, at=at)
@@ -80,7 +79,7 @@ def test_exact_between_forbidden_pages(name):
 @pytest.mark.parametrize("name", CASES)
 def test_same_bits_for_any_batch_and_threads(name):
     three = replace(geometry_of(CASES[name]), batch=3)
-    for isa in supported_isas():
+    for isa in ISAS:
         select_isa(isa)
         arrays = normal_arrays_for("convolution", three, "float32")
         together = run(DEPTHWISE, three, arrays)
@@ -140,7 +139,7 @@ def test_strided_kernels_as_long_as_the_input_fit(rows, stride, dilation):
     geometry = Geometry.from_shapes((1, 2, rows, 5165 * dilation + 1), (2, 1, 1, 5166), **options)
     assert DEPTHWISE.defined(geometry)
     result = expected("convolution", geometry, options, arrays_for("convolution", geometry, "float64"))
-    for dtype, isa in product(("float32", "float64"), supported_isas()):
+    for dtype, isa in product(("float32", "float64"), ISAS):
         select_isa(isa)
         arrays = arrays_for("convolution", geometry, dtype)
         assert_equal(run(DEPTHWISE, geometry, arrays, threads=2), result, dtype, isa)

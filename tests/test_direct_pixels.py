@@ -11,11 +11,10 @@ from drawn import DTYPES, FEWER, INSTRUCTION_SETS
 from guarded import guarded
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from instruction_sets import once_for_all, select_isa
+from instruction_sets import ISAS, once_for_all, select_isa
 from kernels_under_test import CONVOLUTIONS, LARGEST_SCRATCH, arrays_for, run
 
 from gemmconv import conv, reference
-from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import defined_algorithms
 
@@ -23,7 +22,7 @@ PIXELS = CONVOLUTIONS["convolution-direct-direct_pixels"]
 GEMM = CONVOLUTIONS["convolution-gemm-gemm_conv-packing"]
 # The terms of a slice, at most.
 SLICE = 256
-BOTH_TYPES, EVERY_ISA = ("float32", "float64"), supported_isas()
+BOTH_TYPES, EVERY_ISA = ("float32", "float64"), ISAS
 
 # Sums whose panels are cut between channels, or between taps of the depth, the height or the width of the kernel.
 PANELS = {
@@ -130,7 +129,7 @@ def test_the_error_of_long_sums(terms):
         geometry = Geometry.from_shapes(x.shape, weight.shape)
         slices = ceil(terms / SLICE)
         bound = (ceil(terms / slices) + slices + 2) * np.finfo("f4").eps
-        for isa in supported_isas():
+        for isa in ISAS:
             select_isa(isa)
             error, of_gemm = (abs(run(kernel, geometry, (x, weight, None)) - exact) for kernel in (PIXELS, GEMM))
             assert np.sqrt((error**2).mean()) <= 1.5 * np.sqrt((of_gemm**2).mean()), isa

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from cases import CASES, STRIDED_CASES, ZERO_PADDED_CASES, geometry_of, geometry_options
 from guarded import guarded
-from instruction_sets import once_for_all, select_isa
+from instruction_sets import ISAS, once_for_all, select_isa
 from test_scipy_fft import EPS, SHAPES, arrays_of, geometry_of_shapes
 from test_winograd import DATA
 
 from gemmconv import Plan, conv, conv_input_gradient, conv_transpose, conv_weight_gradient, reference
-from gemmconv._gemmconv import LARGEST_SCRATCH, supported_isas
+from gemmconv._gemmconv import LARGEST_SCRATCH
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine import fft_cut
 from gemmconv.engine.algorithms import candidates, fft_ways, pick
@@ -147,7 +147,7 @@ def test_error_is_within_the_bound(name, data, dtype):
     cut = fft_cut.fft_cut(geometry)
     lengths = {"length": cut.length[-geometry.rank :], "useful": cut.useful[-geometry.rank :]}
     bound = reference.fft_bound(*arrays, **options, **lengths, pairs=True, dtype=dtype)
-    for isa in supported_isas():
+    for isa in ISAS:
         select_isa(isa)
         assert np.all(abs(run(geometry, arrays) - exact) - of_reference <= bound)
 

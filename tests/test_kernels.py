@@ -14,7 +14,7 @@ from comparisons import assert_equal
 from drawn import DTYPES, Drawn, convolutions, large_convolutions
 from guarded import guarded
 from hypothesis import example, given
-from instruction_sets import once_for_all, select_isa
+from instruction_sets import ISAS, once_for_all, select_isa
 from kernels_under_test import (
     ALL_CASES,
     CONVOLUTIONS,
@@ -31,7 +31,7 @@ from kernels_under_test import (
 )
 
 from gemmconv import Plan, _gemmconv, conv, reference
-from gemmconv._gemmconv import Problem, supported_isas
+from gemmconv._gemmconv import Problem
 from gemmconv.checks.geometry import Geometry
 from gemmconv.checks.options import ALGORITHMS
 from gemmconv.engine import costs, counts
@@ -57,7 +57,7 @@ def test_exact_between_forbidden_pages(key, name):
             unbiased = result - arrays[2].reshape(-1, *[1] * geometry.rank)
             relu = kernel.operation == "convolution"
             rectified = np.maximum(unbiased, 0) if relu else unbiased
-        for isa in supported_isas():
+        for isa in ISAS:
             select_isa(isa)
             where = f"{isa}, {dtype}, against the page"
             assert_equal(run(kernel, geometry, last), result, where, "after the arrays")
@@ -126,7 +126,7 @@ def test_rows_of_every_length_between_forbidden_pages(key, dtype):
     for row, geometry in GEOMETRIES.items():
         if kernel.defined(geometry):
             arrays = [guarded(array) for array in arrays_for(kernel.operation, geometry, dtype)]
-            for isa in supported_isas():
+            for isa in ISAS:
                 select_isa(isa)
                 assert_equal(run(kernel, geometry, arrays), expected_row(kernel.operation, row), isa, row)
             lengths.add(row.length)
@@ -221,7 +221,7 @@ def test_same_bits_for_any_batch_and_threads(key, name):
     kernel, three = KERNELS[key], replace(geometry_of(ALL_CASES[name]), batch=3)
     one = replace(three, batch=1)
     arrays_of_type = {dtype: normal_arrays_for(kernel.operation, three, dtype) for dtype in ("float32", "float64")}
-    for isa, dtype in product(supported_isas(), arrays_of_type):
+    for isa, dtype in product(ISAS, arrays_of_type):
         select_isa(isa)
         where, arrays = f"{isa}, {dtype}", arrays_of_type[dtype]
         together = run(kernel, three, arrays)
@@ -240,7 +240,7 @@ def test_a_layout_belongs_to_an_instruction_set():
     plans = [Plan(weight, input_size=(9, 8), padding=1, algorithm=algorithm) for algorithm in exact]
     for plan in plans:
         plan(x)  # prepares the call: by the costs of another instruction set it might take another kernel
-    for isa in supported_isas():
+    for isa in ISAS:
         _gemmconv.select_isa(isa)
         for plan in plans:
             np.testing.assert_array_equal(plan(x), reference.conv(x, weight, padding=1))

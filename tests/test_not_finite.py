@@ -24,12 +24,11 @@ from cases import (
     input_size,
     integers,
 )
-from instruction_sets import once_for_all, select_isa
+from instruction_sets import ISAS, once_for_all, select_isa
 from kernels_under_test import ALL_CASES, CONVOLUTIONS, KERNELS, OPERATIONS, Arrays, arrays_for, expected, run
 
 import gemmconv
 from gemmconv import ConvolutionOperator, Plan, reference
-from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import WAYS, defined_algorithms
 from gemmconv.engine.blas import single_threaded_blas
@@ -113,7 +112,7 @@ def test_every_kernel(operation, name):
     for dtype in ("float32", "float64"):
         arrays = arrays_for(operation, geometry, np.dtype(dtype))
         spoiled_arrays = [spoiled(arrays, place) for place, _ in wanted_in_places]
-        for isa, key in product(supported_isas(), kernels):
+        for isa, key in product(ISAS, kernels):
             select_isa(isa)
             problem = KERNELS[key].build(geometry, arrays[0].itemsize, 1, False)
             for (place, wanted), changed in zip(wanted_in_places, spoiled_arrays):

@@ -10,11 +10,10 @@ import pytest
 from cases import STRIDED_CASES, geometry_of, integers
 from comparisons import assert_equal
 from guarded import guarded
-from instruction_sets import select_isa
+from instruction_sets import ISAS, select_isa
 from kernels_under_test import KERNELS, LARGEST_SCRATCH, arrays_for, expected_of_case, run
 
 from gemmconv import conv_input_gradient, reference
-from gemmconv._gemmconv import supported_isas
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import defined_algorithms
 from gemmconv.engine.phases import cut_into_phases
@@ -65,7 +64,7 @@ def test_far_geometries(name):
     expected = reference.conv_input_gradient(gradient, weight, geometry.x_shape[2:], **options)
     for dtype, (threads, at) in product(("float32", "float64"), ((1, "end"), (2, "start"))):
         arrays = (*(guarded(array.astype(dtype), at) for array in (gradient, weight)), None)
-        for isa in supported_isas():
+        for isa in ISAS:
             select_isa(isa)
             assert_equal(run(PHASES, geometry, arrays, threads, at=at), expected, dtype, isa, at)
     assert PHASES.build(geometry, 8, 1, False).scratch_bytes <= LARGEST_SCRATCH

@@ -7,7 +7,9 @@
 static struct channels_band band_of_size(const struct conv_problem *problem, ptrdiff_t rows, ptrdiff_t columns)
 {
     struct channels_band band = channels_band_of_size(problem, rows, columns);
-    band.channels = band.position_step = min_size(depthwise_channels_share(problem), problem->in_channels);
+    const struct interval last = depthwise_channels_share_at(problem, depthwise_channels_share_count(problem) - 1);
+    const ptrdiff_t most = max_size(depthwise_channels_share(problem), interval_length(&last));
+    band.channels = band.position_step = min_size(most, problem->in_channels);
     band.channel_step = 1;
     band.packed_size = band.slots * band.pitch * band.position_step;
     return band;
@@ -17,7 +19,8 @@ struct channels_band depthwise_channels_band_of(const struct conv_problem *probl
 {
     const int few = depthwise_channels_are_few(problem);
     const ptrdiff_t channels = few ? problem->in_channels : depthwise_channels_share(problem);
-    const ptrdiff_t positions = DEPTHWISE_CHANNELS_PRODUCTS / (channels * volume(problem->kernel));
+    const ptrdiff_t most = few ? DEPTHWISE_CHANNELS_PACKED : DEPTHWISE_CHANNELS_PRODUCTS / volume(problem->kernel);
+    const ptrdiff_t positions = min_size(most, DEPTHWISE_CHANNELS_PRODUCTS / volume(problem->kernel)) / channels;
     const ptrdiff_t width = problem->out_size[2];
     ptrdiff_t columns = equal_piece(width, max_size(positions, LONGEST_VECTOR));
     ptrdiff_t rows = equal_piece(problem->out_size[1], positions / columns);

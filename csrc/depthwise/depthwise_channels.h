@@ -1,8 +1,8 @@
 /* depthwise_channels: one input and one output channel per group, with channels last and in the lanes of vectors.
  *
  * A task is a block of output positions, for a share of the channels of an image. A register block has the sums of a
- * few neighbouring outputs of a row, for LONGEST_VECTOR channels or half as many; each weight that is loaded serves all
- * of these outputs:
+ * few neighbouring outputs of a row, for one or two vectors of channels; each weight that is loaded serves all of these
+ * outputs:
  *
  *     layout   [tap][lane]
  *     x        [row][column][channel]          y[p] += layout[tap] * x[p * stride + tap * dilation]
@@ -81,7 +81,7 @@ static inline int depthwise_channels_fits(const struct conv_problem *problem)
     return depthwise_channels_band_of(problem).packed_size <= DEPTHWISE_CHANNELS_LARGEST;
 }
 
-/* The lanes of a task: whole blocks, but for the last task. */
+/* The lanes of a task, except for the last share. */
 static inline ptrdiff_t depthwise_channels_share(const struct conv_problem *problem)
 {
     const int packed = depthwise_channels_packs(problem) && !depthwise_channels_are_few(problem);
@@ -89,22 +89,35 @@ static inline ptrdiff_t depthwise_channels_share(const struct conv_problem *prob
     return round_up(equal_piece(depthwise_channels_lanes(problem), most), LONGEST_VECTOR);
 }
 
+/* The shares of the lanes. The last one takes what is left, if it would not fill a vector: so each share has room for
+ * whole blocks, and no two tasks write the same outputs. */
+static inline ptrdiff_t depthwise_channels_share_count(const struct conv_problem *problem)
+{
+    return ceil_div(depthwise_channels_lanes(problem) - (LONGEST_VECTOR - 1), depthwise_channels_share(problem));
+}
+
+static inline struct interval depthwise_channels_share_at(const struct conv_problem *problem, ptrdiff_t number)
+{
+    const ptrdiff_t share = depthwise_channels_share(problem), first = number * share;
+    const int is_last = number + 1 == depthwise_channels_share_count(problem);
+    return (struct interval){first, is_last ? depthwise_channels_lanes(problem) : first + share};
+}
+
 static inline ptrdiff_t depthwise_channels_task_count(const struct conv_problem *problem)
 {
     const struct channels_band band = depthwise_channels_band_of(problem);
     return problem->batch * problem->out_size[0] * ceil_div(problem->out_size[1], band.rows) *
-           ceil_div(problem->out_size[2], band.columns) *
-           ceil_div(depthwise_channels_lanes(problem), depthwise_channels_share(problem));
+           ceil_div(problem->out_size[2], band.columns) * depthwise_channels_share_count(problem);
 }
 
-/* The lanes of few channels from one of their outputs to where the next row of outputs may begin. */
+/* The elements of a row of outputs of few channels; otherwise 0. */
 static inline ptrdiff_t depthwise_channels_row_size(const struct conv_problem *problem,
                                                     const struct channels_band *band)
 {
     return depthwise_channels_are_few(problem) ? band->columns * problem->in_channels : 0;
 }
 
-/* What is packed, the bias of few channels, repeated, a row of their outputs, and the places of the taps. */
+/* The places of the taps, what is packed, the bias of few channels, repeated, and a row of their outputs. */
 static inline ptrdiff_t depthwise_channels_scratch_size(const struct conv_problem *problem)
 {
     const struct channels_band band = depthwise_channels_band_of(problem);

@@ -206,8 +206,8 @@ class Product:
 def product_tiling(product: Geometry, itemsize: int, threads: int) -> Tiling:
     """Return the tiling of a product: the rows of the first matrix that a task reads stay in the cache.
 
-    If there are few tasks, their number is a multiple of the threads. Each task packs its tile. So tiles are halved
-    rather than blocks that have fewer rows than a tile has columns.
+    If there are few tasks, their number is a multiple of the threads. Each task packs its tile of the second matrix.
+    If a block would have fewer rows than a tile has columns, the tiles are halved instead.
     """
     pixels, rows = choose_panels_tiling(product, itemsize, threads).pixels, product.out_channels
     tiles = -(-product.out_pixels // pixels)

@@ -10,8 +10,8 @@ of real arrays with twice the channels, and the input gradient of that is the pr
 With channels first, the real parts of all channels of a group come before their imaginary parts. With channels last,
 the parts of each channel are neighbours, which is how complex numbers are stored, so nothing is moved.
 
-Building that weight takes long if it is large beside the images. A convolution of two complex arrays can do with one of
-twice the channels on one side, for x and ix as two inputs, or a and b as two outputs:
+If the weight is large compared with the images, building the weight of twice the channels takes long. Then only one
+side is doubled: the inputs are x and ix, or the outputs are a and b:
 
     y = (re  im of the weight) @ (x  ix)          y = a + ib,   a = (re of the weight) @ x,   b = (im of the weight) @ x
 
