@@ -116,11 +116,11 @@ MISTAKES = {
     ),
     "shape_for_the_input_size": (
         lambda: convolution_matrix(W, X.shape),
-        "; of the shape of an array, take shape[-2:]",
+        "; of the shape of an array, take shape[-2:], or with channels_last=True shape[-3:-1]",
     ),
     "shape_of_an_image": (
         lambda: Plan(W, input_size=X.shape[1:]),
-        "; of the shape of an array, take shape[-2:]",
+        "; of the shape of an array, take shape[-2:], or with channels_last=True shape[-3:-1]",
     ),
     "shape_for_an_output_size": (
         lambda: output_size(X.shape, (3, 3)),
@@ -176,7 +176,7 @@ MISTAKES = {
     "complex_bias": (lambda: conv2d(X, W, np.ones(16) * 1j), "; make one of them complex too: x.astype(complex128)"),
     "integers_of_floats": (
         lambda: conv2d(X, W, dtype=np.int32),
-        "; round the result instead: numpy.rint(result).astype(...)",
+        "; without dtype, round: numpy.rint(result).astype(numpy.int32)",
     ),
     "too_large_integers": (
         lambda: conv2d(X.astype(int) << 30, W.astype(int), dtype=np.int32),
@@ -254,6 +254,14 @@ MISTAKES = {
     "out_of_int64": (
         lambda: conv2d(X, W, out=np.zeros((2, 16, 10, 10), np.int64)),
         "; without out, round: numpy.rint(result).astype(numpy.int64)",
+    ),
+    "out_of_int32_for_integers": (
+        lambda: conv2d(X.astype(int), W.astype(int), out=np.zeros((2, 16, 10, 10), np.int32)),
+        "; for exact sums of integers pass dtype=numpy.int32; without out, round: numpy.rint(result).astype(numpy.int32)",
+    ),
+    "bias_of_a_weight_of_tensorflow": (
+        lambda: conv2d(np.ones((12, 12, 3)), np.ones((3, 3, 3, 16)), np.ones(16), channels_last=True),
+        "; if weight has the order of TensorFlow, with the kernel first, pass weight.transpose(3, 2, 0, 1)",
     ),
     "operator_applied_to_an_image": (
         lambda: ConvolutionOperator(W, (12, 12)) @ X[0],

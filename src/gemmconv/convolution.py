@@ -141,8 +141,8 @@ def conv(
         order of the machine.
     out : ndarray, optional
         The array to write the result to. It must have exactly the shape of the result, and a type to which the result
-        can be cast (``"same_kind"``), in any byte order. A type of integers must hold the exact integers. It may
-        overlap the inputs.
+        can be cast (``"same_kind"``), in any byte order. With a `dtype` of integers it may be of integers too, if they
+        hold the result. It may overlap the inputs.
 
     Returns
     -------

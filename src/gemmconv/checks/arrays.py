@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .options import Sizes
 from .shapes import check_array_shape
-from .types import FLOAT64, DType, is_computable, is_integer, raise_for_dtype
+from .types import FLOAT64, DType, how_to_round, is_computable, is_integer, raise_for_dtype
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -95,20 +95,13 @@ def check_out(out: object, shape: Sizes, dtype: np.dtype[Any]) -> None:
     holds_numbers = out.dtype.kind in "fcO" or is_computable(out.dtype)
     loses_fractions = is_integer(out.dtype) and not is_integer(dtype)
     if not holds_numbers or loses_fractions or not np.can_cast(dtype, out.dtype, "same_kind"):
+        hint = ""
+        if out.dtype.kind in "iu":
+            exact = f"for exact sums of integers pass dtype=numpy.{out.dtype.name}"
+            hint = f"; {exact}; without out, {how_to_round(out.dtype)}"
         raise TypeError(
-            f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind)"
-            f"{hint_integers(out.dtype)}"
+            f"out has dtype {out.dtype}, to which a result of dtype {dtype} cannot be cast (same_kind){hint}"
         )
-
-
-def hint_integers(dtype: np.dtype[Any]) -> str:
-    """Return how to make a result one of integers of this type, or an empty string for other types."""
-    if dtype.kind not in "iu":
-        return ""
-    if dtype.itemsize > 2:  # its limits are no floats
-        return f"; without out, round: numpy.rint(result).astype(numpy.{dtype.name})"
-    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
-    return f"; without out, round and clip: numpy.rint(result).clip({least}, {most}).astype(numpy.{dtype.name})"
 
 
 def result_array(out: Array, dtype: np.dtype[Any], inputs: Sequence[object]) -> Array:

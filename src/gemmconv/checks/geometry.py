@@ -347,7 +347,9 @@ class Geometry:
 
     def check_bias(self, shape: Sizes) -> None:
         """Raise unless the bias has one value per output channel."""
-        check_bias_shape(shape, self.out_channels)
+        weight_shape = self.out_channels, self.in_channels // self.groups, *self.kernel[3 - self.rank :]
+        is_of_last = shape == weight_shape[-1:] != weight_shape[:1]
+        check_bias_shape(shape, self.out_channels, hint_kernel_first(weight_shape) if is_of_last else "")
 
 
 def check_representable(geometry: Geometry) -> None:

@@ -285,7 +285,9 @@ def hint_axes(name: str, values: tuple[int, ...], rank: int) -> str:
     """Return a hint for an option that also has numbers for the batch and the channels, or an empty string."""
     if name.endswith("_size"):
         longer = (rank + 2,) if name == "kernel_size" else (rank + 1, rank + 2)
-        return f"; of the shape of an array, take shape[-{rank}:]" if len(values) in longer else ""
+        if len(values) not in longer:
+            return ""
+        return f"; of the shape of an array, take shape[-{rank}:], or with channels_last=True shape[-{rank + 1}:-1]"
     if len(values) != rank + 2:
         return ""
     for spatial, others in (values[2:], values[:2]), (values[1:-1], values[:1] + values[-1:]):

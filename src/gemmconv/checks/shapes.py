@@ -181,10 +181,9 @@ def check_array_shape(name: str, shape: Sizes, expected: Sizes, meaning: str, hi
         raise ValueError(f"{name} has shape {shape}, but {meaning} has shape {expected}{hint}")
 
 
-def check_bias_shape(shape: Sizes, channels: int) -> None:
-    """Raise unless the bias has one value per output channel."""
+def check_bias_shape(shape: Sizes, channels: int, hint: str = "") -> None:
+    """Raise unless the bias has one value per output channel; `hint` ends the message if the shape has no hint."""
     if shape != (channels,):
-        hint = ""
         if shape == ():
             hint = f"; for one value for all channels pass numpy.full({channels}, bias)"
         elif prod(shape) == channels:

@@ -75,9 +75,16 @@ def check_integers(first: DType, second: DType, wanted: DType) -> None:
         raise TypeError(f"dtype {wanted} is not a type of integers of NumPy; pass numpy.int64, and convert the result")
     if not (is_integer(first) and is_integer(second)):
         raise TypeError(
-            f"dtype {wanted} needs arrays of integers, not {first} and {second}; "
-            "round the result instead: numpy.rint(result).astype(...)"
+            f"dtype {wanted} needs arrays of integers, not {first} and {second}; without dtype, {how_to_round(wanted)}"
         )
+
+
+def how_to_round(dtype: DType) -> str:
+    """Return how to make a result one of integers of this type."""
+    if dtype.itemsize > 2:  # its limits are no floats
+        return f"round: numpy.rint(result).astype(numpy.{dtype.name})"
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    return f"round and clip: numpy.rint(result).clip({least}, {most}).astype(numpy.{dtype.name})"
 
 
 def check_bias_type(bias: DType, types: Types) -> None:
