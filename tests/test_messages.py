@@ -257,7 +257,8 @@ MISTAKES = {
     ),
     "out_of_int32_for_integers": (
         lambda: conv2d(X.astype(int), W.astype(int), out=np.zeros((2, 16, 10, 10), np.int32)),
-        "; for exact sums of integers pass dtype=numpy.int32; without out, round: numpy.rint(result).astype(numpy.int32)",
+        "; for exact sums of integers pass dtype=numpy.int32; "
+        "without out, round: numpy.rint(result).astype(numpy.int32)",
     ),
     "bias_of_a_weight_of_tensorflow": (
         lambda: conv2d(np.ones((12, 12, 3)), np.ones((3, 3, 3, 16)), np.ones(16), channels_last=True),
