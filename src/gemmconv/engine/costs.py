@@ -381,11 +381,10 @@ def depthwise(n: Counts) -> Terms:
 def depthwise_channels(n: Counts) -> Terms:
     """Return the work of sums in registers, of arrays with channels last."""
     channels = n.geometry.out_channels
-    few = channels < LONGEST_VECTOR  # they are repeated, and fill all lanes
-    parts = 1.0 if few else grown(channels, LONGEST_VECTOR)
+    # few channels are repeated, and fill all lanes
+    growth = 1.0 if channels < LONGEST_VECTOR else grown(channels, LONGEST_VECTOR)
     return {
-        "multiply-adds": n.multiply_adds * parts,
-        "multiply-adds of few channels": n.multiply_adds * few,
+        "multiply-adds": n.multiply_adds * growth,
         "outputs": n.results,
         "reading x": n.inputs,
     }

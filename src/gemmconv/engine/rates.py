@@ -199,7 +199,6 @@ RATES: dict[str, dict[str, tuple[float, ...]]] = {
     },
     "depthwise_channels": {
         "multiply-adds": (0.07, 0.04, 0.03),
-        "multiply-adds of few channels": (0.02, 0.015, 0.015),
         "outputs": (0.2, 0.1, 0.1),
         "reading x": (0.1, 0.05, 0.05),
     },
