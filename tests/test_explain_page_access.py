@@ -279,6 +279,7 @@ def test_dark_and_light(chromium, files):
     width = "getComputedStyle(document.querySelector(which)).strokeWidth"
     widths = f"""[".at > rect", ".on > rect"].map(which => {width})"""
     assert one.page.evaluate(widths) == ["3px", "3px"]
+    one.page.wait_for_function("() => document.getAnimations().length === 0")  # colours change little by little
     assert one.page.evaluate(CONTRAST) == []
     one.check()
     one.page.context.close()
