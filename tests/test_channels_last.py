@@ -30,7 +30,6 @@ from gemmconv import Plan, num_threads, reference
 from gemmconv.checks.geometry import Geometry
 from gemmconv.engine.algorithms import candidates, defined_algorithms
 from gemmconv.engine.channels_last import moved
-from gemmconv.engine.normal_form import normal_form
 from gemmconv.engine.ways import Way
 
 FUNCTIONS = {3: gemmconv.conv1d, 4: gemmconv.conv2d, 5: gemmconv.conv3d}
@@ -447,58 +446,6 @@ def test_products_of_parts_of_a_batch():
     assert gemmconv.conv_input_gradient(g[:0], weight, (9, 8), **options).shape == (0, 9, 8, 40)
     of_weight = gemmconv.conv_weight_gradient(g[:0], whole[:0], (1, 1), **options)
     same(of_weight, np.zeros((72, 40, 1, 1), np.float32))
-
-
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_gradients_of_strided_depthwise(channels_last, dtype, isa):
-    """Channels in the lanes: with channels first the arrays are copied."""
-    g, weight = integers((2, 70, 9, 9), dtype, 1), integers((70, 1, 3, 3), dtype, 2)
-    expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
-    arrange = (lambda array: last(array, 2)) if channels_last else (lambda array: array)
-    out = np.full(arrange(expected).shape, np.nan, dtype)
-    options = {"stride": 2, "padding": 1, "groups": 70, "channels_last": channels_last}
-    gemmconv.conv_input_gradient(arrange(g), weight, (17, 18), **options, out=out)
-    same(out, arrange(expected))
-    weight[3, 0, 0, 0] = np.inf  # in the definition, the padding is not multiplied
-    with np.errstate(invalid="ignore"):
-        expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
-    same(gemmconv.conv_input_gradient(arrange(g), weight, (17, 18), **options), arrange(expected))
-
-
-@pytest.mark.parametrize(
-    ("x_shape", "kernel", "options"),
-    [
-        ((3, 9, 8, 200), (3, 3), {"padding": 1}),
-        ((2, 11, 10, 33), (5, 7), {"stride": 2, "padding": (2, 3)}),
-        ((1, 4, 600, 3), (1, 5), {"stride": (1, 2), "dilation": (1, 3)}),
-        ((2, 5, 4, 6, 17), (2, 2, 3), {"padding": 1, "dilation": (1, 2, 2)}),
-    ],
-)
-def test_weight_gradients_of_depthwise(x_shape, kernel, options, dtype, isa):
-    """One way has the channels in the lanes. Its bits do not depend on the threads, and it reads inside the arrays."""
-    channels, weight_shape = x_shape[-1], (x_shape[-1], 1, *kernel)
-    x, options = integers(x_shape, dtype, 2), {"groups": x_shape[-1], **options}
-    first_shape = x_shape[0], channels, *x_shape[1:-1]
-    geometry = normal_form(Geometry.from_shapes(first_shape, weight_shape, **options))
-    (way,) = [way for way in native_ways("weight_gradient", geometry) if way.kernel == "weight_gradient_depthwise"]
-    problem = way.build(geometry, dtype.itemsize).problem
-    g = integers(reference.conv(x, np.ones(weight_shape), **options, channels_last=True).shape, dtype, 1)
-    expected = reference.conv_weight_gradient(g, x, kernel, channels_last=True, **options)
-    for at in "start", "end":
-        out = guarded(np.full(expected.shape, np.nan, dtype), at)
-        problem.run(guarded(g, at), guarded(x, at), out)
-        same(out, expected)
-    rng = np.random.default_rng(3)
-    g, x = rng.standard_normal(g.shape).astype(dtype), rng.standard_normal(x.shape).astype(dtype)
-    alone, shared = np.empty_like(out), np.empty_like(out)
-    problem.run(g, x, alone)
-    problem.run(g, x, shared, 3)
-    same(shared, alone)
-    x[0, 0, 1, ..., 2] = np.inf  # only the taps that read it are not finite
-    problem.run(g, x, out)
-    with np.errstate(invalid="ignore"):
-        expected = reference.conv_weight_gradient(g, x, kernel, channels_last=True, **options)
-    same(np.isfinite(out), np.isfinite(expected))
 
 
 def test_weight_gradients_that_take_channels_last():

@@ -1,4 +1,4 @@
-"""Arrays with channels last and one channel per group: every way to cut depthwise_channels, and its input gradients."""
+"""Arrays with channels last and one channel per group: every way to cut depthwise_channels, and the gradients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from guarded import guarded
 from kernels_under_test import LARGEST_SCRATCH, arrays_for
 from test_channels_last import last, native_ways, same
 
-from gemmconv import Plan, num_threads, reference
+from gemmconv import Plan, conv_input_gradient, num_threads, reference
 from gemmconv.checks.geometry import Geometry
+from gemmconv.engine.normal_form import normal_form
 
-# One input and one output channel per group: each way to cut depthwise_channels.
 DEPTHWISE_SHAPES = {
     "three_channels": ((2, 3, 9, 50), (3, 3), {"padding": 1}),
     "three_channels_dilated": ((1, 3, 12, 33), (3, 5), {"padding": (4, 6), "dilation": 3, "stride": (2, 1)}),
@@ -76,3 +76,55 @@ def test_bits_do_not_depend_on_batch_or_threads(shape, stride, isa):
     with num_threads(2):
         same(plan(x), whole)
     same(plan(x[1]), whole[1])
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_of_strided_depthwise(channels_last, dtype, isa):
+    """Channels in the lanes: with channels first the arrays are copied."""
+    g, weight = integers((2, 70, 9, 9), dtype, 1), integers((70, 1, 3, 3), dtype, 2)
+    expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
+    arrange = (lambda array: last(array, 2)) if channels_last else (lambda array: array)
+    out = np.full(arrange(expected).shape, np.nan, dtype)
+    options = {"stride": 2, "padding": 1, "groups": 70, "channels_last": channels_last}
+    conv_input_gradient(arrange(g), weight, (17, 18), **options, out=out)
+    same(out, arrange(expected))
+    weight[3, 0, 0, 0] = np.inf  # in the definition, the padding is not multiplied
+    with np.errstate(invalid="ignore"):
+        expected = reference.conv_input_gradient(g, weight, (17, 18), stride=2, padding=1, groups=70)
+    same(conv_input_gradient(arrange(g), weight, (17, 18), **options), arrange(expected))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "kernel", "options"),
+    [
+        ((3, 9, 8, 200), (3, 3), {"padding": 1}),
+        ((2, 11, 10, 33), (5, 7), {"stride": 2, "padding": (2, 3)}),
+        ((1, 4, 600, 3), (1, 5), {"stride": (1, 2), "dilation": (1, 3)}),
+        ((2, 5, 4, 6, 17), (2, 2, 3), {"padding": 1, "dilation": (1, 2, 2)}),
+    ],
+)
+def test_weight_gradients_of_depthwise(x_shape, kernel, options, dtype, isa):
+    """One way has the channels in the lanes. Its bits do not depend on the threads, and it reads inside the arrays."""
+    channels, weight_shape = x_shape[-1], (x_shape[-1], 1, *kernel)
+    x, options = integers(x_shape, dtype, 2), {"groups": x_shape[-1], **options}
+    first_shape = x_shape[0], channels, *x_shape[1:-1]
+    geometry = normal_form(Geometry.from_shapes(first_shape, weight_shape, **options))
+    (way,) = [way for way in native_ways("weight_gradient", geometry) if way.kernel == "weight_gradient_depthwise"]
+    problem = way.build(geometry, dtype.itemsize).problem
+    g = integers(reference.conv(x, np.ones(weight_shape), **options, channels_last=True).shape, dtype, 1)
+    expected = reference.conv_weight_gradient(g, x, kernel, channels_last=True, **options)
+    for at in "start", "end":
+        out = guarded(np.full(expected.shape, np.nan, dtype), at)
+        problem.run(guarded(g, at), guarded(x, at), out)
+        same(out, expected)
+    rng = np.random.default_rng(3)
+    g, x = rng.standard_normal(g.shape).astype(dtype), rng.standard_normal(x.shape).astype(dtype)
+    alone, shared = np.empty_like(out), np.empty_like(out)
+    problem.run(g, x, alone)
+    problem.run(g, x, shared, 3)
+    same(shared, alone)
+    x[0, 0, 1, ..., 2] = np.inf  # only the taps that read it are not finite
+    problem.run(g, x, out)
+    with np.errstate(invalid="ignore"):
+        expected = reference.conv_weight_gradient(g, x, kernel, channels_last=True, **options)
+    same(np.isfinite(out), np.isfinite(expected))
